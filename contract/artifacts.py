@@ -1,0 +1,83 @@
+"""The rows of uploaded files: who owns them and what a worker found in them."""
+
+from typing import Any, Literal
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from contract.database import Database, artifacts, clock
+from contract.schemas import Artifact, Inspection, Problem
+
+Format = Literal["npz", "safetensors"]
+ID_PREFIX = "sha256:"
+
+
+class Artifacts:
+    """All statements on the artifact table. Every one names the tenant: nobody can tell what others uploaded."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, tenant: str, sha256: str, size: int, file_format: Format) -> tuple[Artifact, bool]:
+        """Note a stored file; the second value is False where the tenant had it already."""
+        values = {
+            "tenant": tenant,
+            "sha256": sha256,
+            "bytes": size,
+            "format": file_format,
+            "status": "pending",
+            "created_at": clock(),
+        }
+        try:
+            with self._database.write() as connection:
+                row = connection.execute(insert(artifacts).values(values).returning(artifacts)).one()
+        except IntegrityError:
+            known = self.get(tenant, sha256)
+            if known is None:
+                raise
+            return known, False
+        return _artifact(row), True
+
+    def get(self, tenant: str, sha256: str) -> Artifact | None:
+        """Return the tenant's artifact with this digest (64 hexadecimal digits)."""
+        query = select(artifacts).where(artifacts.c.tenant == tenant, artifacts.c.sha256 == sha256)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _artifact(row)
+
+    def inspected(self, tenant: str, sha256: str, result: Inspection | Problem) -> None:
+        """Store what a worker found in the file."""
+        found = result.model_dump(mode="json")
+        values: dict[str, Any] = (
+            {"status": "invalid", "error": found}
+            if isinstance(result, Problem)
+            else {"status": "ready", "inspection": found}
+        )
+        with self._database.write() as connection:
+            connection.execute(
+                update(artifacts).where(artifacts.c.tenant == tenant, artifacts.c.sha256 == sha256).values(values)
+            )
+
+    def delete(self, tenant: str, sha256: str) -> bool:
+        """Forget the file; returns False if the tenant has none."""
+        with self._database.write() as connection:
+            result = connection.execute(
+                delete(artifacts).where(artifacts.c.tenant == tenant, artifacts.c.sha256 == sha256)
+            )
+        return bool(result.rowcount)
+
+
+def _artifact(row: Row[Any]) -> Artifact:
+    return Artifact.model_validate(
+        {
+            "id": ID_PREFIX + row.sha256,
+            "bytes": row.bytes,
+            "kind": "activations",
+            "format": row.format,
+            "status": row.status,
+            "created_at": row.created_at,
+            "expires_at": None,
+            "inspection": row.inspection,
+            "error": row.error,
+        }
+    )

@@ -1,0 +1,214 @@
+"""The SQL database: engine, schema, and the database's own clock."""
+
+import fcntl
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    event,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from contract.settings import Settings
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("secret_sha256", String, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("last_used_at", Float),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("sha256", String, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("format", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("inspection", JSON(none_as_null=True)),
+    Column("error", JSON(none_as_null=True)),
+    Column("created_at", Float, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("idempotency_key", String),
+    Column("fingerprint", String, nullable=False),
+    Column("queue", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),  # attempts that ended in a lost worker
+    Column("lease_until", Float),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("fraction", Float, nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Column("report_sha256", String),
+    Column("device", String),
+    Column("workers", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("sent_at", Float),  # the outbox: when the job was last announced to the broker
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    UniqueConstraint("tenant", "idempotency_key"),
+    Index("ix_jobs_state_queue_id", "state", "queue", "id"),
+    Index("ix_jobs_tenant_kind_id", "tenant", "kind", "id"),
+)
+
+job_inputs = Table(
+    "job_inputs",
+    metadata,
+    Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", String, primary_key=True, index=True),
+)
+
+job_tags = Table(
+    "job_tags",
+    metadata,
+    Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+
+class clock(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
+    """Seconds since the epoch by the database's clock: leases must not depend on whose clock is wrong."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(clock, "sqlite")
+def _clock_sqlite(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(clock, "postgresql")
+def _clock_postgresql(*_: Any, **__: Any) -> str:
+    return "extract(epoch from clock_timestamp())::double precision"
+
+
+class Database:
+    """One pool of connections. `write()` and `read()` each are one short transaction."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = settings.sqlalchemy_url()
+        self.engine: Engine = create_engine(url, pool_pre_ping=True)
+        if self.engine.dialect.name == "sqlite":
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
+            _configure_sqlite(self.engine)
+        self._reader = self.engine.execution_options(read_only=True)
+        self._lock_file = settings.lock_file
+
+    def write(self) -> Any:
+        """Open a transaction that may write; it commits when the block ends without an exception."""
+        return self.engine.begin()
+
+    def read(self) -> Any:
+        """Open a transaction that only reads."""
+        return self._reader.begin()
+
+    def upgrade(self) -> None:
+        """Bring the schema to the newest version. Safe to call from several processes at once."""
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self._exclusive(), self.engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def _exclusive(self) -> Any:
+        if self.engine.dialect.name == "sqlite":
+            return _FileLock(self._lock_file)
+        return _AdvisoryLock(self.engine)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def _configure_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout = 10000")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # an accepted job survives a power cut
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A writer takes the lock at once: upgrading a read transaction later can fail however long one waits.
+        read_only = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+class _FileLock:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._file = self._path.open("a")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class _AdvisoryLock:
+    _NUMBER = 190704223  # any constant of our own; this is the paper's arXiv number
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> None:
+        self._connection = self._engine.connect()
+        self._connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": self._NUMBER})
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.invalidate()  # closing the session frees the lock, whatever happened in between
+        self._connection.close()

@@ -1,0 +1,393 @@
+"""The life of a job. The SQL row is the job; everything else is a hint.
+
+    queued ──claim──▶ running ──succeed / fail / cancel──▶ succeeded | failed | canceled
+       ▲                 │
+       └─ lease ran out, worker stopped (release) ─┘        queued ──cancel──▶ canceled
+
+Every arrow is one compare-and-set UPDATE. A claim hands out an attempt number; whatever a worker writes later counts
+only while that attempt still holds, so a worker that was frozen and comes back can't commit twice.
+"""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from contract.database import Database, clock, job_inputs, job_tags, jobs
+from contract.schemas import Analysis, AnalysisStatus, Execution, Problem, ProblemError, Progress
+
+Kind = Literal["analysis", "inspection"]
+FINAL = ("succeeded", "failed", "canceled")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this worker holds, as long as it renews the lease of `attempt`."""
+
+    id: str
+    tenant: str
+    kind: Kind
+    request: dict[str, Any]
+    attempt: int
+    losses: int
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What is written down before a request is answered with 202."""
+
+    tenant: str
+    kind: Kind
+    request: dict[str, Any]
+    queue: str
+    fingerprint: str
+    idempotency_key: str | None = None
+    inputs: Sequence[str] = ()
+    tags: Mapping[str, str] | None = None
+
+
+class Jobs:
+    """All statements on the job table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- the service's side ---------------------------------------------------------------------------------------
+
+    def submit(self, job: NewJob, *, max_unfinished: int) -> tuple[Analysis, bool]:
+        """Write a job down and return it, with False if the same request had been accepted before.
+
+        Raises
+        ------
+        ProblemError
+            `idempotency_mismatch` where the key was used with another request; `queue_full`.
+        """
+        try:
+            with self._database.write() as connection:
+                known = self._same_key(connection, job)
+                if known is None:
+                    return self._insert(connection, job, max_unfinished), True
+        except IntegrityError:  # another process inserted the same key between our look and our insert
+            with self._database.read() as connection:
+                known = self._same_key(connection, job)
+            if known is None:
+                raise
+        return known, False
+
+    def _same_key(self, connection: Any, job: NewJob) -> Analysis | None:
+        if job.idempotency_key is None:
+            return None
+        row = connection.execute(
+            select(jobs).where(jobs.c.tenant == job.tenant, jobs.c.idempotency_key == job.idempotency_key)
+        ).one_or_none()
+        if row is not None and row.fingerprint != job.fingerprint:
+            raise ProblemError(
+                "idempotency_mismatch",
+                f"the Idempotency-Key {job.idempotency_key!r} belongs to {row.id}, which had another body",
+            )
+        return None if row is None else _analysis(row)
+
+    def _insert(self, connection: Any, job: NewJob, max_unfinished: int) -> Analysis:
+        unfinished = connection.execute(
+            select(func.count()).where(jobs.c.tenant == job.tenant, jobs.c.kind == job.kind, jobs.c.state.not_in(FINAL))
+        ).scalar_one()
+        if job.kind == "analysis" and unfinished >= max_unfinished:
+            raise ProblemError(
+                "queue_full", f"{unfinished} of your analyses are unfinished, the limit; wait for some or cancel them"
+            )
+        row = connection.execute(
+            insert(jobs)
+            .values(
+                id=new_job_id(job.kind),
+                tenant=job.tenant,
+                kind=job.kind,
+                request=job.request,
+                idempotency_key=job.idempotency_key,
+                fingerprint=job.fingerprint,
+                queue=job.queue,
+                state="queued",
+                attempt=0,
+                losses=0,
+                cancel_requested=False,
+                stage="queued",
+                done=0,
+                total=0,
+                fraction=0.0,
+                workers=[],
+                created_at=clock(),
+            )
+            .returning(jobs)
+        ).one()
+        if job.inputs:
+            connection.execute(insert(job_inputs), [{"job_id": row.id, "sha256": i} for i in sorted(set(job.inputs))])
+        if job.tags:
+            connection.execute(
+                insert(job_tags), [{"job_id": row.id, "name": k, "value": v} for k, v in job.tags.items()]
+            )
+        return _analysis(row)
+
+    def get(self, tenant: str, job_id: str) -> Analysis | None:
+        """Return an analysis of the tenant."""
+        with self._database.read() as connection:
+            row = connection.execute(_own(tenant, job_id)).one_or_none()
+        return None if row is None else _analysis(row)
+
+    def report_sha256(self, tenant: str, job_id: str) -> str | None:
+        """Return the address of the report of a succeeded analysis."""
+        with self._database.read() as connection:
+            row = connection.execute(_own(tenant, job_id)).one_or_none()
+        return None if row is None else row.report_sha256
+
+    def newest(
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        before: str | None = None,
+        status: AnalysisStatus | None = None,
+        tag: tuple[str, str] | None = None,
+    ) -> list[Analysis]:
+        """Return up to `limit` analyses of the tenant, newest first, those older than job `before` if it is given."""
+        query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.kind == "analysis")
+        if before is not None:
+            query = query.where(jobs.c.id < before)
+        if status is not None:
+            query = query.where(*_has_status(status))
+        if tag is not None:
+            query = query.join(job_tags, job_tags.c.job_id == jobs.c.id).where(
+                job_tags.c.name == tag[0], job_tags.c.value == tag[1]
+            )
+        with self._database.read() as connection:
+            return [_analysis(row) for row in connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))]
+
+    def request_cancel(self, tenant: str, job_id: str) -> Analysis | None:
+        """Cancel a queued analysis, or ask the worker of a running one to stop. Finished ones stay as they are."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(jobs)
+                .where(_is(tenant, job_id), jobs.c.state == "queued")
+                .values(state="canceled", cancel_requested=True, finished_at=clock(), stage="canceled", error=_CANCELED)
+            )
+            connection.execute(
+                update(jobs).where(_is(tenant, job_id), jobs.c.state == "running").values(cancel_requested=True)
+            )
+            row = connection.execute(_own(tenant, job_id)).one_or_none()
+        return None if row is None else _analysis(row)
+
+    def delete(self, tenant: str, job_id: str) -> bool:
+        """Delete a finished analysis from the history; returns False if there is none that is finished."""
+        with self._database.write() as connection:
+            result = connection.execute(delete(jobs).where(_is(tenant, job_id), jobs.c.state.in_(FINAL)))
+        return bool(result.rowcount)
+
+    def uses(self, tenant: str, sha256: str) -> bool:
+        """Tell whether an unfinished job of the tenant reads an artifact."""
+        query = (
+            select(jobs.c.id)
+            .join(job_inputs, job_inputs.c.job_id == jobs.c.id)
+            .where(jobs.c.tenant == tenant, job_inputs.c.sha256 == sha256, jobs.c.state.not_in(FINAL))
+        )
+        with self._database.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    # -- the worker's side ----------------------------------------------------------------------------------------
+
+    def claim(self, worker: str, lease_seconds: float, *, queues: Sequence[str]) -> Claim | None:
+        """Take the next job of the tenant with the fewest running jobs, or None where nothing waits."""
+        other = jobs.alias()
+        running = (
+            select(func.count()).where(other.c.tenant == jobs.c.tenant, other.c.state == "running").scalar_subquery()
+        )
+        waiting = select(jobs.c.id).where(jobs.c.state == "queued", jobs.c.queue.in_(queues))
+        with self._database.read() as connection:  # an empty queue costs no write lock
+            if connection.execute(waiting.limit(1)).first() is None:
+                return None
+        candidate = waiting.order_by(running, jobs.c.id).limit(1).with_for_update(skip_locked=True, of=jobs)
+        with self._database.write() as connection:
+            job_id = connection.execute(candidate).scalar_one_or_none()
+            return None if job_id is None else self._take(connection, job_id, worker, lease_seconds)
+
+    def claim_one(self, job_id: str, worker: str, lease_seconds: float) -> Claim | None:
+        """Take this job if it still waits. A message that comes twice, or late, finds nothing to take."""
+        with self._database.write() as connection:
+            return self._take(connection, job_id, worker, lease_seconds)
+
+    def _take(self, connection: Any, job_id: str, worker: str, lease_seconds: float) -> Claim | None:
+        workers = connection.execute(
+            select(jobs.c.workers).where(jobs.c.id == job_id, jobs.c.state == "queued")
+        ).scalar_one_or_none()
+        if workers is None:
+            return None
+        row = connection.execute(
+            update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.state == "queued")
+            .values(
+                state="running",
+                attempt=jobs.c.attempt + 1,
+                lease_until=clock() + lease_seconds,
+                started_at=func.coalesce(jobs.c.started_at, clock()),
+                workers=[*workers, worker],
+                stage="starting",
+                done=0,
+                total=0,
+                fraction=0.0,
+            )
+            .returning(jobs)
+        ).one_or_none()
+        if row is None:
+            return None
+        return Claim(row.id, row.tenant, row.kind, row.request, row.attempt, row.losses)
+
+    def heartbeat(
+        self, claim: Claim, lease_seconds: float, progress: Progress | None
+    ) -> Literal["held", "cancel", "lost"]:
+        """Renew the lease, note the progress, and learn whether to go on."""
+        values: dict[str, Any] = {"lease_until": clock() + lease_seconds}
+        if progress is not None:
+            values |= progress.model_dump()
+        with self._database.write() as connection:
+            row = connection.execute(
+                update(jobs).where(_held(claim)).values(values).returning(jobs.c.cancel_requested)
+            ).one_or_none()
+        if row is None:
+            return "lost"
+        return "cancel" if row.cancel_requested else "held"
+
+    def succeed(self, claim: Claim, *, report_sha256: str | None, device: str | None) -> bool:
+        """Commit the result, unless the attempt has lost its lease to another (then return False)."""
+        # A cancel that came before the commit wins: what was answered to the client must stay true.
+        return self._finish(
+            claim,
+            jobs.c.cancel_requested.is_(False),
+            state="succeeded",
+            report_sha256=report_sha256,
+            device=device,
+            stage="succeeded",
+            fraction=1.0,
+        )
+
+    def fail(self, claim: Claim, problem: Problem) -> bool:
+        """End the job with a problem that trying again would not cure."""
+        return self._finish(claim, state="failed", error=problem.model_dump(mode="json"), stage="failed")
+
+    def canceled(self, claim: Claim) -> bool:
+        """End the job as canceled."""
+        return self._finish(claim, state="canceled", error=_CANCELED, stage="canceled")
+
+    def _finish(self, claim: Claim, *conditions: Any, **values: Any) -> bool:
+        with self._database.write() as connection:
+            result = connection.execute(
+                update(jobs).where(_held(claim), *conditions).values(finished_at=clock(), lease_until=None, **values)
+            )
+        return bool(result.rowcount)
+
+    def release(self, claim: Claim, *, lost: bool, max_attempts: int) -> None:
+        """Give the job back: after a graceful stop, or (`lost`) after the computing process died."""
+        with self._database.write() as connection:
+            if lost:
+                self._lose(connection, and_(_held(claim)), max_attempts)
+            else:
+                connection.execute(update(jobs).where(_held(claim)).values(**_REQUEUED))
+
+    # -- the reconciler and the dispatcher ------------------------------------------------------------------------
+
+    def requeue_expired(self, max_attempts: int) -> int:
+        """Put jobs whose worker fell silent back into the queue; the poison ones among them fail."""
+        expired = and_(jobs.c.state == "running", jobs.c.lease_until < clock())
+        with self._database.read() as connection:
+            if connection.execute(select(jobs.c.id).where(expired).limit(1)).first() is None:
+                return 0
+        with self._database.write() as connection:
+            return self._lose(connection, expired, max_attempts)
+
+    def _lose(self, connection: Any, which: Any, max_attempts: int) -> int:
+        poison = jobs.c.losses + 1 >= max_attempts
+        problem = Problem.of(
+            "worker_lost",
+            f"the worker died {max_attempts} times while it computed this analysis; it is not tried again. "
+            "Analyse fewer rows or layers, or give the worker more memory",
+        )
+        ended = {"finished_at": clock(), "lease_until": None, "losses": jobs.c.losses + 1}
+        count = 0
+        for condition, values in (
+            (jobs.c.cancel_requested, {"state": "canceled", "error": _CANCELED, "stage": "canceled"} | ended),
+            (poison, {"state": "failed", "error": problem.model_dump(mode="json"), "stage": "failed"} | ended),
+            (~poison, _REQUEUED | {"losses": jobs.c.losses + 1}),
+        ):
+            count += connection.execute(update(jobs).where(which, condition).values(values)).rowcount
+        return count
+
+    def unannounced(self, resend_seconds: float, *, limit: int = 1000) -> list[tuple[str, str]]:
+        """Return (id, queue) of waiting jobs the broker has not been told of, or not lately."""
+        due = or_(jobs.c.sent_at.is_(None), jobs.c.sent_at < clock() - resend_seconds)
+        query = select(jobs.c.id, jobs.c.queue).where(jobs.c.state == "queued", due).order_by(jobs.c.id).limit(limit)
+        with self._database.read() as connection:
+            return [(row.id, row.queue) for row in connection.execute(query)]
+
+    def announced(self, ids: Sequence[str]) -> None:
+        """Note that the broker was told of these jobs."""
+        with self._database.write() as connection:
+            connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(sent_at=clock()))
+
+
+_CANCELED = Problem.of("canceled", "the analysis was canceled on request").model_dump(mode="json")
+_REQUEUED: dict[str, Any] = {
+    "state": "queued",
+    "lease_until": None,
+    "sent_at": None,
+    "stage": "queued",
+    "done": 0,
+    "total": 0,
+    "fraction": 0.0,
+}
+
+
+def new_job_id(kind: Kind) -> str:
+    """Return an unguessable id that sorts by the time it was made."""
+    prefix = {"analysis": "an", "inspection": "in"}[kind]
+    return f"{prefix}_{time.time_ns() // 1_000:014x}{secrets.token_hex(8)}"
+
+
+def _is(tenant: str, job_id: str) -> Any:
+    return and_(jobs.c.tenant == tenant, jobs.c.id == job_id, jobs.c.kind == "analysis")
+
+
+def _own(tenant: str, job_id: str) -> Any:
+    return select(jobs).where(_is(tenant, job_id))
+
+
+def _held(claim: Claim) -> Any:
+    return and_(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)
+
+
+def _has_status(status: AnalysisStatus) -> list[Any]:
+    if status in ("running", "canceling"):
+        return [jobs.c.state == "running", jobs.c.cancel_requested.is_(status == "canceling")]
+    return [jobs.c.state == status]
+
+
+def _analysis(row: Row[Any]) -> Analysis:
+    status = "canceling" if row.state == "running" and row.cancel_requested else row.state
+    durations = {}
+    if row.started_at is not None:
+        durations["queued"] = round(row.started_at - row.created_at, 3)
+        if row.finished_at is not None:
+            durations["running"] = round(row.finished_at - row.started_at, 3)
+    return Analysis.model_validate(
+        {
+            "id": row.id,
+            "status": status,
+            "created_at": row.created_at,
+            "started_at": row.started_at,
+            "finished_at": row.finished_at,
+            "tags": row.request.get("tags", {}),
+            "progress": {"stage": row.stage, "done": row.done, "total": row.total, "fraction": row.fraction},
+            "error": row.error,
+            "execution": Execution(device=row.device, attempts=row.attempt, workers=row.workers, durations=durations),
+            "report": f"/v1/analyses/{row.id}/report" if row.state == "succeeded" else None,
+        }
+    )

@@ -1,0 +1,113 @@
+"""API keys: 256 random bits, stored only as a SHA-256 digest."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, or_, select, update
+
+from contract.database import Database, api_keys, clock
+from contract.schemas import Key, NewKey, Scope
+
+ALL_SCOPES: tuple[Scope, ...] = ("read", "submit", "admin")
+_USE_RESOLUTION_SECONDS = 60.0  # `last_used_at` is this coarse, so that most requests write nothing
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a request comes from."""
+
+    key_id: str
+    tenant: str
+    scopes: frozenset[Scope]
+
+
+class Keys:
+    """All statements on the key table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, tenant: str, name: str, scopes: Sequence[Scope], *, expires_at: float | None = None) -> NewKey:
+        """Make a key. Its secret is in the answer and nowhere else."""
+        with self._database.write() as connection:
+            return self._insert(connection, tenant, name, scopes, expires_at)
+
+    def create_first(self, tenant: str = "default") -> NewKey | None:
+        """Make the administrator's key where there is no key at all, else return None."""
+        with self._database.write() as connection:
+            if connection.execute(select(api_keys.c.id).limit(1)).first() is not None:
+                return None
+            return self._insert(connection, tenant, "first key", ALL_SCOPES, None)
+
+    def _insert(
+        self, connection: Any, tenant: str, name: str, scopes: Sequence[Scope], expires_at: float | None
+    ) -> NewKey:
+        key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+        row = connection.execute(
+            insert(api_keys)
+            .values(
+                id=key_id,
+                tenant=tenant,
+                name=name,
+                secret_sha256=_digest(secret),
+                scopes=list(scopes),
+                created_at=clock(),
+                expires_at=expires_at,
+            )
+            .returning(api_keys)
+        ).one()
+        return NewKey(**_key(row).model_dump(), key=f"il_{key_id}_{secret}")
+
+    def authenticate(self, token: str) -> Caller | None:
+        """Return the caller whose key this is, or None: for unknown, wrong, expired and deleted keys alike."""
+        prefix, _, rest = token.partition("_")
+        key_id, _, secret = rest.partition("_")
+        usable = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > clock())
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(api_keys, (clock() - api_keys.c.last_used_at).label("age")).where(
+                    api_keys.c.id == key_id, usable
+                )
+            ).one_or_none()
+        # One code path, whether the id is unknown or the secret is wrong.
+        stored = row.secret_sha256 if row is not None else _digest("")
+        matches = hmac.compare_digest(stored, _digest(secret)) and prefix == "il" and secret != ""
+        if row is None or not matches:
+            return None
+        if row.age is None or row.age > _USE_RESOLUTION_SECONDS:
+            with self._database.write() as connection:
+                connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=clock()))
+        return Caller(row.id, row.tenant, frozenset(row.scopes))
+
+    def list(self, tenant: str) -> list[Key]:
+        """Return the tenant's keys, oldest first."""
+        query = select(api_keys).where(api_keys.c.tenant == tenant).order_by(api_keys.c.created_at, api_keys.c.id)
+        with self._database.read() as connection:
+            return [_key(row) for row in connection.execute(query)]
+
+    def delete(self, tenant: str, key_id: str) -> bool:
+        """Revoke a key; returns False if the tenant has none of this id."""
+        with self._database.write() as connection:
+            result = connection.execute(delete(api_keys).where(api_keys.c.tenant == tenant, api_keys.c.id == key_id))
+        return bool(result.rowcount)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _key(row: Row[Any]) -> Key:
+    return Key.model_validate(
+        {
+            "id": row.id,
+            "name": row.name,
+            "scopes": row.scopes,
+            "created_at": row.created_at,
+            "expires_at": row.expires_at,
+            "last_used_at": row.last_used_at,
+        }
+    )

@@ -1,0 +1,96 @@
+"""What clients send and receive, as pydantic models.
+
+    request     the analysis a client asks for          report      the answer (schema interlayer-report 1.x)
+    resources   artifacts, analyses, keys, estimates    problem     RFC 9457 problems and their codes
+
+The JSON Schema of the report is published at ``/v1/schemas/report/1.json``.
+"""
+
+from contract.schemas.problem import PROBLEMS, FieldError, Problem, ProblemError
+from contract.schemas.report import (
+    SCHEMA_NAME,
+    SCHEMA_VERSION,
+    Finding,
+    Input,
+    Interval,
+    Pairs,
+    Provenance,
+    Report,
+    ReportWarning,
+    Separation,
+    Severity,
+    TestResult,
+    TestRow,
+)
+from contract.schemas.request import (
+    AnalysisRequest,
+    DataReference,
+    InputReference,
+    LayerSelection,
+    Metric,
+    ModelReference,
+    Sampling,
+    Split,
+    State,
+    TestOptions,
+)
+from contract.schemas.resources import (
+    Analysis,
+    AnalysisPage,
+    AnalysisStatus,
+    Artifact,
+    ArtifactStatus,
+    Estimate,
+    Execution,
+    InspectedLayer,
+    Inspection,
+    Key,
+    KeyRequest,
+    NewKey,
+    Progress,
+    Scope,
+)
+
+__all__ = [
+    "PROBLEMS",
+    "SCHEMA_NAME",
+    "SCHEMA_VERSION",
+    "Analysis",
+    "AnalysisPage",
+    "AnalysisRequest",
+    "AnalysisStatus",
+    "Artifact",
+    "ArtifactStatus",
+    "DataReference",
+    "Estimate",
+    "Execution",
+    "FieldError",
+    "Finding",
+    "Input",
+    "InputReference",
+    "InspectedLayer",
+    "Inspection",
+    "Interval",
+    "Key",
+    "KeyRequest",
+    "LayerSelection",
+    "Metric",
+    "ModelReference",
+    "NewKey",
+    "Pairs",
+    "Problem",
+    "ProblemError",
+    "Progress",
+    "Provenance",
+    "Report",
+    "ReportWarning",
+    "Sampling",
+    "Scope",
+    "Separation",
+    "Severity",
+    "Split",
+    "State",
+    "TestOptions",
+    "TestResult",
+    "TestRow",
+]

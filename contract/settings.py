@@ -1,0 +1,59 @@
+"""One `Settings`, read from the environment (prefix `INTERLAYER_`) and passed down."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What an installation decides. Every process of one stack gets the same values."""
+
+    model_config = SettingsConfigDict(env_prefix="INTERLAYER_", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(
+        Path("interlayer-data"), description="Uploads, reports and, by default, the SQLite database."
+    )
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL. Default: SQLite in the data directory; several hosts need PostgreSQL."
+    )
+    broker_url: SecretStr | None = Field(
+        None, description="redis:// URL. Without one, workers poll the database and no broker is needed."
+    )
+
+    max_artifact_bytes: Annotated[int, Field(gt=0)] = Field(64 * 2**30, description="Largest accepted upload.")
+    max_request_bytes: Annotated[int, Field(gt=0)] = Field(2**20, description="Largest accepted JSON body.")
+    max_unpacked_bytes: Annotated[int, Field(gt=0)] = Field(256 * 2**30, description="Largest unpacked .npz file.")
+    max_unfinished_jobs: Annotated[int, Field(gt=0)] = Field(1000, description="Unfinished analyses of one tenant.")
+    free_disk_reserve_bytes: Annotated[int, Field(ge=0)] = Field(2**28, description="Disk that uploads leave free.")
+
+    lease_seconds: PositiveSeconds = Field(30.0, description="A worker silent for this long has lost its job.")
+    poll_seconds: PositiveSeconds = Field(0.05, description="Pause between two looks at an empty queue.")
+    resend_seconds: PositiveSeconds = Field(
+        10.0, description="A queued job is announced to the broker again after this."
+    )
+    deadline_seconds: PositiveSeconds = Field(6 * 3600.0, description="An attempt that runs longer is killed.")
+    max_attempts: Annotated[int, Field(gt=0)] = Field(3, description="Attempts before a job that kills workers fails.")
+    worker_queues: str = Field("cpu", description="Comma-separated queues this worker serves: cpu, gpu.")
+    worker_threads: Annotated[int, Field(ge=0)] = Field(0, description="Threads of a computation; 0: all processors.")
+    worker_memory_bytes: Annotated[int, Field(ge=0)] = Field(
+        0, description="Working memory of a computation beyond its input; 0: a quarter of the machine's."
+    )
+
+    @property
+    def lock_file(self) -> Path:
+        """A file whose lock serialises what must be done once per data directory."""
+        return self.data_dir / "lock"
+
+    def sqlalchemy_url(self) -> str:
+        """Return the database URL, SQLite in the data directory by default."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.resolve() / 'interlayer.sqlite3'}"
+
+    def queues(self) -> tuple[str, ...]:
+        """Return the queues this worker serves."""
+        return tuple(name.strip() for name in self.worker_queues.split(",") if name.strip())

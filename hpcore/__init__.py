@@ -1,0 +1,65 @@
+"""Exact Henze-Penrose statistics of labelled activations and the tests built on them.
+
+Arrays in, frozen dataclasses out; nothing here knows the web, queues, files or settings.
+
+    activations, labels
+        │  _validate        arrays → what the kernels may assume
+        ▼
+    distances ──▶ spanning_tree ──▶ ties ──────▶ separation ──▶ permutation, inference ──▶ study
+    (geometry)    (candidate edges, (average     (statistic,    (tests)                    (every table
+                   _mst_*.py)        over trees)  test, bounds)                             of the paper)
+
+Names are loaded on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpcore.errors import HpcoreError, InvalidInput
+    from hpcore.separation import (
+        PairwiseSeparation,
+        Separation,
+        bayes_error_bounds,
+        henze_penrose,
+        pairwise_henze_penrose,
+    )
+    from hpcore.multiclass import multiclass_bayes_error_bounds
+
+_HOME = {
+    "HpcoreError": "hpcore.errors",
+    "InvalidInput": "hpcore.errors",
+    "PairwiseSeparation": "hpcore.separation",
+    "Separation": "hpcore.separation",
+    "bayes_error_bounds": "hpcore.separation",
+    "henze_penrose": "hpcore.separation",
+    "multiclass_bayes_error_bounds": "hpcore.multiclass",
+    "pairwise_henze_penrose": "hpcore.separation",
+}
+
+__all__ = [
+    "HpcoreError",
+    "InvalidInput",
+    "PairwiseSeparation",
+    "Separation",
+    "bayes_error_bounds",
+    "henze_penrose",
+    "multiclass_bayes_error_bounds",
+    "pairwise_henze_penrose",
+]
+
+
+def __getattr__(name: str) -> object:
+    try:
+        home = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

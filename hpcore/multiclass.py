@@ -1,0 +1,60 @@
+"""Bounds of the Bayes error of many classes, from one tree over all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+
+from hpcore import _validate
+from hpcore.distances import distinct_points
+from hpcore.spanning_tree import minimal_edges, resolve_device
+from hpcore.ties import contract_levels
+
+
+def multiclass_bayes_error_bounds(
+    activations: ArrayLike, labels: ArrayLike, *, metric: str = "euclidean", device: str = "auto"
+) -> tuple[float, float]:
+    """Bounds of the Bayes error of K classes whose priors are their shares of the points.
+
+    With R the number of edges between different classes in the minimum spanning tree over all N points, averaged over all
+    minimum trees where it is not unique, and ``δ = R / (2 N)``:
+    ``(K-1)/K (1 - √max(0, 1 - 2 K/(K-1) δ)) ≤ error ≤ 2 δ`` (Sekeh, Oselio & Hero, arXiv 1811.06419).
+
+    Parameters
+    ----------
+    activations, labels, metric, device
+        As in `hpcore.pairwise_henze_penrose`.
+
+    Returns
+    -------
+    lower, upper : float
+        The upper bound is cut at ``(K-1)/K``, the error of guessing among equally likely classes.
+
+    Raises
+    ------
+    InvalidInput, DeviceUnavailable, TooManyTies
+        As `hpcore.pairwise_henze_penrose`.
+    """
+    rows = _validate.activation_matrix(activations)
+    groups = _validate.class_labels(labels, rows.shape[0])
+    metric = _validate.choice(metric, "metric", _validate.METRICS)
+    resolve_device(_validate.choice(device, "device", _validate.DEVICES))
+    points = distinct_points(rows, metric)
+    n_classes = groups.classes.shape[0]
+    shape = (points.coordinates.shape[0], n_classes)
+    copies = csr_array((np.ones(rows.shape[0]), (points.index, groups.codes)), shape=shape)
+    edges = minimal_edges(points.coordinates, points.tie_tolerance)
+    same = _row_products(copies[edges.u], copies[edges.v])
+    sizes = np.asarray(copies.sum(axis=1), np.int64)
+    cross = sizes[edges.u] * sizes[edges.v] - same
+    levels = contract_levels(edges, sizes, same > 0, cross > 0, points.tie_tolerance)
+    within = (sizes.astype(np.float64) ** 2 - _row_products(copies, copies)) / sizes
+    delta = float((levels.resistance * cross).sum() + within.sum()) / (2 * rows.shape[0])
+    share = (n_classes - 1) / n_classes
+    lower = share * (1.0 - np.sqrt(max(0.0, 1.0 - 2.0 * delta / share)))
+    return float(lower), min(2.0 * delta, share)
+
+
+def _row_products(left: csr_array, right: csr_array) -> NDArray[np.float64]:
+    return np.asarray(left.multiply(right).sum(axis=1), np.float64)

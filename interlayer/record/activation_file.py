@@ -1,0 +1,110 @@
+"""Write a safetensors file of activations as rows arrive, without ever holding a layer in memory."""
+
+import json
+import shutil
+import struct
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Data types as safetensors spells them; bfloat16 has no NumPy type and is widened before it gets here.
+SAFETENSORS_DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+}
+COPY_BLOCK = 16 * 2**20  # bytes held while a spooled layer is copied into the final file
+
+
+@dataclass
+class _Spool:
+    """The rows of one layer so far, raw, in a file of their own."""
+
+    stream: IO[bytes]
+    row_shape: tuple[int, ...]
+    dtype: "np.dtype[np.generic]"
+
+    @property
+    def row_bytes(self) -> int:
+        size = self.dtype.itemsize
+        for length in self.row_shape:
+            size *= length
+        return size
+
+    def write(self, rows: "np.ndarray", slots: "np.ndarray") -> None:
+        """Put `rows` at positions `slots` (ascending); neighbours go out in one write."""
+        start = 0
+        for stop in range(1, len(slots) + 1):
+            if stop == len(slots) or slots[stop] != slots[stop - 1] + 1:
+                self.stream.seek(int(slots[start]) * self.row_bytes)
+                self.stream.write(rows[start:stop].data)
+                start = stop
+
+
+class ActivationWriter:
+    """Spool every layer beside `path`, then assemble the safetensors file and move it into place.
+
+    The rows of a layer may be overwritten until `finish`. Memory is one block of `COPY_BLOCK` bytes; disk is the size
+    of the file plus its largest layer. Until `finish` returns, `path` is untouched.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stack = ExitStack()
+        directory = self._stack.enter_context(
+            tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True)
+        )
+        self._directory = Path(directory)
+        self._spools: dict[str, _Spool] = {}
+
+    def row_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one row of each layer, in the order in which the layers first came."""
+        return {layer: spool.row_shape for layer, spool in self._spools.items()}
+
+    def add_layer(self, layer: str, row_shape: tuple[int, ...], dtype: "np.dtype[np.generic]") -> None:
+        """Open a layer; its rows are written later."""
+        stream = self._stack.enter_context((self._directory / str(len(self._spools))).open("w+b"))
+        self._spools[layer] = _Spool(stream, row_shape, dtype)
+
+    def write(self, layer: str, rows: "np.ndarray", slots: "np.ndarray") -> None:
+        """Put `rows` of `layer` at the ascending row positions `slots`."""
+        self._spools[layer].write(rows, slots)
+
+    def finish(self, labels: "np.ndarray", metadata: dict[str, str]) -> None:
+        """Assemble the file from `labels` (int64, one per row) and the spooled layers, and clean up."""
+        # Wider types first, so that every array starts on a multiple of its item size.
+        by_width = sorted(self._spools.items(), key=lambda item: -item[1].dtype.itemsize)
+        header: dict[str, object] = {"__metadata__": metadata}
+        offset = labels.nbytes
+        header["labels"] = {"dtype": "I64", "shape": [len(labels)], "data_offsets": [0, offset]}
+        for layer, spool in by_width:
+            end = offset + len(labels) * spool.row_bytes
+            dtype = SAFETENSORS_DTYPES[spool.dtype.name]
+            header[layer] = {"dtype": dtype, "shape": [len(labels), *spool.row_shape], "data_offsets": [offset, end]}
+            offset = end
+        encoded = json.dumps(header, ensure_ascii=False).encode()
+        encoded += b" " * (-len(encoded) % 8)
+        with self._stack:
+            assembled = self._directory / "assembled"
+            with assembled.open("wb") as out:
+                out.write(struct.pack("<Q", len(encoded)) + encoded)
+                out.write(labels.data)
+                for _, spool in by_width:
+                    spool.stream.seek(0)
+                    shutil.copyfileobj(spool.stream, out, COPY_BLOCK)
+                    spool.stream.truncate(0)
+            assembled.replace(self._path)
+
+    def discard(self) -> None:
+        """Forget everything; `path` stays as it was."""
+        self._stack.close()

@@ -1,0 +1,259 @@
+"""Forward hooks that stream the output of layers to disk."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from interlayer.record.activation_file import SAFETENSORS_DTYPES, ActivationWriter
+from interlayer.record.errors import RecordingError
+from interlayer.record.forward_pass import Call, ForwardPass
+from interlayer.record.layer_names import INPUT_LAYER, chosen_modules
+from interlayer.record.row_sample import RowSample
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class RecordedLayers:
+    """What a recording holds.
+
+    Attributes
+    ----------
+    path : Path
+        The safetensors file.
+    shapes : dict of str to tuple of int
+        Shape of one row of each layer, in execution order.
+    counts : dict of int or str to int
+        Rows of each class, in ascending order of the class.
+    """
+
+    path: Path
+    shapes: dict[str, tuple[int, ...]]
+    counts: dict[int | str, int]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers in execution order."""
+        return tuple(self.shapes)
+
+
+class LayerRecorder:
+    """Record layers from a loop of your own; `record` is this with the loop written out.
+
+    Parameters are those of `record`. The hooks are in place inside the ``with`` block and listen only while a batch is
+    announced; other forward passes go unnoticed. The file is written when the block ends without an exception, and
+    `recorded` then says what it holds. The model runs in the mode it is in::
+
+        with LayerRecorder(model, "epoch-3.safetensors", dtype="float16") as recorder:
+            for images, labels in loader:
+                with recorder.batch(labels):
+                    model(images)
+
+    Where a framework splits the loop over two callbacks, enter ``recorder.batch(labels)`` in the one before the
+    forward pass and leave it in the one after, with a `contextlib.ExitStack`.
+    """
+
+    def __init__(
+        self,
+        model: "nn.Module",
+        path: str | Path,
+        *,
+        layers: Literal["auto"] | Sequence[str] = "auto",
+        per_class: int | None = None,
+        dtype: Literal["float16", "float32"] | None = None,
+        seed: int = 0,
+    ) -> None:
+        if dtype not in (None, "float16", "float32"):
+            raise RecordingError(f"`dtype` is {dtype!r}; it may be 'float16', 'float32' or None")
+        if per_class is not None and per_class < 1:
+            raise RecordingError(f"`per_class` is {per_class}; it must be at least 1")
+        self._torch = import_torch()
+        self._model = model
+        self._path = Path(path)
+        self._dtype = dtype
+        self._chosen = None if layers == "auto" else chosen_modules(model, layers)
+        self._names = {module: name for name, module in model.named_modules()}
+        self._sample = RowSample(per_class, seed)
+        self._pass: ForwardPass | None = None
+        self._n_passes = 0
+        self._interrupted = False
+        self._recorded: RecordedLayers | None = None
+
+    @property
+    def recorded(self) -> RecordedLayers:
+        """What the finished file holds."""
+        if self._recorded is None:
+            raise RecordingError("the recording is not finished: the file is written when the `with` block ends")
+        return self._recorded
+
+    def __enter__(self) -> Self:
+        self._writer = ActivationWriter(self._path)
+        self._hooks = ExitStack()
+        for module, name in self._names.items():
+            # A parametrization computes weights, not activations.
+            if "parametrizations" not in name.split("."):
+                before = module.register_forward_pre_hook(self._before, with_kwargs=True)
+                after = module.register_forward_hook(self._after)
+                self._hooks.callback(before.remove)
+                self._hooks.callback(after.remove)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._hooks.close()
+        try:
+            if kind is None:
+                self._recorded = self._finish()
+        finally:
+            self._writer.discard()
+
+    @contextmanager
+    def batch(self, labels: Any) -> Iterator[int]:
+        """Record the one forward pass made inside, and say how many rows of it are kept.
+
+        Parameters
+        ----------
+        labels : (batch,) array, tensor or sequence of ints or strings
+            The class of each row. Where no row is kept (0), the forward pass may be left out.
+        """
+        rows, places = self._sample.place(labels)
+        self._pass = ForwardPass(len(labels), rows, places)
+        # Until the pass is complete, the places of its rows are promised but not filled.
+        self._interrupted = True
+        try:
+            yield len(rows)
+            if len(rows):
+                self._check_complete(self._pass)
+                self._n_passes += 1
+            self._interrupted = False
+        finally:
+            self._pass = None
+
+    def _before(self, module: "nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._pass is None:
+            return
+        value = next((item for item in (*args, *kwargs.values()) if self._torch.is_tensor(item)), None)
+        if module is self._model and not self._pass.calls:
+            if self._pass.written:
+                raise RecordingError("the model ran twice in a batch: announce each forward pass with `batch(labels)`")
+            if value is not None and self._is_input_wanted(value):
+                self._write(INPUT_LAYER, value, self._pass)
+        self._pass.calls.append(Call(value))
+
+    def _after(self, module: "nn.Module", args: tuple[Any, ...], output: Any) -> None:  # noqa: ARG002 - torch calls it so
+        if self._pass is None:
+            return
+        call = self._pass.calls.pop()
+        if self._pass.calls:
+            self._pass.calls[-1].is_innermost = False
+        if self._chosen is None:
+            if call.is_innermost and not call.passes_through(module, output):
+                self._write(self._pass.names.by_type(module), output, self._pass)
+        elif (name := self._names[module]) in self._chosen:
+            self._write(self._pass.names.numbered(name), output, self._pass)
+
+    def _is_input_wanted(self, value: "torch.Tensor") -> bool:
+        if self._chosen is None:
+            # Indices of tokens are codes, not coordinates; bytes are pixels.
+            return value.is_floating_point() or value.dtype == self._torch.uint8
+        return INPUT_LAYER in self._chosen
+
+    def _write(self, layer: str, output: Any, forward: "ForwardPass") -> None:
+        """Copy the kept rows of `output` to disk now: a module that works in place may overwrite it next."""
+        forward.written.add(layer)
+        if isinstance(output, list | tuple):
+            # Many modules wrap their one tensor: attention gives (values, None) where its weights are not asked for.
+            present = [item for item in output if item is not None]
+            output = present[0] if len(present) == 1 else output
+        if not self._torch.is_tensor(output):
+            raise RecordingError(
+                f"layer {layer!r} returned a {type(output).__name__}, not a tensor: "
+                "choose layers that return one tensor by name (`layers=[...]`)"
+            )
+        if output.ndim == 0 or len(output) != forward.n_rows:
+            raise RecordingError(
+                f"layer {layer!r} has shape {tuple(output.shape)}, but the batch has {forward.n_rows} labels: "
+                "the first axis must be the batch; choose other layers by name (`layers=[...]`)"
+            )
+        if not len(forward.rows):
+            return
+        rows = self._kept_rows(layer, output, forward)
+        row_shape = self._writer.row_shapes().get(layer)
+        if row_shape is None:
+            if self._n_passes:
+                raise RecordingError(f"layer {layer!r} was called in this batch, but not in earlier ones")
+            if rows.size == 0 or layer == "labels":
+                raise RecordingError(f"layer {layer!r} cannot be recorded: it is empty, or its name is taken")
+            self._writer.add_layer(layer, rows.shape[1:], rows.dtype)
+        elif row_shape != rows.shape[1:]:
+            raise RecordingError(
+                f"layer {layer!r} gave rows of shape {rows.shape[1:]} after rows of shape {row_shape}: "
+                "all rows need one shape, so pad or crop the inputs"
+            )
+        self._writer.write(layer, rows, forward.places)
+
+    def _kept_rows(self, layer: str, output: "torch.Tensor", forward: "ForwardPass") -> "NDArray[Any]":
+        """Give the kept rows as a contiguous array in host memory, in a type the file can hold."""
+        torch = self._torch
+        kept = output.detach()
+        if len(forward.rows) < forward.n_rows or (forward.rows[1:] < forward.rows[:-1]).any():
+            kept = kept[torch.from_numpy(forward.rows).to(kept.device)]
+        if kept.is_floating_point():
+            kept = kept.to(self._stored_dtype(kept.dtype))
+            if not torch.isfinite(kept).all():
+                overflow = " in float16" if torch.isfinite(output).all() else ""
+                raise RecordingError(f"layer {layer!r} holds NaN or infinity{overflow}")
+        elif kept.dtype == torch.bool:
+            kept = kept.to(torch.uint8)
+        rows: NDArray[Any] = kept.cpu().contiguous().numpy()
+        if rows.dtype.name not in SAFETENSORS_DTYPES:
+            raise RecordingError(f"layer {layer!r} has the data type {output.dtype}, which a file cannot hold")
+        return rows
+
+    def _stored_dtype(self, dtype: "torch.dtype") -> "torch.dtype":
+        import torch
+
+        if self._dtype is not None:
+            return torch.float16 if self._dtype == "float16" else torch.float32
+        # NumPy knows neither bfloat16 nor the 8-bit types; float32 holds them exactly.
+        return dtype if dtype in (torch.float16, torch.float32, torch.float64) else torch.float32
+
+    def _check_complete(self, forward: "ForwardPass") -> None:
+        if not forward.written:
+            raise RecordingError("no layer was called: run the model inside `with recorder.batch(labels)`")
+        for layer in self._writer.row_shapes():
+            if layer not in forward.written:
+                raise RecordingError(f"layer {layer!r} was not called in this batch, but in earlier ones")
+        for layer in sorted(self._chosen or ()):
+            if layer not in forward.written:
+                raise RecordingError(f"layer {layer!r} was not called by the model")
+
+    def _finish(self) -> RecordedLayers:
+        if self._interrupted:
+            raise RecordingError("a batch was interrupted, so its rows are missing: record again")
+        labels, class_names = self._sample.codes()
+        shapes = self._writer.row_shapes()
+        if not shapes:
+            raise RecordingError("nothing was recorded: there was no batch with rows")
+        metadata = {"layers": json.dumps(list(shapes))}
+        if class_names:
+            metadata["classes"] = json.dumps(class_names)
+        self._writer.finish(labels, metadata)
+        return RecordedLayers(self._path, shapes, self._sample.counts())
+
+
+def import_torch() -> ModuleType:
+    """Import torch, or say how to get it."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError('recording needs PyTorch: pip install "interlayer[models]"', name="torch") from error
+    return torch

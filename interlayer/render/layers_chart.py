@@ -1,0 +1,205 @@
+"""The main picture: the separation of every class pair at every layer, as dots and a box, with the mean's interval."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from contract.schemas import Separation, Split, State
+from interlayer.render import drawing, text, wording
+from interlayer.render.drawing import Chart, Scale, coordinate
+from interlayer.render.networks import SPLITS, Network, Series
+
+AXIS_WIDTH = 44
+_PANEL_HEIGHT = 216
+_PANEL_HEADING = 30
+_FOOT_FLAT = 26
+_FOOT_SLANTED = 96
+_SLOT_WIDTHS = ((20, 58), (40, 46), (80, 28))  # layers up to → width of a layer; more layers get the narrowest
+_NARROWEST_SLOT = 18
+_LONGEST_NAME = 20
+_FLAT_NAME = 9
+_MOST_DOTS = 200  # of one layer; above it dots merge into a blot and the box and whiskers say more
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where things are: shared by the picture and the script that follows one pair through it."""
+
+    centres: tuple[float, ...]
+    slot: float
+    panels: Mapping[State, Scale]
+    height: int
+    foot: float
+
+    @property
+    def width(self) -> int:
+        """Width of the plot."""
+        return round(self.centres[-1] + self.slot / 2 + 8) if self.centres else 0
+
+    def offset(self, split: Split, both: bool) -> float:
+        """Return how far a split stands from the middle of its layer."""
+        if not both:
+            return 0.0
+        return self.slot * (-0.21 if split == "train" else 0.21)
+
+
+def geometry(network: Network, layers: Sequence[str]) -> Geometry:
+    """Lay out the panels, one for each state, above the names of the layers."""
+    slot = next((width for most, width in _SLOT_WIDTHS if len(layers) <= most), _NARROWEST_SLOT)
+    centres = tuple(8 + slot * (index + 0.5) for index in range(len(layers)))
+    low = min((part.min for series in network.series for part in series.layers.values()), default=0.0)
+    low = min(-0.1, low - 0.02)
+    panels, top = {}, 0
+    for state in network.states:
+        panels[state] = Scale(low, 1.02, top + _PANEL_HEADING + _PANEL_HEIGHT, top + _PANEL_HEADING)
+        top += _PANEL_HEADING + _PANEL_HEIGHT
+    foot = _FOOT_FLAT if _is_flat(layers, slot) else _FOOT_SLANTED
+    return Geometry(centres, slot, panels, top + foot, top)
+
+
+def layers_chart(network: Network, layers: Sequence[str]) -> Chart:
+    """Draw the distribution of class separation at every layer, one panel for each state."""
+    place = geometry(network, layers)
+    axis, plot = [], []
+    for state, scale in place.panels.items():
+        axis.append(_axis(scale))
+        plot.append(_panel(network, state, layers, place))
+    plot.append(layer_names(layers, place.centres, place.slot, place.foot))
+    return Chart(
+        name=wording.SECTIONS["layers"].title,
+        description=_description(network, layers),
+        axis="".join(axis),
+        plot="".join(plot),
+        axis_width=AXIS_WIDTH,
+        plot_width=place.width,
+        height=place.height,
+    )
+
+
+def layer_names(layers: Sequence[str], centres: Sequence[float], slot: float, top: float) -> str:
+    """Draw the names below a plot, slanted where they would not fit side by side."""
+    parts = []
+    every = 1 if slot >= 18 else 2
+    for index, (layer, x) in enumerate(zip(layers, centres, strict=True)):
+        if index % every:
+            continue
+        if _is_flat(layers, slot):
+            parts.append(drawing.label(text.visible(layer), x, top + 18, "name middle"))
+        else:
+            name = text.shortened(layer, _LONGEST_NAME)
+            turned = f"rotate(-50 {coordinate(x + 3)} {coordinate(top + 14)})"
+            parts.append(drawing.label(name, x + 3, top + 14, "name end", transform=turned))
+    return "".join(parts)
+
+
+def foot_height(layers: Sequence[str], slot: float) -> int:
+    """Return the room that the names take."""
+    return _FOOT_FLAT if _is_flat(layers, slot) else _FOOT_SLANTED
+
+
+def _is_flat(layers: Sequence[str], slot: float) -> bool:
+    return slot >= 58 and all(len(text.visible(layer)) <= _FLAT_NAME for layer in layers)
+
+
+def _axis(scale: Scale) -> str:
+    parts = [
+        drawing.label(text.number(value, 1), AXIS_WIDTH - 8, scale(value) + 4, "tick end")
+        for value in drawing.ticks(scale.low, 1.0)
+    ]
+    return "".join(parts)
+
+
+def _panel(network: Network, state: State, layers: Sequence[str], place: Geometry) -> str:
+    scale = place.panels[state]
+    series = [found for split in SPLITS if (found := network.of(state, split))]
+    parts = [
+        drawing.horizontal(scale(value), 0, place.width, "zero" if abs(value) < 1e-9 else "grid")
+        for value in drawing.ticks(scale.low, 1.0)
+    ]
+    parts.append(drawing.label(f"{wording.STATE[state]} network", 2, scale.end - 12, "panel"))
+    for part in series:
+        shift = place.offset(part.split, len(series) == 2)
+        parts.append(_series(part, layers, [x + shift for x in place.centres], place.slot, scale))
+    for index, layer in enumerate(layers):
+        told = _told(layer, [(part, part.layers.get(layer)) for part in series])
+        parts.append(
+            drawing.element(
+                "rect", f"<title>{escape(told)}</title>", x=place.centres[index] - place.slot / 2, y=scale.end,
+                width=place.slot, height=scale.start - scale.end, class_="slot",
+            )
+        )  # fmt: skip
+    return "".join(parts)
+
+
+def _series(part: Series, layers: Sequence[str], centres: Sequence[float], slot: float, scale: Scale) -> str:
+    marks, means = [], []
+    for layer, x in zip(layers, centres, strict=True):
+        separation = part.layers.get(layer)
+        if separation is None:
+            continue
+        marks.append(_distribution(separation, x, slot, scale))
+        means.append((x, scale(separation.mean), separation))
+    line = drawing.polyline([(x, y) for x, y, _ in means], "means")
+    points = "".join(_mean(separation, x, y, slot, scale) for x, y, separation in means)
+    return drawing.element("g", "".join(marks) + line + points, class_=part.split)
+
+
+def _distribution(separation: Separation, x: float, slot: float, scale: Scale) -> str:
+    values = separation.pairs.statistic
+    half = slot * 0.15
+    parts = []
+    if len(values) <= _MOST_DOTS and slot > _NARROWEST_SLOT:
+        # The golden ratio spreads neighbours in the list apart without a random number.
+        parts.append(
+            drawing.dots(
+                [(x + half * (2 * (index * 0.618034 % 1) - 1), scale(value)) for index, value in enumerate(values)],
+                "pair",
+            )
+        )
+    else:
+        parts.append(drawing.vertical(x, scale(min(values)), scale(max(values)), "whisker"))
+    if len(values) >= 4:
+        low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+        parts.append(
+            drawing.element(
+                "rect", x=x - half, y=scale(high), width=2 * half, height=max(0.6, scale(low) - scale(high)), class_="box"
+            )
+        )
+        parts.append(drawing.horizontal(scale(middle), x - half, x + half, "median"))
+    return "".join(parts)
+
+
+def _mean(separation: Separation, x: float, y: float, slot: float, scale: Scale) -> str:
+    bounds = separation.interval
+    bar = ""
+    if bounds.low is not None and bounds.high is not None:
+        bar = drawing.vertical(x, scale(bounds.low), scale(bounds.high), "interval")
+    return bar + drawing.element("circle", cx=x, cy=y, r=3.4 if slot > 30 else 2.4, class_="mean")
+
+
+def _told(layer: str, series: Sequence[tuple[Series, Separation | None]]) -> str:
+    lines = [text.visible(layer)]
+    for part, separation in series:
+        if separation is None:
+            continue
+        bounds = text.interval(separation.interval.low, separation.interval.high)
+        lines.append(
+            f"{wording.SPLIT[part.split]}: mean {text.number(separation.mean)} {bounds}, "
+            f"pairs {text.number(separation.min)} to {text.number(separation.max)}"
+        )
+    return "\n".join(lines)
+
+
+def _description(network: Network, layers: Sequence[str]) -> str:
+    """Say the picture in words: where each line starts and where it ends."""
+    said = []
+    for series in network.series:
+        shown = [series.layers[layer] for layer in layers if layer in series.layers]
+        first, last = shown[0], shown[-1]
+        said.append(
+            f"{wording.STATE[series.state]} network on {wording.SPLIT[series.split]} data: mean separation "
+            f"{text.number(first.mean)} at {text.visible(first.layer)}, {text.number(last.mean)} at "
+            f"{text.visible(last.layer)}."
+        )
+    return " ".join(said)

@@ -1,0 +1,77 @@
+"""Names and numbers as characters that are safe and the same in every rendering."""
+
+import unicodedata
+
+# Invisible or text-reordering characters: control, format, surrogate, line and paragraph separators.
+_ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Letters of many languages are joined or kept apart with these two; they reorder nothing.
+_JOINERS = frozenset("\u200c\u200d")
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+MISSING = "–"
+SIGNIFICANCE = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+
+
+def visible(text: str) -> str:
+    """Return `text` with every control, format and line-breaking character written out, as in ``\\u202e``."""
+    return "".join(_visible_character(character) for character in text)
+
+
+def _visible_character(character: str) -> str:
+    if character in _JOINERS or unicodedata.category(character) not in _ESCAPED_CATEGORIES:
+        return character
+    if character in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[character]
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def shortened(text: str, length: int) -> str:
+    """Return the visible `text`, its middle left out where it is longer than `length`."""
+    text = visible(text)
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[-tail:] if tail else ''}"
+
+
+def number(value: float | None, places: int = 3) -> str:
+    """Return a fixed-point number with a true minus sign, never a negative zero."""
+    if value is None:
+        return MISSING
+    rounded = f"{value:.{places}f}"
+    if float(rounded) == 0:
+        return rounded.removeprefix("-")
+    return rounded.replace("-", "−")
+
+
+def signed(value: float | None, places: int = 3) -> str:
+    """Return a number that always carries its sign, as differences do."""
+    shown = number(value, places)
+    return shown if value is None or shown.startswith("−") or float(shown) == 0 else f"+{shown}"
+
+
+def interval(low: float | None, high: float | None, places: int = 3) -> str:
+    """Return the two ends of an interval in brackets."""
+    if low is None or high is None:
+        return MISSING
+    return f"[{number(low, places)}, {number(high, places)}]"
+
+
+def p_value(value: float | None) -> str:
+    """Return a p-value to three places; a small one is bounded, not rounded to zero."""
+    if value is None:
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def significance(value: float | None) -> str:
+    """Return the stars of an adjusted p-value."""
+    if value is None:
+        return ""
+    return next((mark for level, mark in SIGNIFICANCE if value < level), "")
+
+
+def count(number_of: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun: "1 layer", "15 layers"."""
+    return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}"

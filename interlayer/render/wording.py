@@ -1,0 +1,153 @@
+"""What a reader is told: titles, how to read each picture, and what each test assumes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contract.schemas import Finding, Report, Separation
+from interlayer.render.networks import Network
+from interlayer.render.text import count, visible
+
+PAPER = "https://arxiv.org/abs/1907.04223"
+
+STATE = {"trained": "Trained", "untrained": "Untrained"}
+SPLIT = {"train": "training", "validation": "validation"}
+SEVERITY = {"error": "Serious", "warning": "Notable", "info": "Found"}
+
+ESTIMAND = {
+    "these_classes": "these classes, new samples, this number of samples",
+    "population_of_classes": "a population of classes, of which these are a sample",
+    "exchangeable_pairs": "class pairs that could be exchanged between the two sides",
+    "exchangeable_membership": "samples that could be exchanged between training and validation",
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A test as a column: its heading and what it assumes."""
+
+    heading: str
+    assumes: str
+
+
+METHODS = {
+    "subsample": Method(
+        "subsample t",
+        "for these very classes and this many samples; the variance comes from the same contrast on random fifths of "
+        "the samples, t with 10 degrees of freedom. Conditional on the network.",
+    ),
+    "class_jackknife": Method(
+        "class jackknife",
+        "for a population of classes of which these are a sample; leaves out one class at a time, so it needs many "
+        "classes to find anything.",
+    ),
+    "permutation": Method(
+        "paper's permutation",
+        "that class pairs may be exchanged between the two sides, as in the paper. Pairs that share a class are "
+        "correlated, so it rejects too often where all pairs are alike.",
+    ),
+    "membership": Method(
+        "membership permutation",
+        "that training and validation samples of a class could be exchanged if nothing was memorised.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its title and how to read it."""
+
+    title: str
+    how_to_read: str
+
+
+SECTIONS = {
+    "layers": Section(
+        "Class separation, layer by layer",
+        "Every dot is one pair of classes: 0 means the layer mixes the two classes at random, 1 that it sets them "
+        "fully apart. Follow the line of means from left to right: where it rises, a layer did work; where training "
+        "and validation part, that work holds for the training samples only.",
+    ),
+    "gap": Section(
+        "Training minus validation",
+        "Each mark is the mean separation on training samples minus that on validation samples. A bar that stays clear "
+        "of zero says that the network separates samples it has seen better than new ones.",
+    ),
+    "steps": Section(
+        "What each layer adds",
+        "Δ is the change of the mean separation from one layer to the next, drawn with its interval; bars of all "
+        "these tables share one scale. Stars mark the adjusted p-value of the first test: * below 0.05, ** below "
+        "0.01, *** below 0.001.",
+    ),
+    "blocks": Section(
+        "What each block of layers adds",
+        "The same change over a whole block: it is exactly the sum of the changes of the layers in it.",
+    ),
+    "adaptation": Section(
+        "What training changed",
+        "Δ is the trained network's mean separation at a layer minus that of its untrained twin. Layers near zero "
+        "could have stayed as they were initialised.",
+    ),
+    "consistency": Section(
+        "Where training and validation part",
+        "Δ is the change of a layer step on training samples minus the change of the same step on validation samples. "
+        "Steps clear of zero are the ones that fit the training samples in particular.",
+    ),
+    "pairs": Section(
+        "Class pairs",
+        "Each cell is one pair of classes at one layer: training above the diagonal, validation below. The colour "
+        "scale is the same everywhere, 0 to 1; values outside it keep the end colour and their own number.",
+    ),
+    "provenance": Section("Where these numbers come from", ""),
+}
+
+# The section that shows what a finding says, by a word of its code; the first match counts.
+_SHOWN_IN = (
+    ("pair", "pairs"),
+    ("memor", "gap"),
+    ("gap", "gap"),
+    ("general", "gap"),
+    ("adapt", "adaptation"),
+    ("step", "steps"),
+    ("contribut", "steps"),
+    ("loss", "steps"),
+    ("lose", "steps"),
+    ("gain", "steps"),
+)
+
+
+def shown_in(finding: Finding, sections: Mapping[str, str]) -> str | None:
+    """Return the section that a finding is linked to, among those the page has."""
+    wanted = next((section for word, section in _SHOWN_IN if word in finding.code), "layers")
+    return wanted if wanted in sections else "layers" if "layers" in sections else None
+
+
+def method(name: str) -> Method:
+    """Return heading and assumption of a test; one that this version does not know keeps its name."""
+    return METHODS.get(name) or Method(visible(name).replace("_", " "), "what the report's documentation says of it.")
+
+
+def network_name(network: Network) -> str:
+    """Return what tells a network from the others of the report."""
+    name = f"Instance {visible(network.instance)}"
+    return name if network.step is None else f"{name}, step {network.step:,}"
+
+
+def sample_size(part: Separation) -> str:
+    """Return n of one separation in words."""
+    low, high = (min(part.n_per_class), max(part.n_per_class)) if part.n_per_class else (0, 0)
+    rows = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{count(len(part.pairs.statistic), 'class pair')}, {rows} samples per class"
+
+
+def summary(report: Report) -> str:
+    """Return the study in one line."""
+    found = list(dict.fromkeys(part.instance for part in report.separations))
+    parts = [count(len(report.classes), "class", "classes"), count(len(report.layers), "layer")]
+    if report.separations:
+        sizes = [size for part in report.separations for size in part.n_per_class]
+        if sizes:
+            low, high = min(sizes), max(sizes)
+            parts.append(f"{low:,} samples per class" if low == high else f"{low:,} to {high:,} samples per class")
+    parts.append(count(len(found), "network instance"))
+    parts.append(f"{report.provenance.metric} distance")
+    return " · ".join(parts)

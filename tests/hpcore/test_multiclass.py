@@ -1,0 +1,60 @@
+"""Bayes-error bounds of many classes from one global tree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hpcore
+from tests import oracle
+
+
+@pytest.mark.parametrize(
+    ("centre", "lower", "upper"), [(2.0, 0.169144, 0.295374), (3.0, 0.069323, 0.131437)]
+)
+def test_three_gaussians_on_a_line(centre: float, lower: float, upper: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 1500)
+    points = rng.standard_normal((4500, 1)) + centre * (labels[:, None] - 1)
+    found = hpcore.multiclass_bayes_error_bounds(points, labels)
+    assert found == (pytest.approx(lower, abs=0.025), pytest.approx(upper, abs=0.025))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_bounds_equal_the_formula_on_the_reference_tree(metric: str) -> None:
+    rng = np.random.default_rng(1)
+    points, labels = rng.standard_normal((120, 4)), rng.integers(0, 5, 120)
+    points[:, 0] += labels * 4
+    delta = oracle.cross_edges(points, labels, metric) / 240
+    lower = 0.8 * (1 - np.sqrt(max(0.0, 1 - 2.5 * delta)))
+    found = hpcore.multiclass_bayes_error_bounds(points, labels, metric=metric)
+    assert found == (pytest.approx(lower, abs=1e-12), pytest.approx(min(2 * delta, 0.8), abs=1e-12))
+
+
+def test_ties_are_averaged() -> None:
+    """The corners of a simplex: each of the N (N - 1) / 2 edges is in a share 2/N of the trees."""
+    labels = np.repeat([0, 1, 2], [2, 3, 5])
+    n_cross = 2 * 3 + 2 * 5 + 3 * 5
+    upper = hpcore.multiclass_bayes_error_bounds(np.eye(10), labels)[1]
+    assert upper == pytest.approx(2 * n_cross * (2 / 10) / 20, abs=1e-12)
+
+
+def test_repeated_points_are_averaged() -> None:
+    """One place, three classes: a uniform tree over all copies."""
+    labels = np.repeat([0, 1, 2], [2, 3, 5])
+    points = np.zeros((11, 1))
+    points[10] = 1.0
+    labels = np.append(labels, 2)
+    n_cross = 2 * 3 + 2 * 5 + 3 * 5
+    expected = n_cross * 2 / 10 + 5 / 10
+    assert hpcore.multiclass_bayes_error_bounds(points, labels)[1] == pytest.approx(2 * expected / 22, abs=1e-12)
+
+
+def test_two_classes_agree_with_the_pair() -> None:
+    """For two equal classes both upper bounds are R/N."""
+    rng = np.random.default_rng(2)
+    points, labels = rng.standard_normal((200, 3)), np.repeat([0, 1], 100)
+    points[:, 0] += 2.0 * labels
+    statistic = hpcore.pairwise_henze_penrose(points, labels).statistic[0]
+    upper = hpcore.multiclass_bayes_error_bounds(points, labels)[1]
+    assert upper == pytest.approx(hpcore.bayes_error_bounds(statistic)[1], abs=1e-12)

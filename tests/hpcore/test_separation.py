@@ -1,0 +1,415 @@
+"""The pinned API against hand examples, published numbers and slow references."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+import hpcore
+from hpcore.separation import friedman_rafsky_test
+from tests import oracle
+
+# Equal-covariance Gaussians at Mahalanobis distance δ with equal priors: divergence, lower bound, upper bound.
+GAUSSIAN_BOUNDS = [
+    (0.01538697, 0.437978, 0.492307),
+    (0.05894598, 0.378606, 0.470527),
+    (0.12432002, 0.323705, 0.437840),
+    (0.20405427, 0.274138, 0.397973),
+    (0.38073296, 0.191482, 0.309634),
+    (0.55040049, 0.129055, 0.224800),
+    (0.69327512, 0.083684, 0.153362),
+    (0.80275750, 0.052016, 0.098621),
+    (0.93140259, 0.017454, 0.034299),
+    (0.98104815, 0.004761, 0.009476),
+    (0.99937098, 0.000157, 0.000315),
+]
+
+
+def blobs(n: int, d: int, shift: float, seed: int, n_classes: int = 2) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(n_classes), n)
+    points = rng.standard_normal((n * n_classes, d))
+    points[:, 0] += shift * labels
+    return points.astype(np.float32), labels
+
+
+# --- hand examples ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "cross_edges", "statistic"),
+    [
+        ([[0], [2]], [[1], [3]], 3, -0.5),
+        ([[0], [1]], [[2], [3]], 1, 0.5),
+        ([[1, 1], [3, 3], [5, 5], [7, 7]], [[2, 2], [4, 4], [6, 6], [8, 8]], 7, -0.75),
+        (np.ones((32, 4)), np.full((32, 4), 5.0), 1, 0.96875),
+        (np.tile([1.0, 0.0], (50, 1)), np.tile([0.0, 1.0], (50, 1)), 1, 0.98),
+        (np.tile([1, 0], (10, 1)), np.tile([0, 1], (10, 1)), 1, 0.9),
+    ],
+)
+@pytest.mark.parametrize("ties", ["average", "first"])
+def test_hand_examples(x: Any, y: Any, cross_edges: int, statistic: float, ties: str) -> None:
+    found = hpcore.henze_penrose(x, y, ties=ties)
+    assert found.cross_edges == cross_edges
+    assert found.statistic == pytest.approx(statistic, abs=1e-15)
+
+
+def test_square_has_four_trees() -> None:
+    corners = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
+    in_order = hpcore.henze_penrose(corners[:2], corners[2:])
+    assert (in_order.cross_edges_min, in_order.cross_edges_max) == (1, 2)
+    assert in_order.cross_edges == pytest.approx(1.5, abs=1e-12)
+    alternating = hpcore.henze_penrose(corners[::2], corners[1::2])
+    assert (alternating.cross_edges_min, alternating.cross_edges_max, alternating.cross_edges) == (3, 3, 3.0)
+
+
+def test_repeated_observations_closed_form() -> None:
+    """Chen & Zhang's average over trees: 0 (2A, 1B), 1 (1A, 2B), 3 (2B); z agrees with R's gTests."""
+    found = hpcore.henze_penrose([[0], [0], [1]], [[0], [1], [1], [3], [3]])
+    assert found.cross_edges == pytest.approx(32 / 9, abs=1e-12)
+    assert found.z == pytest.approx(-0.2467395, abs=5e-8)
+    assert found.n_duplicates == 5
+    first = hpcore.henze_penrose([[0], [0], [1]], [[0], [1], [1], [3], [3]], ties="first")
+    assert first.cross_edges == int(first.cross_edges)
+    assert found.cross_edges_min <= first.cross_edges <= found.cross_edges_max
+
+
+@pytest.mark.parametrize(
+    ("edges", "n_first", "mean", "variance"),
+    [
+        ([(i, i + 1) for i in range(7)], 4, 4.0, 12 / 7),
+        ([(0, i) for i in range(1, 8)], 4, 4.0, 0.0),
+        ([(0, i) for i in range(1, 8)], 3, 15 / 4, 15 / 16),
+        ([(0, 1), (1, 2), (2, 3), (3, 4), (1, 5), (2, 6), (2, 7), (3, 8)], 4, 40 / 9, 860 / 567),
+    ],
+)
+def test_null_moments_of_known_trees(edges: list[tuple[int, int]], n_first: int, mean: float, variance: float) -> None:
+    n_points = len(edges) + 1
+    degree = np.bincount(np.array(edges).ravel())
+    counts = np.array([[n_first, n_points - n_first]])
+    arguments = (counts, np.array([len(edges) * 1.0]), np.array([(degree**2).sum() * 1.0]))
+    z, p_value = friedman_rafsky_test(np.array([mean - 1.0]), *arguments)
+    if variance == 0.0:
+        assert (z[0], p_value[0]) == (0.0, 1.0)
+    else:
+        assert -1.0 / z[0] == pytest.approx(np.sqrt(variance), rel=1e-12)
+        assert p_value[0] == pytest.approx(oracle.normal_cdf(z[0]), rel=1e-12)
+
+
+def test_null_distribution_of_a_path() -> None:
+    """The oracle itself: 70 labellings of a path of 8."""
+    path = [(i, i + 1) for i in range(7)]
+    assert oracle.null_distribution(path, 8, 4) == {1: 2, 2: 6, 3: 18, 4: 18, 5: 18, 6: 6, 7: 2}
+
+
+# --- published numbers -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("divergence", "lower", "upper"), GAUSSIAN_BOUNDS)
+def test_bayes_bounds_of_gaussians(divergence: float, lower: float, upper: float) -> None:
+    assert hpcore.bayes_error_bounds(divergence) == (pytest.approx(lower, abs=6e-7), pytest.approx(upper, abs=6e-7))
+
+
+@pytest.mark.parametrize(
+    ("prior", "divergence", "u"),
+    [
+        (0.25, 0.17133906, 0.37850430),
+        (0.25, 0.51169639, 0.63377229),
+        (0.25, 0.78081941, 0.83561456),
+        (0.1, 0.41129336, 0.78806561),
+    ],
+)
+def test_bayes_bounds_with_unequal_priors(prior: float, divergence: float, u: float) -> None:
+    lower, upper = hpcore.bayes_error_bounds(divergence, prior=prior)
+    assert (lower, upper) == (pytest.approx(0.5 - np.sqrt(u) / 2, abs=1e-8), pytest.approx(0.5 - u / 2, abs=1e-8))
+
+
+def test_bayes_bounds_clip_and_keep_shape() -> None:
+    lower, upper = hpcore.bayes_error_bounds(np.array([[-0.2, 0.0], [1.0, 1.1]]))
+    np.testing.assert_array_equal(lower, [[0.5, 0.5], [0.0, 0.0]])
+    np.testing.assert_array_equal(upper, lower)
+
+
+@pytest.mark.parametrize(
+    ("shift", "d", "expected", "standard_error"),
+    [(0.0, 2, 0.001, 0.005), (1.0, 2, 0.202, 0.005), (2.0, 2, 0.545, 0.005), (3.0, 1, 0.801, 0.005), (2.0, 10, 0.492, 0.005)],
+)
+def test_estimator_means(shift: float, d: int, expected: float, standard_error: float) -> None:
+    n_repeats = 8
+    values = [
+        hpcore.henze_penrose(*np.split(blobs(1000, d, shift, seed)[0].astype(np.float64), 2)).statistic
+        for seed in range(n_repeats)
+    ]
+    spread = np.hypot(standard_error, 0.024 / np.sqrt(n_repeats))
+    assert np.mean(values) == pytest.approx(expected, abs=4 * spread)
+
+
+@pytest.mark.parametrize(("centre", "truth"), [((0.5, 0.5), 0.111878), ((1.5, 1.5), 0.587958), ((5.0, 5.0), 0.999371)])
+def test_divergence_of_two_planar_gaussians(centre: tuple[float, float], truth: float) -> None:
+    rng = np.random.default_rng(7)
+    found = hpcore.henze_penrose(rng.standard_normal((1000, 2)), rng.standard_normal((1000, 2)) + centre)
+    assert abs(found.statistic - truth) < 0.07
+
+
+def test_bootstrap_with_replacement_is_no_null() -> None:
+    """Repeated points make edges of length zero: the reason why nothing here bootstraps."""
+    rng = np.random.default_rng(3)
+    points = rng.standard_normal((400, 10))
+    resampled = [half[rng.integers(0, 200, 200)] for half in np.split(points, 2)]
+    assert hpcore.henze_penrose(*resampled).statistic == pytest.approx(0.38, abs=0.12)
+
+
+def test_null_spread() -> None:
+    values = []
+    for seed in range(60):
+        points, labels = blobs(50, 2, 0.0, seed, n_classes=4)
+        values.extend(hpcore.pairwise_henze_penrose(points, labels, n_threads=1).statistic)
+    assert np.std(values) == pytest.approx(1 / np.sqrt(2 * 50), rel=0.1)
+
+
+# --- against the slow reference --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("metric", "d"), [("euclidean", 1), ("euclidean", 3), ("euclidean", 40), ("cosine", 2), ("cosine", 40)]
+)
+def test_cross_edges_equal_reference(metric: str, d: int) -> None:
+    rng = np.random.default_rng(d)
+    points = rng.standard_normal((150, d))
+    labels = np.array(["one", "two", "three"])[rng.choice(3, 150, p=[0.2, 0.3, 0.5])]
+    found = hpcore.pairwise_henze_penrose(points, labels, metric=metric)
+    np.testing.assert_array_equal(found.cross_edges, oracle.pairwise_cross_edges(points, labels, metric))
+    np.testing.assert_array_equal(found.cross_edges_min, found.cross_edges_max)
+    m, n = found.counts.T
+    np.testing.assert_allclose(found.statistic, 1 - found.cross_edges * (m + n) / (2 * m * n), rtol=0, atol=1e-15)
+    assert list(found.classes) == ["one", "three", "two"]
+    assert found.pairs.tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool", ">f4"])
+def test_every_number_type_gives_the_same(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    points = rng.integers(0, 2, (40, 6)).astype(dtype)
+    labels = np.arange(40) % 2
+    found = hpcore.pairwise_henze_penrose(points, labels)
+    reference = hpcore.pairwise_henze_penrose(points.astype(np.float64), labels)
+    assert found.cross_edges[0] == reference.cross_edges[0]
+    assert found.n_duplicates == reference.n_duplicates == 40 - len(np.unique(points, axis=0))
+
+
+def test_more_dimensions_flatten_and_memory_maps_work(tmp_path: Any) -> None:
+    points, labels = blobs(20, 12, 1.0, 5)
+    path = tmp_path / "activations.npy"
+    np.save(path, points.reshape(40, 3, 2, 2))
+    mapped = np.load(path, mmap_mode="r")
+    expected = hpcore.pairwise_henze_penrose(points, labels)
+    np.testing.assert_array_equal(hpcore.pairwise_henze_penrose(mapped, labels).cross_edges, expected.cross_edges)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_extreme_float64_scales(scale: float) -> None:
+    points, labels = blobs(30, 4, 1.0, 9)
+    expected = hpcore.pairwise_henze_penrose(points, labels)
+    found = hpcore.pairwise_henze_penrose(points.astype(np.float64) * scale, labels)
+    np.testing.assert_array_equal(found.cross_edges, expected.cross_edges)
+    cosine = hpcore.pairwise_henze_penrose(points.astype(np.float64) * scale, labels, metric="cosine")
+    np.testing.assert_array_equal(
+        cosine.cross_edges, hpcore.pairwise_henze_penrose(points, labels, metric="cosine").cross_edges
+    )
+
+
+def test_cosine_zero_rows() -> None:
+    """Zero rows: 0 from each other, 1 from the rest; orthogonal rows are also at 1, so the tree is the star of trees."""
+    points = np.array([[0, 0, 0], [0, 0, 0], [1, 0, 0], [2, 0, 0], [0, 1, 0], [0, 3, 0.0]])
+    labels = np.array([0, 1, 0, 0, 1, 1])
+    found = hpcore.pairwise_henze_penrose(points, labels, metric="cosine")
+    assert (found.n_zero_rows, found.n_duplicates) == (2, 3)
+    # Three nodes, all at distance 1, with 2 copies each: (1A 1B), (2A), (2B). Every edge copy has resistance 1/6.
+    assert found.cross_edges[0] == pytest.approx(1 + (2 + 2 + 4) / 6, abs=1e-12)
+    assert hpcore.pairwise_henze_penrose(points, labels).n_zero_rows == 0
+
+
+def test_two_against_many() -> None:
+    rng = np.random.default_rng(1)
+    points, labels = rng.standard_normal((402, 5)), np.repeat([0, 1], [2, 400])
+    found = hpcore.pairwise_henze_penrose(points, labels)
+    assert found.cross_edges[0] == oracle.cross_edges(points, labels)
+    assert found.counts.tolist() == [[2, 400]]
+
+
+# --- invariances -----------------------------------------------------------------------------------------------------
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def draw_points(seed: int, lattice: bool) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(6, 40)), int(rng.integers(1, 5)))
+    points = rng.integers(0, 3, shape).astype(np.float64) if lattice else rng.standard_normal(shape)
+    labels = rng.integers(0, 3, shape[0])
+    labels[:6] = [0, 0, 1, 1, 2, 2]
+    return points, labels
+
+
+def assert_same(first: hpcore.PairwiseSeparation, second: hpcore.PairwiseSeparation) -> None:
+    for name in ("statistic", "cross_edges", "cross_edges_min", "cross_edges_max", "counts", "z", "p_value"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
+
+
+@given(seed=seeds, lattice=st.booleans(), ties=st.sampled_from(["average", "first"]), metric=st.sampled_from(["euclidean", "cosine"]))
+def test_row_order_changes_nothing(seed: int, lattice: bool, ties: str, metric: str) -> None:
+    points, labels = draw_points(seed, lattice)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    assert_same(
+        hpcore.pairwise_henze_penrose(points, labels, ties=ties, metric=metric, n_threads=1),
+        hpcore.pairwise_henze_penrose(points[order], labels[order], ties=ties, metric=metric, n_threads=2),
+    )
+
+
+@given(seed=seeds, lattice=st.booleans())
+def test_rigid_motions_and_scaling_change_nothing(seed: int, lattice: bool) -> None:
+    """Motions that float64 carries out exactly: so the result is the same to the last bit."""
+    points, labels = draw_points(seed, lattice)
+    points = np.round(points * 64) / 64
+    rng = np.random.default_rng(seed)
+    moved = points[:, rng.permutation(points.shape[1])] * rng.choice([-0.25, 4.0]) + rng.integers(-9, 9, points.shape[1])
+    before, after = (hpcore.pairwise_henze_penrose(each, labels) for each in (points, moved))
+    np.testing.assert_array_equal(before.cross_edges_min, after.cross_edges_min)
+    np.testing.assert_array_equal(before.cross_edges_max, after.cross_edges_max)
+    np.testing.assert_allclose(before.cross_edges, after.cross_edges, atol=1e-9)
+
+
+@given(seed=seeds)
+def test_rotation_changes_nothing(seed: int) -> None:
+    points, labels = draw_points(seed, lattice=False)
+    rotation = np.linalg.qr(np.random.default_rng(seed).standard_normal((points.shape[1],) * 2))[0]
+    before, after = (hpcore.pairwise_henze_penrose(each, labels) for each in (points, points @ rotation))
+    np.testing.assert_array_equal(before.cross_edges, after.cross_edges)
+
+
+@given(seed=seeds)
+def test_cosine_ignores_the_length_of_rows(seed: int) -> None:
+    points, labels = draw_points(seed, lattice=True)
+    lengths = np.random.default_rng(seed).choice([0.5, 1.0, 3.0, 7.0], (len(labels), 1))
+    before, after = (hpcore.pairwise_henze_penrose(each, labels, metric="cosine") for each in (points, points * lengths))
+    assert_same(before, after)
+
+
+@given(seed=seeds, lattice=st.booleans(), ties=st.sampled_from(["average", "first"]))
+def test_swapping_the_samples_changes_nothing(seed: int, lattice: bool, ties: str) -> None:
+    points, labels = draw_points(seed, lattice)
+    x, y = points[labels == 0], points[labels != 0]
+    one, other = hpcore.henze_penrose(x, y, ties=ties), hpcore.henze_penrose(y, x, ties=ties)
+    assert one.cross_edges == pytest.approx(other.cross_edges, abs=1e-12)
+    assert (one.cross_edges_min, one.cross_edges_max) == (other.cross_edges_min, other.cross_edges_max)
+    assert one.z == pytest.approx(other.z, abs=1e-9)
+
+
+@given(seed=seeds)
+def test_mean_over_all_labellings_is_zero(seed: int) -> None:
+    """E[HP] = 0 for a fixed tree: averaged over every way to call three of six points the first class."""
+    from itertools import combinations
+
+    points = np.random.default_rng(seed).integers(0, 3, (6, 2))
+    values = []
+    for first in combinations(range(6), 3):
+        is_first = np.isin(np.arange(6), first)
+        values.append(hpcore.henze_penrose(points[is_first], points[~is_first]).statistic)
+    assert np.mean(values) == pytest.approx(0.0, abs=1e-12)
+
+
+# --- progress, threads, errors ---------------------------------------------------------------------------------------
+
+
+class Stop(Exception):
+    """Raised by a callback that wants the computation to end."""
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_progress_counts_to_the_end_and_may_stop(n_threads: int) -> None:
+    points, labels = blobs(10, 3, 1.0, 0, n_classes=5)
+    seen: list[tuple[str, int, int]] = []
+    quiet = hpcore.pairwise_henze_penrose(points, labels, n_threads=n_threads)
+    watched = hpcore.pairwise_henze_penrose(
+        points, labels, n_threads=n_threads, on_progress=lambda *event: seen.append(event)
+    )
+    assert_same(quiet, watched)
+    assert seen[-1] == ("class_pairs", 10, 10)
+    for stage in {stage for stage, _, _ in seen}:
+        done = [event[1] for event in seen if event[0] == stage]
+        assert done == sorted(done)
+        assert done[0] == 0
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if done == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        hpcore.pairwise_henze_penrose(points, labels, n_threads=n_threads, on_progress=stop)
+
+
+def test_missing_device_is_refused() -> None:
+    with pytest.raises(hpcore.HpcoreError, match="`device`"):
+        hpcore.henze_penrose([[0], [1]], [[2], [3]], device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"metric": "manhattan"}, "metric"),
+        ({"ties": "random"}, "ties"),
+        ({"device": "tpu"}, "device"),
+        ({"n_threads": 0}, "n_threads"),
+        ({"memory_budget": -1}, "memory_budget"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, Any], name: str) -> None:
+    points, labels = blobs(3, 2, 1.0, 0)
+    with pytest.raises(hpcore.InvalidInput, match=f"`{name}` must be") as caught:
+        hpcore.pairwise_henze_penrose(points, labels, **options)
+    assert repr(next(iter(options.values()))) in str(caught.value)
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, -1, float("nan"), "half"])
+def test_bad_priors(prior: Any) -> None:
+    with pytest.raises(hpcore.InvalidInput, match="`prior`"):
+        hpcore.bayes_error_bounds(0.5, prior=prior)
+
+
+@pytest.mark.parametrize("statistic", [float("nan"), "much", [0.1, float("inf")]])
+def test_bad_statistics(statistic: Any) -> None:
+    with pytest.raises(hpcore.InvalidInput, match="`statistic`"):
+        hpcore.bayes_error_bounds(statistic)
+
+
+LOADED = "import json, sys; {code}; print(json.dumps([name for name in ('numba', 'torch') if name in sys.modules]))"
+
+
+@pytest.mark.parametrize(
+    ("code", "loaded"),
+    [
+        ("import hpcore", []),
+        ("import hpcore.separation, hpcore.multiclass, hpcore.ties, hpcore.spanning_tree", []),
+        ("import hpcore; hpcore.henze_penrose([[0], [1]], [[2], [3]])", ["numba"]),
+    ],
+)
+def test_imports_stay_light(code: str, loaded: list[str]) -> None:
+    """The last case shows that the check can fail."""
+    answer = subprocess.run([sys.executable, "-c", LOADED.format(code=code)], capture_output=True, check=True)
+    assert json.loads(answer.stdout) == loaded
+
+
+def test_lower_tail() -> None:
+    points, labels = blobs(40, 2, 3.0, 0)
+    found = hpcore.pairwise_henze_penrose(points, labels)
+    assert found.z[0] < -5
+    assert found.p_value[0] == ndtr(found.z[0]) < 1e-6

@@ -1,0 +1,110 @@
+"""Averages and ranges over all minimum spanning trees against enumeration of every tree."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hpcore
+from hpcore import ties
+from tests import oracle
+
+
+@given(seed=st.integers(0, 2**32 - 1), n_values=st.integers(2, 4), d=st.integers(1, 3))
+def test_average_and_range_equal_enumeration(seed: int, n_values: int, d: int) -> None:
+    """Six lattice points: repeated ones, squares, stars and paths of equal edges in all mixtures."""
+    rng = np.random.default_rng(seed)
+    points = rng.integers(0, n_values, (6, d))
+    labels = rng.permutation([0, 0, 0, 1, 1, rng.integers(0, 2)])
+    least, most, mean = oracle.tree_range_and_mean(points, labels)
+    found = hpcore.pairwise_henze_penrose(points, labels, n_threads=1)
+    assert (found.cross_edges_min[0], found.cross_edges_max[0]) == (least, most)
+    assert found.cross_edges[0] == pytest.approx(float(mean), abs=1e-12)
+    first = hpcore.pairwise_henze_penrose(points, labels, ties="first", n_threads=1)
+    assert first.cross_edges[0] in range(least, most + 1)
+
+
+@given(seed=st.integers(0, 2**32 - 1), n_values=st.integers(2, 4))
+def test_null_moments_of_averaged_trees(seed: int, n_values: int) -> None:
+    """z uses the share of trees that hold each edge: mean and variance over all labellings by enumeration."""
+    rng = np.random.default_rng(seed)
+    points, labels = rng.integers(0, n_values, (6, 2)), rng.permutation([0, 0, 0, 1, 1, 1])
+    mean, variance = oracle.null_moments(oracle.edge_probabilities(points), 6, 3)
+    found = hpcore.pairwise_henze_penrose(points, labels, n_threads=1)
+    expected = 0.0 if variance == 0 else (found.cross_edges[0] - float(mean)) / float(variance) ** 0.5
+    assert found.z[0] == pytest.approx(expected, abs=1e-7)
+
+
+def test_average_of_a_larger_grid_by_removing_edges() -> None:
+    """A 4 x 4 grid has 100352 spanning trees; the deletion-contraction count gives every edge's share."""
+    side = 4
+    points = np.array([(i, j) for i in range(side) for j in range(side)])
+    edges = [(a, b) for a in range(16) for b in range(a) if np.abs(points[a] - points[b]).sum() == 1]
+
+    def n_trees(some: list[tuple[int, int]]) -> float:
+        laplacian = np.zeros((16, 16))
+        for a, b in some:
+            laplacian[[a, b], [a, b]] += 1
+            laplacian[[a, b], [b, a]] -= 1
+        return float(np.linalg.det(laplacian[1:, 1:]))
+
+    total = n_trees(edges)
+    assert total == pytest.approx(100352)
+    labels = np.array([0, 0, 1, 1] * 2 + [1, 0, 0, 1] * 2)
+    mean = sum(1 - n_trees([e for e in edges if e != edge]) / total for edge in edges if labels[edge[0]] != labels[edge[1]])
+    assert hpcore.pairwise_henze_penrose(points, labels).cross_edges[0] == pytest.approx(mean, rel=1e-10)
+
+
+@pytest.mark.parametrize("n", [3, 10, 300])
+def test_all_points_equally_far(n: int) -> None:
+    """The corners of a simplex: every tree is minimum, each edge is in a share 2/N of them (Cayley)."""
+    points = np.eye(2 * n, dtype=np.float32)
+    labels = np.repeat([0, 1], n)
+    found = hpcore.pairwise_henze_penrose(points, labels)
+    assert found.cross_edges[0] == pytest.approx(n * n * 2 / (2 * n), rel=1e-10)
+    assert (found.cross_edges_min[0], found.cross_edges_max[0]) == (1, 2 * n - 1)
+    assert found.z[0] == 0.0
+
+
+def test_many_copies_of_few_points() -> None:
+    """Closed form for repeated observations: Σ 2ab/m within points plus (a b' + a' b)/(m m') along the tree."""
+    values = np.array([0.0, 1.0, 2.5, 7.0])
+    copies = np.array([[200, 100], [0, 300], [150, 150], [50, 0]])
+    points = np.repeat(np.tile(values, 2), copies.T.ravel())
+    labels = np.repeat([0, 1], copies.sum(axis=0))
+    sizes = copies.sum(axis=1)
+    expected = (2 * copies.prod(axis=1) / sizes).sum()
+    for i, j in pairwise(range(4)):
+        expected += (copies[i, 0] * copies[j, 1] + copies[i, 1] * copies[j, 0]) / (sizes[i] * sizes[j])
+    found = hpcore.pairwise_henze_penrose(points, labels)
+    assert found.cross_edges[0] == pytest.approx(expected, rel=1e-12)
+    assert found.n_duplicates == sizes.sum() - 4
+
+
+def test_equal_lengths_are_recognised_through_rounding() -> None:
+    """Multiples of 0.1 are rounded, so the sides of this grid differ in the last bits."""
+    grid = np.array([(i, j) for i in range(5) for j in range(5)])
+    labels = np.arange(25) % 3 % 2
+    exact = hpcore.pairwise_henze_penrose(grid, labels)
+    rounded = hpcore.pairwise_henze_penrose(grid * 0.1, labels)
+    assert len(np.unique(np.diff(np.arange(5) * 0.1))) > 1
+    assert rounded.cross_edges[0] == pytest.approx(exact.cross_edges[0], rel=1e-12)
+
+
+def test_too_many_ties_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ties, "LARGEST_TIE_COMPONENT", 8)
+    points, labels = np.eye(9), np.arange(9) % 2
+    with pytest.raises(hpcore.HpcoreError, match='`ties="average"`'):
+        hpcore.pairwise_henze_penrose(points, labels)
+    assert hpcore.pairwise_henze_penrose(points, labels, ties="first").cross_edges_max[0] == 8
+
+
+def test_resistances_of_parallel_and_series_edges() -> None:
+    """Two parallel unit edges in series with a bridge of conductance 4."""
+    left, right = np.array([0, 0, 1]), np.array([1, 1, 2])
+    found = ties.effective_resistances(left, right, np.array([1.0, 1.0, 4.0]))
+    np.testing.assert_allclose(found, [0.5, 0.5, 0.25], rtol=1e-12)

@@ -1,0 +1,209 @@
+"""From a request and the files it names to a report. The only place that maps schemas to hpcore and back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.schemas import AnalysisRequest, InputReference, ProblemError, Report, Separation
+from hpcore.errors import DeviceUnavailable, HpcoreError, InvalidInput, OutOfMemory
+from hpcore.study import LayerMeasurement, StateKey, layer_tests, measure_layer
+from worker import reporting
+from worker.activations import ActivationFile, open_activations
+from worker.arrays import Array
+from worker.findings import findings
+from worker.selection import (
+    check_same_study,
+    draw_rows,
+    fold_seed,
+    require_layer,
+    rows_per_class,
+    select_layers,
+)
+
+Progress = Callable[[str, int, int, float], None]
+_TIES = "average"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a computation may use; None leaves the choice to hpcore."""
+
+    n_threads: int | None = None
+    memory_bytes: int | None = None
+    max_unpacked_bytes: int = 2**40
+
+
+@dataclass(frozen=True)
+class _Input:
+    """One input with the rows that are used of it."""
+
+    reference: InputReference
+    file: ActivationFile
+    layers: tuple[str, ...]
+    rows: Array | None
+
+    @property
+    def codes(self) -> Array:
+        return self.file.codes if self.rows is None else self.file.codes[self.rows]
+
+    @property
+    def key(self) -> StateKey:
+        return StateKey(*self.reference.role)
+
+    def load(self, layer: str) -> Array:
+        """Return the used rows of a layer, flattened."""
+        array = self.file.layers[layer].load()
+        array = array.reshape(len(array), -1)
+        return array if self.rows is None else array[self.rows]
+
+
+def analyze(
+    request: AnalysisRequest,
+    paths: Mapping[str, Path],
+    resources: Resources = Resources(),
+    *,
+    on_progress: Progress = lambda _stage, _done, _total, _fraction: None,
+) -> tuple[Report, str]:
+    """Compute the report of a request.
+
+    Parameters
+    ----------
+    request
+        What to compute.
+    paths
+        Where the file of each artifact id lies.
+    resources
+        Threads and memory. They have no influence on the report.
+    on_progress
+        Called with (stage, layers done, layers, fraction); it may raise.
+
+    Returns
+    -------
+    report, device
+        The report, and the device that computed it (not part of the report).
+
+    Raises
+    ------
+    ProblemError
+        What is wrong with the inputs or the request, and what to do about it.
+    """
+    files = [_open(item, paths, resources) for item in request.inputs]
+    layers = [tuple(select_layers(list(file.layers), request.layers)) for file in files]
+    check_same_study(files, layers)
+    for name in dict.fromkeys(name for block in request.components.values() for name in block):
+        require_layer(name, layers[0])
+    per_class = rows_per_class(request, files)
+    inputs = [
+        _Input(item, file, layers[0], draw_rows(file.codes, per_class, seed=request.seed, split=item.split))
+        for item, file in zip(request.inputs, files, strict=True)
+    ]
+    try:
+        measured = _measure(request, inputs, resources, on_progress)
+        on_progress("tests", len(inputs) * len(layers[0]), len(inputs) * len(layers[0]), 1.0)
+        return _report(request, inputs, measured, per_class), _device(measured)
+    except OutOfMemory as error:
+        raise ProblemError("out_of_memory", f"{error}; analyse fewer rows or smaller layers") from error
+    except DeviceUnavailable as error:
+        raise ProblemError("device_unavailable", f"{error}; ask for device 'auto' or 'cpu'") from error
+    except HpcoreError as error:
+        code = "test_not_exact" if request.tests.method == "exact" and "exact" in str(error) else "invalid_activations"
+        raise ProblemError(code, str(error)) from error
+
+
+def _open(item: InputReference, paths: Mapping[str, Path], resources: Resources) -> ActivationFile:
+    assert item.artifact is not None, "model references are resolved before the analysis"
+    try:
+        return open_activations(paths[item.artifact], max_unpacked_bytes=resources.max_unpacked_bytes)
+    except FileNotFoundError as error:
+        raise ProblemError("artifact_not_found", f"the file of {item.artifact} is gone; upload it again") from error
+
+
+def _measure(
+    request: AnalysisRequest, inputs: list[_Input], resources: Resources, on_progress: Progress
+) -> dict[StateKey, dict[str, LayerMeasurement]]:
+    """Measure every layer of every input, one at a time: no two layers are in memory together."""
+    total = sum(len(item.layers) for item in inputs)
+    # A layer's cost grows with its dimension, and has a part that doesn't.
+    weights = [64 + _dimension(item.file, layer) for item in inputs for layer in item.layers]
+    measured: dict[StateKey, dict[str, LayerMeasurement]] = {item.key: {} for item in inputs}
+    done = 0
+    for item in inputs:
+        for layer in item.layers:
+            reference = item.reference
+            stage = f"instance {reference.instance}, {reference.state}, {reference.split}: {layer}"
+            on_progress(stage, done, total, sum(weights[:done]) / sum(weights))
+            measured[item.key][layer] = _measure_layer(request, item, layer, resources)
+            done += 1
+    return measured
+
+
+def _measure_layer(request: AnalysisRequest, item: _Input, layer: str, resources: Resources) -> LayerMeasurement:
+    activations = item.load(layer)
+    try:
+        return measure_layer(
+            activations,
+            item.codes,
+            metric=request.metric,
+            ties=_TIES,
+            device=request.device,
+            seed=fold_seed(request.seed, item.reference.split),
+            n_threads=resources.n_threads,
+            memory_budget=resources.memory_bytes,
+        )
+    except InvalidInput as error:
+        role = item.reference
+        where = f"layer {layer!r} of instance {role.instance!r} ({role.state}, {role.split})"
+        if np.isfinite(activations).all():
+            raise ProblemError("invalid_activations", f"{where}: {error}") from error
+        raise ProblemError(
+            "non_finite", f"{where} holds NaN or infinity; record it again, in float32 if it overflowed float16"
+        ) from error
+
+
+def _dimension(file: ActivationFile, layer: str) -> int:
+    shape: tuple[int, ...] = file.layers[layer].shape
+    size = 1
+    for extent in shape[1:]:
+        size *= extent
+    return size
+
+
+def _report(
+    request: AnalysisRequest,
+    inputs: list[_Input],
+    measured: Mapping[StateKey, Mapping[str, LayerMeasurement]],
+    per_class: int | None,
+) -> Report:
+    classes, layers = inputs[0].file.classes, inputs[0].layers
+    separations: list[Separation] = [
+        reporting.separation(item.reference, layer, _dimension(item.file, layer), classes, measured[item.key][layer])
+        for item in inputs
+        for layer in layers
+    ]
+    tests = layer_tests(
+        measured,
+        request.components,
+        n_resamples=request.tests.n_resamples,
+        method=request.tests.method,
+        seed=request.seed,
+        class_jackknife=request.tests.classes == "sample",
+    )
+    dropped = sum(len(item.file.codes) - len(item.rows) for item in inputs if item.rows is not None)
+    report = Report(
+        provenance=reporting.provenance(request, per_class, _TIES),
+        classes=list(classes),
+        layers=list(layers),
+        separations=separations,
+        tests=[reporting.test_row(test) for test in tests],
+        findings=[],
+        warnings=reporting.warnings(request, dropped, per_class, separations),
+    )
+    return report.model_copy(update={"findings": findings(report)})
+
+
+def _device(measured: Mapping[StateKey, Mapping[str, LayerMeasurement]]) -> str:
+    devices: set[Any] = {m.separation.device for layers in measured.values() for m in layers.values()}
+    return "+".join(sorted(devices))

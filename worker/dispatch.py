@@ -1,0 +1,59 @@
+"""Tells the broker which jobs wait, and requeues those of lost workers. Run: `python -m worker.dispatch`.
+
+Accepting a job never waits for the broker: the row is written, and this process announces it. What the broker loses is
+announced again, so it may be wiped or restarted at any time.
+"""
+
+import signal
+import threading
+
+import structlog
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy.exc import OperationalError
+
+from contract.database import Database
+from contract.jobs import Jobs
+from contract.logs import configure_logs
+from contract.queue import announce, make_celery
+from contract.settings import Settings
+from worker.poll import reconcile
+
+_BROKER_AWAY_SECONDS = 1.0
+log = structlog.get_logger()
+
+
+def dispatch(settings: Settings, database: Database, stop: threading.Event) -> None:
+    """Announce waiting jobs until `stop` is set."""
+    jobs, celery = Jobs(database), make_celery(settings)
+    while not stop.wait(settings.poll_seconds):
+        try:
+            sent: list[str] = []
+            for job_id, queue in jobs.unannounced(settings.resend_seconds):
+                announce(celery, job_id, queue)
+                sent.append(job_id)
+            if sent:
+                jobs.announced(sent)
+        except (BrokerError, ConnectionError, TimeoutError, OperationalError) as error:
+            log.warning("jobs were not announced, trying again", error=str(error))
+            stop.wait(_BROKER_AWAY_SECONDS)
+
+
+def main() -> None:
+    """Dispatch until SIGTERM or SIGINT."""
+    configure_logs()
+    settings = Settings()
+    database = Database(settings)
+    database.upgrade()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    reconciler = threading.Thread(target=reconcile, args=(settings, database, stop))
+    reconciler.start()
+    log.info("dispatcher ready")
+    dispatch(settings, database, stop)
+    reconciler.join()
+    database.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What the parent and its computing child say to each other: one JSON object a line."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from contract.schemas import Inspection, Problem, Progress
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Work(_Message):
+    """Parent → child: a job. The child gets paths, and neither database nor broker nor their secrets."""
+
+    kind: Literal["analysis", "inspection"]
+    request: dict[str, Any]
+    inputs: dict[str, str] = Field(description="Artifact id → path.")
+    blobs: str
+    max_unpacked_bytes: int
+    n_threads: int
+    memory_bytes: int
+
+
+class ProgressEvent(_Message):
+    """Child → parent: how far the work is."""
+
+    event: Literal["progress"] = "progress"
+    progress: Progress
+
+
+class ReportEvent(_Message):
+    """Child → parent: the report lies in the blob store."""
+
+    event: Literal["report"] = "report"
+    sha256: str
+    device: str
+
+
+class InspectionEvent(_Message):
+    """Child → parent: what is in the file."""
+
+    event: Literal["inspection"] = "inspection"
+    inspection: Inspection
+
+
+class ProblemEvent(_Message):
+    """Child → parent: the work can't be done, and trying again would not help."""
+
+    event: Literal["problem"] = "problem"
+    problem: Problem
+
+
+Event = ProgressEvent | ReportEvent | InspectionEvent | ProblemEvent
+EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])

@@ -1,0 +1,102 @@
+"""`.npz` files: every bound is checked in the archive's directory and the array headers before anything is unpacked."""
+
+import zipfile
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from contract.schemas import ProblemError
+from worker.arrays import MAX_ARRAYS, Array, StoredArray, check_shape, native
+
+_ENCRYPTED = 0x1
+_DAMAGED = (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError)
+
+
+def read_npz(path: Path, max_unpacked_bytes: int) -> list[StoredArray]:
+    """Return the arrays of a `.npz` file in the order of its entries, none of them loaded."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            _check_directory(members, max_unpacked_bytes)
+            return [_stored_array(archive, path, member) for member in members]
+    except zipfile.BadZipFile as error:
+        raise _corrupt(str(error)) from error
+
+
+def _corrupt(reason: str) -> ProblemError:
+    return ProblemError(
+        "corrupt_archive", f"the .npz archive cannot be read ({reason}); write it again with numpy.savez"
+    )
+
+
+def _check_directory(members: list[zipfile.ZipInfo], max_unpacked_bytes: int) -> None:
+    if len(members) > MAX_ARRAYS:
+        raise ProblemError("too_many_members", f"the archive has {len(members)} members, more than {MAX_ARRAYS}")
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > max_unpacked_bytes:
+        raise ProblemError(
+            "decompressed_too_large",
+            f"the archive unpacks to {unpacked} bytes, more than {max_unpacked_bytes}; "
+            "record fewer layers or rows per file",
+        )
+    seen: set[str] = set()
+    for member in members:
+        name = member.filename
+        if not name.endswith(".npy") or name.startswith("/") or "\\" in name or ".." in name.split("/"):
+            raise ProblemError("unsafe_member_name", f"member {name!r} is not an array that numpy.savez would write")
+        if name in seen:
+            raise ProblemError("duplicate_member", f"the archive holds two arrays named {name.removesuffix('.npy')!r}")
+        seen.add(name)
+        if member.flag_bits & _ENCRYPTED:
+            raise ProblemError("corrupt_archive", "the archive is encrypted; upload it without a password")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ProblemError(
+                "compression_unsupported", f"member {name!r} is neither stored nor deflated; write it with numpy.savez"
+            )
+
+
+def _stored_array(archive: zipfile.ZipFile, path: Path, member: zipfile.ZipInfo) -> StoredArray:
+    name = member.filename.removesuffix(".npy")
+    try:
+        with archive.open(member) as stream:
+            shape, dtype = _header(stream)
+            header_bytes = stream.tell()
+    except _DAMAGED as error:
+        raise ProblemError("invalid_array", f"array {name!r} has no valid header ({error})") from error
+    if dtype.hasobject:
+        raise ProblemError(
+            "object_dtype",
+            f"array {name!r} holds pickled Python objects, which are never opened; "
+            "store numbers (and labels as integers or fixed-width strings)",
+        )
+    check_shape(name, shape)
+    declared = header_bytes + dtype.itemsize * int(np.prod(shape, dtype=object))
+    if declared != member.file_size:
+        raise ProblemError(
+            "invalid_array",
+            f"array {name!r} declares {declared} bytes but the file holds {member.file_size}; the file is damaged",
+        )
+    return StoredArray(name, shape, str(dtype), dtype.kind, partial(_load, path, member.filename))
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    version = npy.read_magic(stream)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"unknown .npy version {version}")
+    # Version 3 is version 2 with UTF-8 field names, which no plain array has.
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return shape, dtype
+
+
+def _load(path: Path, filename: str) -> Array:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(filename) as stream:
+            array = npy.read_array(stream, allow_pickle=False)
+            stream.read(1)  # reach the end, where the checksum is compared
+    except _DAMAGED as error:
+        raise _corrupt(f"array {filename.removesuffix('.npy')!r}: {error}") from error
+    return native(array)

@@ -1,0 +1,210 @@
+"""Runs claimed jobs: the child computes, the parent renews the lease, relays progress, obeys cancel, and commits."""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+
+from contract.artifacts import ID_PREFIX, Artifacts
+from contract.blobs import Blobs
+from contract.database import Database
+from contract.jobs import Claim, Jobs
+from contract.schemas import AnalysisRequest, Problem, Progress
+from contract.settings import Settings
+from worker.messages import (
+    EVENTS,
+    Event,
+    InspectionEvent,
+    ProblemEvent,
+    ProgressEvent,
+    ReportEvent,
+    Work,
+)
+
+_TICK_SECONDS = 0.25
+_COMMIT_TRIES = 8
+log = structlog.get_logger()
+
+
+class Child:
+    """A warm computing process in a session of its own, so that it can be killed with all it started."""
+
+    def __init__(self, warm_modules: tuple[str, ...]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "worker.child", json.dumps(warm_modules)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            # No settings, so no secrets: the child talks to us only.
+            env={name: value for name, value in os.environ.items() if not name.startswith("INTERLAYER_")},
+        )
+        self._events: queue.Queue[Event | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(ValidationError, ValueError):  # garbage from a dying child counts as its death
+            for line in self._process.stdout:
+                self._events.put(EVENTS.validate_json(line))
+        self._events.put(None)
+
+    def send(self, work: Work) -> None:
+        """Hand over a job; a child that died is noticed by `next_event`."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(work.model_dump_json() + "\n")
+            self._process.stdin.flush()
+
+    def next_event(self, timeout: float) -> Event | None:
+        """Return the next event; None after the child's death. Raises queue.Empty after `timeout` seconds."""
+        return self._events.get(timeout=timeout)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def kill(self) -> int:
+        """End the process and whatever it started; return its exit status."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        return self._process.wait()
+
+
+class Runner:
+    """Serves one job at a time with one warm child."""
+
+    def __init__(self, settings: Settings, database: Database, *, warm_modules: tuple[str, ...] = ()) -> None:
+        self._settings = settings
+        self._jobs = Jobs(database)
+        self._artifacts = Artifacts(database)
+        self._blobs = Blobs(settings.data_dir)
+        self._warm_modules = warm_modules
+        self._child: Child | None = None
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+
+    def prepare(self) -> None:
+        """Start the child before the first job comes."""
+        if self._child is None or not self._child.alive:
+            self._child = Child(self._warm_modules)
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+    def run(self, claim: Claim, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Bring one claimed job to its end, or give it back."""
+        with structlog.contextvars.bound_contextvars(job=claim.id, attempt=claim.attempt):
+            log.info("job started", kind=claim.kind)
+            self.prepare()
+            assert self._child is not None
+            self._child.send(self._work(claim))
+            outcome = self._watch(claim, self._child, stopping)
+            log.info("job left", outcome=outcome)
+
+    def _watch(self, claim: Claim, child: Child, stopping: Callable[[], bool]) -> str:
+        deadline = time.monotonic() + self._settings.deadline_seconds
+        tick = min(_TICK_SECONDS, self._settings.lease_seconds / 3)
+        next_beat = 0.0
+        progress: Progress | None = None
+        while True:
+            try:
+                event = child.next_event(tick)
+            except queue.Empty:
+                pass
+            else:
+                if not isinstance(event, ProgressEvent):
+                    return self._end(claim, event)
+                progress = event.progress
+            if time.monotonic() < next_beat:
+                continue
+            next_beat = time.monotonic() + tick
+            held = self._heartbeat(claim, progress)
+            if held != "held" or stopping() or time.monotonic() > deadline:
+                self.close()
+                return self._abandon(claim, held, stopping())
+
+    def _heartbeat(self, claim: Claim, progress: Progress | None) -> str:
+        try:
+            return self._jobs.heartbeat(claim, self._settings.lease_seconds, progress)
+        except OperationalError as error:  # a database that is away may be back before the lease runs out
+            log.warning("heartbeat failed", error=str(error.orig))
+            return "held"
+
+    def _abandon(self, claim: Claim, held: str, stopping: bool) -> str:
+        if held == "lost":
+            return "lost to another worker"
+        if held == "cancel":
+            self._commit(lambda: self._jobs.canceled(claim))
+            return "canceled"
+        if stopping:
+            self._commit(lambda: self._jobs.release(claim, lost=False, max_attempts=self._settings.max_attempts))
+            return "given back"
+        limit = self._settings.deadline_seconds
+        problem = Problem.of("deadline_exceeded", f"the analysis ran longer than {limit:g} s; analyse fewer rows")
+        self._commit(lambda: self._jobs.fail(claim, problem))
+        return "deadline exceeded"
+
+    def _end(self, claim: Claim, event: Event | None) -> str:
+        if event is None:
+            status = self._child.kill() if self._child is not None else None
+            self._child = None
+            log.error("the computing process died", exit_status=status)
+            self._commit(lambda: self._jobs.release(claim, lost=True, max_attempts=self._settings.max_attempts))
+            return "child died"
+        if isinstance(event, InspectionEvent | ProblemEvent) and claim.kind == "inspection":
+            found = event.inspection if isinstance(event, InspectionEvent) else event.problem
+            self._commit(lambda: self._artifacts.inspected(claim.tenant, claim.request["sha256"], found))
+            self._commit(lambda: self._jobs.succeed(claim, report_sha256=None, device=None))
+            return "inspected"
+        if isinstance(event, ReportEvent):
+            committed = self._commit(lambda: self._jobs.succeed(claim, report_sha256=event.sha256, device=event.device))
+            if not committed:  # canceled in the last moment, or the lease was lost meanwhile
+                self._commit(lambda: self._jobs.canceled(claim))
+            return "succeeded" if committed else "result discarded"
+        assert isinstance(event, ProblemEvent)
+        self._commit(lambda: self._jobs.fail(claim, event.problem))
+        return f"failed: {event.problem.code}"
+
+    def _commit(self, statement: Callable[[], bool | None]) -> bool | None:
+        """Run a final statement, patient with a database that is away for a moment."""
+        for attempt in range(_COMMIT_TRIES):
+            try:
+                return statement()
+            except OperationalError as error:
+                log.warning("commit failed, trying again", error=str(error.orig))
+                time.sleep(0.1 * 2**attempt)
+        return statement()
+
+    def _work(self, claim: Claim) -> Work:
+        if claim.kind == "inspection":
+            ids = [ID_PREFIX + claim.request["sha256"]]
+        else:
+            request = AnalysisRequest.model_validate(claim.request)
+            ids = [item.artifact for item in request.inputs if item.artifact is not None]
+        return Work(
+            kind=claim.kind,
+            request=claim.request,
+            inputs={i: str(self._blobs.artifact(claim.tenant, i.removeprefix(ID_PREFIX))) for i in ids},
+            blobs=str(self._settings.data_dir),
+            max_unpacked_bytes=self._settings.max_unpacked_bytes,
+            n_threads=self._settings.worker_threads,
+            memory_bytes=self._settings.worker_memory_bytes,
+        )

@@ -1,0 +1,98 @@
+"""Which layers and which rows of the inputs an analysis uses."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from contract.schemas import AnalysisRequest, LayerSelection, ProblemError, Split
+from worker.activations import ActivationFile
+from worker.arrays import Array
+
+_GLOB = frozenset("*?[")
+# Both states of one split see the same images and must be cut alike; the two splits are drawn independently.
+_SPLIT_NUMBER: Mapping[Split, int] = {"train": 0, "validation": 1}
+
+
+def select_layers(names: Sequence[str], selection: LayerSelection) -> list[str]:
+    """Return the selected layers in their own order.
+
+    Raises
+    ------
+    ProblemError
+        `unknown_layer` for a plain name that is not there, `no_layers` where nothing is left.
+    """
+    for name in (*selection.include, *selection.exclude):
+        if not _GLOB & set(name):
+            require_layer(name, names)
+    chosen = [name for name in names if _matches(name, selection.include) and not _matches(name, selection.exclude)]
+    if not chosen:
+        raise ProblemError(
+            "no_layers", f"no layer is left of {len(names)}: include {selection.include}, exclude {selection.exclude}"
+        )
+    return chosen
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    # A name that is spelled out always means itself, even where it holds a glob character.
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def require_layer(name: str, names: Sequence[str]) -> None:
+    """Refuse a layer that is not there, and suggest the nearest names."""
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or list(names[:3])
+        raise ProblemError("unknown_layer", f"there is no layer {name!r}; the nearest are {', '.join(map(repr, near))}")
+
+
+def check_same_study(files: Sequence[ActivationFile], layers: Sequence[Sequence[str]]) -> None:
+    """Refuse inputs that can't be compared: other classes, or other layers."""
+    for file, names in zip(files, layers, strict=True):
+        if file.classes != files[0].classes:
+            different = sorted(set(file.classes) ^ set(files[0].classes))[:5]
+            raise ProblemError(
+                "class_mismatch", f"every input must have the same classes; these are not in all: {different}"
+            )
+        if set(names) != set(layers[0]):
+            different = sorted(set(names) ^ set(layers[0]))[:5]
+            raise ProblemError(
+                "layer_mismatch",
+                f"every input must have the same layers; these are not in all: {different}. "
+                "Choose common ones with `layers`",
+            )
+
+
+def rows_per_class(request: AnalysisRequest, files: Sequence[ActivationFile]) -> int | None:
+    """Return how many rows of every class are drawn; None keeps all."""
+    smallest = min(int(np.bincount(file.codes).min()) for file in files)
+    rule = request.sampling.per_class
+    if rule == "all":
+        return None
+    if rule == "equal":
+        return smallest
+    if rule > smallest:
+        raise ProblemError(
+            "too_few_samples",
+            f"`sampling.per_class` is {rule} but a class has only {smallest} rows; ask for at most that, or 'equal'",
+        )
+    return rule
+
+
+def draw_rows(codes: Array, per_class: int | None, *, seed: int, split: Split) -> Array | None:
+    """Return the sorted rows of one seeded draw without replacement, None where every row is used."""
+    counts = np.bincount(codes)
+    if per_class is None or (counts == per_class).all():
+        return None
+    chosen = [
+        np.random.default_rng([seed, _SPLIT_NUMBER[split], code]).choice(
+            np.flatnonzero(codes == code), per_class, replace=False
+        )
+        for code in range(len(counts))
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def fold_seed(seed: int, split: Split) -> int:
+    """Return the seed of the folds: the same for all layers and states of a split, independent between the splits."""
+    return int(np.random.SeedSequence([seed, _SPLIT_NUMBER[split]]).generate_state(1, np.uint64)[0])
