@@ -5,6 +5,8 @@ from typing import Any
 from contract.settings import Settings
 
 RUN_JOB = "interlayer.run_job"
+# A look into an upload takes a moment and must not wait behind an analysis that takes an hour.
+INSPECTION_QUEUE = "inspect"
 
 
 def make_celery(settings: Settings) -> Any:

@@ -24,6 +24,9 @@ class Settings(BaseSettings):
         None, description="redis:// URL. Without one, workers poll the database and no broker is needed."
     )
 
+    host: str = Field("127.0.0.1", description="Address that the service listens on.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="Port that the service listens on.")
+
     max_artifact_bytes: Annotated[int, Field(gt=0)] = Field(64 * 2**30, description="Largest accepted upload.")
     max_request_bytes: Annotated[int, Field(gt=0)] = Field(2**20, description="Largest accepted JSON body.")
     max_unpacked_bytes: Annotated[int, Field(gt=0)] = Field(256 * 2**30, description="Largest unpacked .npz file.")
@@ -37,7 +40,9 @@ class Settings(BaseSettings):
     )
     deadline_seconds: PositiveSeconds = Field(6 * 3600.0, description="An attempt that runs longer is killed.")
     max_attempts: Annotated[int, Field(gt=0)] = Field(3, description="Attempts before a job that kills workers fails.")
-    worker_queues: str = Field("cpu", description="Comma-separated queues this worker serves: cpu, gpu.")
+    queues: str = Field(
+        "cpu", description="Comma-separated queues that this worker serves and this service offers: cpu, gpu."
+    )
     worker_threads: Annotated[int, Field(ge=0)] = Field(0, description="Threads of a computation; 0: all processors.")
     worker_memory_bytes: Annotated[int, Field(ge=0)] = Field(
         0, description="Working memory of a computation beyond its input; 0: a quarter of the machine's."
@@ -54,6 +59,6 @@ class Settings(BaseSettings):
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir.resolve() / 'interlayer.sqlite3'}"
 
-    def queues(self) -> tuple[str, ...]:
-        """Return the queues this worker serves."""
-        return tuple(name.strip() for name in self.worker_queues.split(",") if name.strip())
+    def queue_names(self) -> tuple[str, ...]:
+        """Return `queues` as names."""
+        return tuple(name.strip() for name in self.queues.split(",") if name.strip())

@@ -18,7 +18,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hpcore._result import TestResult
     from hpcore.errors import HpcoreError, InvalidInput
+    from hpcore.inference import class_jackknife_test, fold_means, subsample_test
+    from hpcore.membership import membership_test
+    from hpcore.multiclass import multiclass_bayes_error_bounds
+    from hpcore.permutation import permutation_test
     from hpcore.separation import (
         PairwiseSeparation,
         Separation,
@@ -26,17 +31,22 @@ if TYPE_CHECKING:
         henze_penrose,
         pairwise_henze_penrose,
     )
-    from hpcore.multiclass import multiclass_bayes_error_bounds
 
 _HOME = {
     "HpcoreError": "hpcore.errors",
     "InvalidInput": "hpcore.errors",
     "PairwiseSeparation": "hpcore.separation",
     "Separation": "hpcore.separation",
+    "TestResult": "hpcore._result",
     "bayes_error_bounds": "hpcore.separation",
+    "class_jackknife_test": "hpcore.inference",
+    "fold_means": "hpcore.inference",
     "henze_penrose": "hpcore.separation",
+    "membership_test": "hpcore.membership",
     "multiclass_bayes_error_bounds": "hpcore.multiclass",
     "pairwise_henze_penrose": "hpcore.separation",
+    "permutation_test": "hpcore.permutation",
+    "subsample_test": "hpcore.inference",
 }
 
 __all__ = [
@@ -44,10 +54,16 @@ __all__ = [
     "InvalidInput",
     "PairwiseSeparation",
     "Separation",
+    "TestResult",
     "bayes_error_bounds",
+    "class_jackknife_test",
+    "fold_means",
     "henze_penrose",
+    "membership_test",
     "multiclass_bayes_error_bounds",
     "pairwise_henze_penrose",
+    "permutation_test",
+    "subsample_test",
 ]
 
 

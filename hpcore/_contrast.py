@@ -124,7 +124,7 @@ class Contrast:
 
     def subsample(self) -> TestResult:
         """Subsample t, or the reason why it is not available."""
-        reason = self._subsample_refusal()
+        reason = self.incomparable or self._subsample_refusal()
         if reason is not None:
             return not_available("subsample", self, reason)
         if self.independent:
@@ -137,7 +137,9 @@ class Contrast:
         return subsample_test(self.difference, self.a.folds - self.b.folds, alternative=self.alternative)
 
     def class_jackknife(self) -> TestResult:
-        """Leave-one-class-out jackknife t."""
+        """Leave-one-class-out jackknife t, or the reason why it is not available."""
+        if self.incomparable is not None:
+            return not_available("class_jackknife", self, self.incomparable)
         pairs = self.a.layer.separation.pairs
         return class_jackknife_test(self.a.values, self.b.values, pairs, alternative=self.alternative)
 

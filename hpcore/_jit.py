@@ -22,8 +22,8 @@ def kernel(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Kernel], Kern
     def decorate(function: Kernel) -> Kernel:
         options: dict[str, Any] = {"nogil": True, "fastmath": set(fastmath) or False}
         try:
-            return cast(Kernel, numba.njit(cache=True, **options)(function))
+            return cast("Kernel", numba.njit(cache=True, **options)(function))
         except RuntimeError:  # "no locator available": nowhere to write
-            return cast(Kernel, numba.njit(**options)(function))
+            return cast("Kernel", numba.njit(**options)(function))
 
     return decorate

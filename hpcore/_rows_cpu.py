@@ -16,11 +16,14 @@ _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 @kernel()
-def row_hashes(rows: NDArray[np.float64], hashes: NDArray[np.uint64]) -> None:
-    """Hash the content of every row; -0.0 counts as 0.0."""
-    zero = np.float64(0.0)
+def row_hashes(rows: NDArray[Any], hashes: NDArray[np.uint64]) -> None:
+    """Hash the float64 content of every row; -0.0 counts as 0.0."""
+    values = np.empty(rows.shape[1])
+    bits = values.view(np.uint64)
     for i in range(rows.shape[0]):
-        bits = (rows[i] + zero).view(np.uint64)
+        row = rows[i]
+        for k in range(values.shape[0]):
+            values[k] = np.float64(row[k]) + 0.0
         total = np.uint64(0)
         for k in range(bits.shape[0]):
             word = bits[k] + np.uint64(k + 1) * _STEP

@@ -137,9 +137,7 @@ def two_samples(x: object, y: object) -> tuple[NDArray[Any], NDArray[Any]]:
     """
     first, second = activation_matrix(x, "x"), activation_matrix(y, "y")
     if first.shape[1] != second.shape[1]:
-        raise InvalidInput(
-            f"`y` must have as many features per point as `x`: {first.shape[1]}; got {second.shape[1]}."
-        )
+        raise InvalidInput(f"`y` must have as many features per point as `x`: {first.shape[1]}; got {second.shape[1]}.")
     for rows, name in ((first, "x"), (second, "y")):
         if rows.shape[0] < 2:
             raise InvalidInput(f"`{name}` must hold at least 2 points; got {rows.shape[0]}.")

@@ -1,4 +1,4 @@
-"""The geometry behind a metric: points whose Euclidean distances order the edges, in an order of their own."""
+"""The geometry behind a metric: rows whose Euclidean distances order the edges, and an order of their own."""
 
 from __future__ import annotations
 
@@ -16,65 +16,86 @@ _SMALLEST_TIE_TOLERANCE = 1e-12
 
 @dataclass(frozen=True)
 class Points:
-    """Distinct points and where the given rows went.
+    """Rows, the distinct points among them, and where every row went.
 
     Attributes
     ----------
-    coordinates : (G, d) float64
-        Distinct points, sorted by a hash of their content: the order is the same for every order of the rows.
+    rows : (N, d) float32 or float64
+        Squared Euclidean distances between them order the edges as the metric does. Read-only.
+    representative : (G,) intp
+        A row for each distinct point. Points are sorted by a hash of their content: the order is the same for every
+        order of the rows.
     index : (N,) intp
-        The point of every given row.
+        The point of every row.
     n_zero_rows : int
         Rows without a direction (metric ``"cosine"``); 0 for the Euclidean metric.
     """
 
-    coordinates: NDArray[np.float64]
+    rows: NDArray[Any]
+    representative: NDArray[np.intp]
     index: NDArray[np.intp]
     n_zero_rows: int
 
     @property
+    def coordinates(self) -> NDArray[np.float64]:
+        """Distinct points in float64."""
+        return np.ascontiguousarray(self.rows[self.representative], np.float64)
+
+    @property
     def n_duplicates(self) -> int:
         """Rows that repeat another row."""
-        return self.index.shape[0] - self.coordinates.shape[0]
+        return int(self.index.shape[0] - self.representative.shape[0])
 
     @property
     def tie_tolerance(self) -> float:
-        """Relative difference below which two squared distances count as equal.
+        """See `tie_tolerance`."""
+        return tie_tolerance(self.rows.shape[1])
 
-        The worst-case relative error of a squared distance by direct differences is ``(d + 2) u`` with
-        ``u = 2**-53``; distances that are equal in exact arithmetic are therefore always recognised. The floor of
-        1e-12 covers coordinates that are themselves rounded, such as normalised rows or multiples of 0.1.
-        """
-        return max(_SMALLEST_TIE_TOLERANCE, 4 * (self.coordinates.shape[1] + 4) * UNIT_ROUNDOFF)
+
+def tie_tolerance(n_features: int) -> float:
+    """Relative difference below which two squared distances count as equal.
+
+    The worst-case relative error of a squared distance by direct differences is ``(d + 2) u`` with ``u = 2**-53``;
+    distances that are equal in exact arithmetic are therefore always recognised. The floor of 1e-12 covers coordinates
+    that are themselves rounded, such as normalised rows or multiples of 0.1.
+    """
+    return max(_SMALLEST_TIE_TOLERANCE, 4 * (n_features + 4) * UNIT_ROUNDOFF)
 
 
 def distinct_points(rows: NDArray[Any], metric: str) -> Points:
-    """Embed rows so that squared Euclidean distance orders them as `metric` does, and collapse repeated ones.
+    """Embed rows so that squared Euclidean distance orders them as `metric` does, and find repeated ones.
 
     ``"cosine"``: rows are normalised, for ``|x̂ - ŷ|² = 2 (1 - cos)``. A row of zeros gets a coordinate of its own,
     which puts it at squared distance 0 from zero rows and ``1 + 1 = 2 (1 - 0)`` from all others.
 
-    Memory: float64 copies of the N × d values, two at a time.
+    Memory: none for contiguous float32 and for float64 rows of moderate size; 4 N d bytes for smaller types; 8 N d
+    for wider integers and for the cosine metric.
     """
     if metric == "cosine":
         embedded, n_zero_rows = _normalised(rows)
     else:
-        embedded, n_zero_rows = _scaled(rows), 0
+        embedded, n_zero_rows = _floating(rows), 0
+    embedded = embedded.view()
+    embedded.flags.writeable = False  # kernels are compiled once: read-only input and copies look alike to them
     order, is_new = _content_order(embedded)
     index = np.empty(rows.shape[0], np.intp)
     index[order] = np.cumsum(is_new) - 1
-    return Points(embedded[order[is_new]], index, n_zero_rows)
+    return Points(embedded, order[is_new], index, n_zero_rows)
 
 
-def _scaled(rows: NDArray[Any]) -> NDArray[np.float64]:
-    """Rows as float64, times a power of two where squares could overflow or vanish: exact, and the tree is the same."""
-    values = np.array(rows, dtype=np.float64, order="C")
+def _floating(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows as float32 where that is exact, else float64."""
+    is_narrow = rows.dtype.itemsize <= 2 or rows.dtype == np.float32
     if rows.dtype == np.float64:
-        largest = max(float(np.abs(values[chunk]).max()) for chunk in row_chunks(values))
-        exponent = int(np.frexp(largest)[1])
-        if abs(exponent) > 256:  # float32 and integers never come here
-            np.ldexp(values, -exponent, out=values)
-    return values
+        return _moderate(np.ascontiguousarray(rows))
+    return np.ascontiguousarray(rows, np.float32 if is_narrow else np.float64)
+
+
+def _moderate(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows times a power of two where squares could overflow or vanish: exact, and the tree is the same."""
+    largest = max(float(np.abs(rows[chunk]).max()) for chunk in row_chunks(rows))
+    exponent = int(np.frexp(largest)[1])
+    return np.ldexp(rows, -exponent) if abs(exponent) > 256 else rows
 
 
 def _normalised(rows: NDArray[Any]) -> tuple[NDArray[np.float64], int]:
@@ -92,11 +113,12 @@ def _normalised(rows: NDArray[Any]) -> tuple[NDArray[np.float64], int]:
         norms = np.sqrt(np.einsum("ij,ij->i", part, part))
         norms[is_zero[chunk]] = 1.0
         unit[chunk, :n_features] = part / norms[:, None]
-    unit[is_zero, -1] = 1.0
+    if n_zero_rows:
+        unit[is_zero, -1] = 1.0
     return unit, n_zero_rows
 
 
-def _content_order(rows: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _content_order(rows: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """An order of the rows that depends on their content alone, equal rows adjacent, and the firsts of equal rows."""
     from hpcore._rows_cpu import equal_to_previous, row_hashes
 

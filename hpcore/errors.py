@@ -1,10 +1,10 @@
 """The errors of the numerical core; none of them knows about HTTP, queues or files.
 
-    HpcoreError
-    ├── InvalidInput (ValueError)        an argument cannot be used; the message names it in backticks
-    ├── DeviceUnavailable (RuntimeError) the requested device is missing
-    ├── OutOfMemory (MemoryError)        the work does not fit the memory budget or the device
-    └── TooManyTies (RuntimeError)       the exact average over all trees would need too large a linear system
+HpcoreError
+├── InvalidInput (ValueError)        an argument cannot be used; the message names it in backticks
+├── DeviceUnavailable (RuntimeError) the requested device is missing
+├── OutOfMemory (MemoryError)        the work does not fit the memory budget or the device
+└── TooManyTies (RuntimeError)       the exact average over all trees would need too large a linear system
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from hpcore import _validate
 from hpcore._result import Alternative, TestResult, check_alternative
 from hpcore.errors import InvalidInput
 from hpcore.permutation import RandomSource
@@ -74,7 +75,7 @@ def fold_assignment(labels: ArrayLike, *, n_repeats: int, n_folds: int, rng: Ran
     if counts.min(initial=2 * n_folds) < 2 * n_folds:
         scarce = int(counts.argmin())
         raise InvalidInput(
-            f"`n_folds` is {n_folds}, but class {classes[scarce]!r} has {counts[scarce]} points; "
+            f"`n_folds` is {n_folds}, but class {classes[scarce].item()!r} has {counts[scarce]} points; "
             "every fold needs two points of every class"
         )
     generator = np.random.default_rng(rng)
@@ -131,9 +132,9 @@ def fold_means(
     """
     from hpcore import pairwise_henze_penrose
 
-    rows, codes = np.asarray(activations), np.asarray(labels)
-    if rows.ndim == 0 or codes.ndim != 1 or len(rows) != len(codes):
-        raise InvalidInput(f"`labels` has shape {codes.shape}, `activations` {rows.shape}; expected one label per row")
+    rows = _validate.activation_matrix(activations)
+    codes = np.asarray(labels)
+    _validate.class_labels(codes, len(rows))
     folds = fold_assignment(codes, n_repeats=n_repeats, n_folds=n_folds, rng=rng)
     means = np.empty((n_repeats, n_folds))
     for repeat in range(n_repeats):

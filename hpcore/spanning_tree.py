@@ -26,7 +26,9 @@ def resolve_device(device: str) -> str:
         ``"cuda"`` was asked for and is missing.
     """
     if device == "cuda":
-        raise DeviceUnavailable("`device`: 'cuda' was asked for, but no CUDA device can be used here; allowed: 'cpu', 'auto'.")
+        raise DeviceUnavailable(
+            "`device`: 'cuda' was asked for, but no CUDA device can be used here; allowed: 'cpu', 'auto'."
+        )
     return "cpu"
 
 

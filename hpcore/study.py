@@ -19,7 +19,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hpcore import multiplicity
-from hpcore._contrast import Contrast, LayerMeasurement, no_folds, permutation_results, saturated
+from hpcore._contrast import (
+    SATURATED_CROSS_EDGES,
+    Contrast,
+    LayerMeasurement,
+    no_folds,
+    permutation_results,
+    saturated,
+)
 from hpcore._result import Alternative, TestResult
 from hpcore._study_rows import Family, Measurements, Row, StateKey, adaptation, generalization, steps
 from hpcore.errors import InvalidInput
@@ -27,6 +34,7 @@ from hpcore.inference import CONFIDENCE_LEVEL, fold_means, fold_plan, subsample_
 from hpcore.permutation import Method, max_t_p_values
 
 __all__ = [
+    "SATURATED_CROSS_EDGES",
     "LayerInterval",
     "LayerMeasurement",
     "StateKey",
@@ -251,8 +259,8 @@ def _adjusted(
     results: Sequence[TestResult], contrasts: Sequence[Contrast], adjustment: Multiplicity, seed: int
 ) -> tuple[list[float | None], str]:
     """Adjusted p-values of one family by one method, and the name of the rule."""
-    draws = {result.n_resamples for result in results if result.p_value is not None}
-    if len(draws) == 1 and len({contrast.a.values.size for contrast in contrasts}) == 1:
+    draws = {result.n_resamples for result in results}
+    if len(draws) == 1 and all(result.p_value is not None for result in results):
         (n_resamples,) = draws
         # Holm can reach no less than m / (B + 1): with few draws nothing would ever be significant.
         if adjustment == "holm" and n_resamples is not None and len(results) > _LEVEL * (n_resamples + 1):

@@ -105,7 +105,9 @@ def cross_edges(edges: Edges, copies: NDArray[np.int64], tolerance: float, ties:
     count = float((levels.resistance * cross).sum() + (2.0 * a * b / sizes).sum())
     weighted = levels.resistance
     strength = within + _strengths(edges, weighted, sizes)
-    squared_weights = float((weighted**2 * conductance).sum() + (within * within * sizes / (2.0 * np.maximum(sizes - 1, 1))).sum())
+    squared_weights = float(
+        (weighted**2 * conductance).sum() + (within * within * sizes / (2.0 * np.maximum(sizes - 1, 1))).sum()
+    )
     return CrossEdges(
         count=float(least) if least == most else count,
         least=least,

@@ -11,9 +11,10 @@ from typing import Any
 from contract.database import Database
 from contract.jobs import Jobs
 from contract.logs import configure_logs
-from contract.queue import RUN_JOB, make_celery
+from contract.process import end_with_parent
+from contract.queue import INSPECTION_QUEUE, RUN_JOB, make_celery
 from contract.settings import Settings
-from worker.poll import INSPECTION_QUEUE, WARM_ANALYSIS
+from worker.poll import WARM_ANALYSIS
 from worker.runner import Runner
 
 
@@ -38,6 +39,7 @@ def make_worker(settings: Settings, database: Database, stop: threading.Event) -
 
 def main() -> None:
     """Start the Celery worker."""
+    end_with_parent()
     parser = argparse.ArgumentParser(prog="python -m worker.app", description=__doc__.split("\n")[0])
     parser.add_argument("--concurrency", type=int, default=2, help="jobs at the same time (default: 2)")
     arguments = parser.parse_args()
@@ -45,7 +47,7 @@ def main() -> None:
     settings = Settings()
     database = Database(settings)
     database.upgrade()
-    queues = ",".join((*settings.queues(), INSPECTION_QUEUE))
+    queues = ",".join((*settings.queue_names(), INSPECTION_QUEUE))
     make_worker(settings, database, threading.Event()).worker_main(
         [
             "worker",

@@ -4,7 +4,6 @@ Accepting a job never waits for the broker: the row is written, and this process
 announced again, so it may be wiped or restarted at any time.
 """
 
-import signal
 import threading
 
 import structlog
@@ -14,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from contract.database import Database
 from contract.jobs import Jobs
 from contract.logs import configure_logs
+from contract.process import end_with_parent, stop_on_signals
 from contract.queue import announce, make_celery
 from contract.settings import Settings
 from worker.poll import reconcile
@@ -44,9 +44,8 @@ def main() -> None:
     settings = Settings()
     database = Database(settings)
     database.upgrade()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
+    end_with_parent()
     reconciler = threading.Thread(target=reconcile, args=(settings, database, stop))
     reconciler.start()
     log.info("dispatcher ready")

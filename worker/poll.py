@@ -1,6 +1,5 @@
 """A worker that needs no broker: it looks into the database for work. Run: `python -m worker.poll`."""
 
-import signal
 import threading
 
 import structlog
@@ -9,10 +8,11 @@ from sqlalchemy.exc import OperationalError
 from contract.database import Database
 from contract.jobs import Jobs
 from contract.logs import configure_logs
+from contract.process import end_with_parent, stop_on_signals
+from contract.queue import INSPECTION_QUEUE
 from contract.settings import Settings
 from worker.runner import Runner
 
-INSPECTION_QUEUE = "inspect"
 RECONCILE_SECONDS = 1.0
 # What a job of each lane needs first, imported before it comes.
 WARM_ANALYSIS = ("worker.analysis", "hpcore.study")
@@ -61,18 +61,16 @@ def main() -> None:
     settings = Settings()
     database = Database(settings)
     database.upgrade()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
+    end_with_parent()
     lanes = [
-        # Looking into an upload takes a moment and must not wait behind an analysis that takes an hour.
-        threading.Thread(target=serve_lane, args=(settings, database, settings.queues(), WARM_ANALYSIS, stop)),
+        threading.Thread(target=serve_lane, args=(settings, database, settings.queue_names(), WARM_ANALYSIS, stop)),
         threading.Thread(target=serve_lane, args=(settings, database, (INSPECTION_QUEUE,), WARM_INSPECTION, stop)),
         threading.Thread(target=reconcile, args=(settings, database, stop)),
     ]
     for lane in lanes:
         lane.start()
-    log.info("worker ready", queues=settings.queues())
+    log.info("worker ready", queues=settings.queue_names())
     for lane in lanes:
         lane.join()
     database.close()

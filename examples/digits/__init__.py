@@ -7,6 +7,6 @@ after training, and a service started for the occasion analyses them.
 
     data.py         the images, the split, and what each study changes
     network.py      the network and its training
-    activations.py  eight files of activations per network instance pair, cached
+    activations.py  files of activations of every network state on every split, cached
     analysis.py     the requests, and the service they are sent to
 """

@@ -18,16 +18,16 @@ class Study:
     """
 
     name: str
+    description: str
     random_labels: bool = False
     noise: float = 0.0
     n_instances: int = 2
 
 
 STUDIES = (
-    Study("digits-true"),
-    Study("digits-random", random_labels=True),
-    # Clean digits are nearly separable at the input; under noise the layers have work to do.
-    Study("digits-noisy", noise=0.9),
+    Study("digits-true", "handwritten digits as they are, nearly separable at the input"),
+    Study("digits-random", "random labels: nothing can be learned, only memorized", random_labels=True),
+    Study("digits-noisy", "digits under noise, where the layers have work to do", noise=0.9),
 )
 
 

@@ -43,10 +43,10 @@ def train(network: nn.Sequential, split: Split, seed: int) -> int:
     network.train()
     for epoch in range(1, MAX_EPOCHS + 1):
         total = 0.0
-        for rows in torch.randperm(len(labels), generator=generator).split(BATCH_SIZE):
+        for rows in torch.split(torch.randperm(len(labels), generator=generator), BATCH_SIZE):
             loss = nn.functional.cross_entropy(logits(images[rows]), labels[rows])
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             total += loss.item() * len(rows)
         if total / len(labels) < TRAINED_LOSS:

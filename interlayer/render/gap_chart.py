@@ -1,6 +1,7 @@
 """The picture of memorisation: mean separation on training minus validation data, at every layer, with its interval."""
 
 from collections.abc import Sequence
+from html import escape
 
 from contract.schemas import State
 from interlayer.render import drawing, text, wording
@@ -65,7 +66,7 @@ def _marks(state: State, found: Sequence[Gap], x_of: dict[str, float], shift: fl
         told = f"{text.visible(gap.layer)}, {state}: {text.signed(gap.difference)}"
         if bounds is not None:
             told += f" {text.interval(bounds.low, bounds.high)}"
-        title = drawing.element("title", drawing.escape(told))
+        title = drawing.element("title", escape(told))
         parts.append(drawing.element("circle", title, cx=x, cy=y, r=3.8, class_="mean"))
     return drawing.element("g", "".join(parts), class_=f"gap {state}")
 

@@ -1,5 +1,6 @@
 """The main picture: the separation of every class pair at every layer, as dots and a box, with the mean's interval."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +12,19 @@ from interlayer.render.drawing import Chart, Scale, coordinate
 from interlayer.render.networks import SPLITS, Network, Series
 
 AXIS_WIDTH = 44
-_PANEL_HEIGHT = 216
+_PANEL_HEIGHT = 240
+_SECOND_PANEL_HEIGHT = 160
 _PANEL_HEADING = 30
-_FOOT_FLAT = 26
-_FOOT_SLANTED = 96
-_SLOT_WIDTHS = ((20, 58), (40, 46), (80, 28))  # layers up to → width of a layer; more layers get the narrowest
-_NARROWEST_SLOT = 18
-_LONGEST_NAME = 20
+_FLAT_FOOT = 26
+_PLOT_WIDTH = 810  # of up to 15 layers: with axis and margins it fits a window of 1000
+_WIDEST_SLOT = 96
+_SLOT_WIDTHS = ((15, 54), (20, 48), (40, 38), (80, 26))  # layers up to → width of a layer
+_NARROWEST_SLOT = 18  # of more layers
 _FLAT_NAME = 9
-_MOST_DOTS = 200  # of one layer; above it dots merge into a blot and the box and whiskers say more
+_LONGEST_NAME = 20
+_CHARACTER = 6.0  # width of one at the size of the names
+_SLOPE = math.radians(50)
+_MOST_DOTS = 200  # of one layer; above it dots merge into a blot, and box and whiskers say more
 
 
 @dataclass(frozen=True)
@@ -46,16 +51,17 @@ class Geometry:
 
 def geometry(network: Network, layers: Sequence[str]) -> Geometry:
     """Lay out the panels, one for each state, above the names of the layers."""
-    slot = next((width for most, width in _SLOT_WIDTHS if len(layers) <= most), _NARROWEST_SLOT)
-    centres = tuple(8 + slot * (index + 0.5) for index in range(len(layers)))
+    slot = _slot(len(layers))
+    inset = _inset(layers, slot)
+    centres = tuple(inset + slot * (index + 0.5) for index in range(len(layers)))
     low = min((part.min for series in network.series for part in series.layers.values()), default=0.0)
     low = min(-0.1, low - 0.02)
     panels, top = {}, 0
     for state in network.states:
-        panels[state] = Scale(low, 1.02, top + _PANEL_HEADING + _PANEL_HEIGHT, top + _PANEL_HEADING)
-        top += _PANEL_HEADING + _PANEL_HEIGHT
-    foot = _FOOT_FLAT if _is_flat(layers, slot) else _FOOT_SLANTED
-    return Geometry(centres, slot, panels, top + foot, top)
+        bottom = top + _PANEL_HEADING + (_PANEL_HEIGHT if state == network.states[0] else _SECOND_PANEL_HEIGHT)
+        panels[state] = Scale(low, 1.02, bottom, top + _PANEL_HEADING)
+        top = bottom
+    return Geometry(centres, slot, panels, top + foot_height(layers, slot), top)
 
 
 def layers_chart(network: Network, layers: Sequence[str]) -> Chart:
@@ -80,26 +86,49 @@ def layers_chart(network: Network, layers: Sequence[str]) -> Chart:
 def layer_names(layers: Sequence[str], centres: Sequence[float], slot: float, top: float) -> str:
     """Draw the names below a plot, slanted where they would not fit side by side."""
     parts = []
-    every = 1 if slot >= 18 else 2
-    for index, (layer, x) in enumerate(zip(layers, centres, strict=True)):
-        if index % every:
-            continue
+    for layer, x in zip(layers, centres, strict=True):
         if _is_flat(layers, slot):
             parts.append(drawing.label(text.visible(layer), x, top + 18, "name middle"))
         else:
             name = text.shortened(layer, _LONGEST_NAME)
-            turned = f"rotate(-50 {coordinate(x + 3)} {coordinate(top + 14)})"
+            turned = f"rotate(-{coordinate(math.degrees(_SLOPE))} {coordinate(x + 3)} {coordinate(top + 14)})"
             parts.append(drawing.label(name, x + 3, top + 14, "name end", transform=turned))
     return "".join(parts)
 
 
 def foot_height(layers: Sequence[str], slot: float) -> int:
     """Return the room that the names take."""
-    return _FOOT_FLAT if _is_flat(layers, slot) else _FOOT_SLANTED
+    if _is_flat(layers, slot):
+        return _FLAT_FOOT
+    return round(24 + math.sin(_SLOPE) * max(map(_name_width, layers)))
+
+
+def shows_dots(network: Network) -> bool:
+    """Whether every pair has a dot, or whiskers stand for all of them."""
+    first = next(iter(network.series[0].layers.values()))
+    layers = max(len(series.layers) for series in network.series)
+    return len(first.pairs.statistic) <= _MOST_DOTS and _slot(layers) > _NARROWEST_SLOT
+
+
+def _slot(n_layers: int) -> float:
+    narrowest = next((width for most, width in _SLOT_WIDTHS if n_layers <= most), _NARROWEST_SLOT)
+    return max(narrowest, min(_WIDEST_SLOT, _PLOT_WIDTH // max(1, n_layers)))
+
+
+def _inset(layers: Sequence[str], slot: float) -> float:
+    """Return the room before the first layer, so that no slanted name is cut."""
+    if _is_flat(layers, slot):
+        return 8.0
+    reach = (math.cos(_SLOPE) * _name_width(layer) - slot * (index + 0.5) for index, layer in enumerate(layers))
+    return max(8.0, *reach)
+
+
+def _name_width(layer: str) -> float:
+    return _CHARACTER * len(text.shortened(layer, _LONGEST_NAME))
 
 
 def _is_flat(layers: Sequence[str], slot: float) -> bool:
-    return slot >= 58 and all(len(text.visible(layer)) <= _FLAT_NAME for layer in layers)
+    return slot >= _SLOT_WIDTHS[0][1] and all(len(text.visible(layer)) <= _FLAT_NAME for layer in layers)
 
 
 def _axis(scale: Scale) -> str:
@@ -118,9 +147,10 @@ def _panel(network: Network, state: State, layers: Sequence[str], place: Geometr
         for value in drawing.ticks(scale.low, 1.0)
     ]
     parts.append(drawing.label(f"{wording.STATE[state]} network", 2, scale.end - 12, "panel"))
+    dotted = shows_dots(network)
     for part in series:
         shift = place.offset(part.split, len(series) == 2)
-        parts.append(_series(part, layers, [x + shift for x in place.centres], place.slot, scale))
+        parts.append(_series(part, layers, [x + shift for x in place.centres], place.slot, scale, dotted))
     for index, layer in enumerate(layers):
         told = _told(layer, [(part, part.layers.get(layer)) for part in series])
         parts.append(
@@ -132,24 +162,26 @@ def _panel(network: Network, state: State, layers: Sequence[str], place: Geometr
     return "".join(parts)
 
 
-def _series(part: Series, layers: Sequence[str], centres: Sequence[float], slot: float, scale: Scale) -> str:
+def _series(
+    part: Series, layers: Sequence[str], centres: Sequence[float], slot: float, scale: Scale, dotted: bool
+) -> str:
     marks, means = [], []
     for layer, x in zip(layers, centres, strict=True):
         separation = part.layers.get(layer)
         if separation is None:
             continue
-        marks.append(_distribution(separation, x, slot, scale))
+        marks.append(_distribution(separation, x, slot, scale, dotted))
         means.append((x, scale(separation.mean), separation))
     line = drawing.polyline([(x, y) for x, y, _ in means], "means")
     points = "".join(_mean(separation, x, y, slot, scale) for x, y, separation in means)
     return drawing.element("g", "".join(marks) + line + points, class_=part.split)
 
 
-def _distribution(separation: Separation, x: float, slot: float, scale: Scale) -> str:
+def _distribution(separation: Separation, x: float, slot: float, scale: Scale, dotted: bool) -> str:
     values = separation.pairs.statistic
     half = slot * 0.15
     parts = []
-    if len(values) <= _MOST_DOTS and slot > _NARROWEST_SLOT:
+    if dotted:
         # The golden ratio spreads neighbours in the list apart without a random number.
         parts.append(
             drawing.dots(
@@ -163,7 +195,12 @@ def _distribution(separation: Separation, x: float, slot: float, scale: Scale) -
         low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
         parts.append(
             drawing.element(
-                "rect", x=x - half, y=scale(high), width=2 * half, height=max(0.6, scale(low) - scale(high)), class_="box"
+                "rect",
+                x=x - half,
+                y=scale(high),
+                width=2 * half,
+                height=max(0.6, scale(low) - scale(high)),
+                class_="box",
             )
         )
         parts.append(drawing.horizontal(scale(middle), x - half, x + half, "median"))

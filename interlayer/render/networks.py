@@ -1,6 +1,6 @@
 """What is shown together: a network is one instance at one training step, in its states and on its splits."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -8,6 +8,8 @@ from contract.schemas import Interval, Report, Separation, Split, State, TestRes
 
 STATES: tuple[State, ...] = get_args(State)
 SPLITS: tuple[Split, ...] = get_args(Split)
+
+_Role = tuple[str, int | None, State, Split]
 
 # The order in which the tests of one contrast are preferred for the mark of significance (see `wording.METHODS`).
 PREFERRED_METHODS = ("subsample", "class_jackknife", "membership", "permutation")
@@ -64,52 +66,41 @@ class Gap:
 def networks(report: Report) -> tuple[Network, ...]:
     """Return the networks of a report, in the order of its separations."""
     position = {layer: index for index, layer in enumerate(report.layers)}
-    found: dict[tuple[str, int | None], dict[tuple[State, Split], dict[str, Separation]]] = {}
+    parts: dict[_Role, dict[str, Separation]] = {}
     for part in sorted(report.separations, key=lambda part: position.get(part.layer, len(position))):
-        series = found.setdefault((part.instance, part.step), {}).setdefault((part.state, part.split), {})
-        series[part.layer] = part
-    order = list(dict.fromkeys((part.instance, part.step) for part in report.separations))
+        parts.setdefault((part.instance, part.step, part.state, part.split), {})[part.layer] = part
+    order = dict.fromkeys((part.instance, part.step) for part in report.separations)
     return tuple(
         Network(
             instance,
             step,
             tuple(
-                Series(state, split, layers)
+                Series(state, split, parts[role])
                 for state in STATES
                 for split in SPLITS
-                if (layers := _layers(found, instance, step, state, split))
+                if (role := _role(parts, instance, step, state, split))
             ),
             tuple(row for row in report.tests if (row.instance, row.step) == (instance, step)),
         )
         for instance, step in order
-        if not _only_a_start(found, instance, step)
+        if not _shown_elsewhere(parts, instance, step)
     )
 
 
-def _layers(
-    found: Mapping[tuple[str, int | None], Mapping[tuple[State, Split], Mapping[str, Separation]]],
-    instance: str,
-    step: int | None,
-    state: State,
-    split: Split,
-) -> Mapping[str, Separation]:
-    """Return one series; every training step is shown beside the one untrained twin, which has no step of its own."""
-    own = found[instance, step].get((state, split))
-    if own is None and state == "untrained":
-        own = found.get((instance, None), {}).get((state, split))
-    return own or {}
+def _role(parts: Container[_Role], instance: str, step: int | None, state: State, split: Split) -> _Role | None:
+    """Return whose values to show: those of this very step, or of the one untrained twin of all steps."""
+    own = (instance, step, state, split)
+    if own in parts:
+        return own
+    twin = (instance, None, state, split)
+    return twin if state == "untrained" and twin in parts else None
 
 
-def _only_a_start(
-    found: Mapping[tuple[str, int | None], Mapping[tuple[State, Split], object]], instance: str, step: int | None
-) -> bool:
-    """Whether this is the untrained twin alone, already shown beside the training steps of its instance."""
-    if step is not None or any(state == "trained" for state, _ in found[instance, step]):
-        return False
-    return any(
-        other == instance and other_step is not None and any(state == "trained" for state, _ in series)
-        for (other, other_step), series in found.items()
-    )
+def _shown_elsewhere(parts: Iterable[_Role], instance: str, step: int | None) -> bool:
+    """Whether this is nothing but the untrained twin that every trained step of its instance is shown with."""
+    of_instance = [role for role in parts if role[0] == instance]
+    trained_steps = {role[1] for role in of_instance if role[2] == "trained"}
+    return step is None and bool(trained_steps) and None not in trained_steps
 
 
 def preferred(row: TestRow) -> TestResult | None:

@@ -193,9 +193,11 @@ def _print_contrasts(network: Network, screen: _Screen, full: bool) -> None:
             else:
                 for part, rows in group.items():
                     _print_contrast(title, {part: rows}, screen)
-        for part, rows in parts.items():
-            if part not in loud:
-                _print_quiet(title, part, rows, screen)
+        quiet = {part: rows for part, rows in parts.items() if part not in loud}
+        if quiet:
+            screen.console.print()
+        for part, rows in quiet.items():
+            _print_quiet(title, part, rows, screen)
 
 
 def _is_significant(row: TestRow) -> bool:
@@ -219,7 +221,6 @@ def _print_quiet(title: str, part: _Part, rows: Sequence[TestRow], screen: _Scre
     """Say in one line that none of these tests found anything."""
     found = [p for row in rows if (result := preferred(row)) and (p := result.p_adjusted) is not None]
     smallest = f", smallest adjusted p {text.p_value(min(found))}" if found else ", no p-value available"
-    screen.console.print()
     line = _heading(title, part, screen, with_split=True)
     line.append_text(screen.text(f": nothing significant in {text.count(len(rows), 'test')}{smallest}.", "dim"))
     screen.console.print(line)

@@ -9,8 +9,14 @@ from interlayer.render.text import count, visible
 
 PAPER = "https://arxiv.org/abs/1907.04223"
 
+CAUTION = (
+    "The statistic measures the separation that nearest neighbours can see in this many samples: no layer adds "
+    "information, and values at different sample sizes do not compare."
+)
+
 STATE = {"trained": "Trained", "untrained": "Untrained"}
 SPLIT = {"train": "training", "validation": "validation"}
+PAIR_MARK = {True: "dot: a pair of classes", False: "thin line: from the lowest to the highest pair"}
 SEVERITY = {"error": "Serious", "warning": "Notable", "info": "Found"}
 
 ESTIMAND = {
@@ -31,7 +37,7 @@ class Method:
 
 METHODS = {
     "subsample": Method(
-        "subsample t",
+        "subsample\N{NO-BREAK SPACE}t",
         "for these very classes and this many samples; the variance comes from the same contrast on random fifths of "
         "the samples, t with 10 degrees of freedom. Conditional on the network.",
     ),
@@ -63,7 +69,7 @@ class Section:
 SECTIONS = {
     "layers": Section(
         "Class separation, layer by layer",
-        "Every dot is one pair of classes: 0 means the layer mixes the two classes at random, 1 that it sets them "
+        "Every value is one pair of classes: 0 means the layer mixes the two classes at random, 1 that it sets them "
         "fully apart. Follow the line of means from left to right: where it rises, a layer did work; where training "
         "and validation part, that work holds for the training samples only.",
     ),

@@ -9,9 +9,7 @@ import hpcore
 from tests import oracle
 
 
-@pytest.mark.parametrize(
-    ("centre", "lower", "upper"), [(2.0, 0.169144, 0.295374), (3.0, 0.069323, 0.131437)]
-)
+@pytest.mark.parametrize(("centre", "lower", "upper"), [(2.0, 0.169144, 0.295374), (3.0, 0.069323, 0.131437)])
 def test_three_gaussians_on_a_line(centre: float, lower: float, upper: float) -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 1500)

@@ -55,7 +55,9 @@ def test_average_of_a_larger_grid_by_removing_edges() -> None:
     total = n_trees(edges)
     assert total == pytest.approx(100352)
     labels = np.array([0, 0, 1, 1] * 2 + [1, 0, 0, 1] * 2)
-    mean = sum(1 - n_trees([e for e in edges if e != edge]) / total for edge in edges if labels[edge[0]] != labels[edge[1]])
+    mean = sum(
+        1 - n_trees([e for e in edges if e != edge]) / total for edge in edges if labels[edge[0]] != labels[edge[1]]
+    )
     assert hpcore.pairwise_henze_penrose(points, labels).cross_edges[0] == pytest.approx(mean, rel=1e-10)
 
 

@@ -1,0 +1,140 @@
+"""Blocks of approximate distances with rigorous bounds, by 16-bit inner products or by direct differences.
+
+Bounds are arrays of five rows, one column per point: ``high, low, rise, fall, t`` of `hpcore._block_cpu`. All lengths
+in them are squared distances times `scale`, a power of two that keeps float32 in range.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcore.distances import tie_tolerance
+
+U32 = 2.0**-24
+_GUARD = 32 * U32  # roundings of a bound itself (at most 24 of them), and room for tied edges
+_TINY = 2.0**-120  # absolute error where float32 underflows; lengths are scaled to about 1
+_FEATURES = 512  # direct differences take so many at a time: a copy of them is small
+LARGEST_DIRECT = 16
+"""Up to this many features direct differences cost less than inner products."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Points in the form that a kernel reads: `data`, their number, and what the bounds need to know of them."""
+
+    data: NDArray[Any]
+    n_points: int
+    step: NDArray[np.float64]
+    squared_norm: NDArray[np.float64]
+    error: float
+
+
+class Approximation(Protocol):
+    """A way to bound the squared distances of a block from both sides."""
+
+    dtype: type[np.floating[Any]]
+
+    def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64]) -> Packed:
+        """Bring ``rows[chosen]`` into the form of `block`; `centre` is a point near them."""
+        ...
+
+    def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
+        """Compute the numbers of all pairs, in `scratch` or in an array of its own."""
+        ...
+
+    def bounds(self, left: Packed, right: Packed, scale: float) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Bounds for the rows and the columns of their block."""
+        ...
+
+
+class FixedPoint:
+    """Inner products of rows rounded to 16 bits: ``|x - y|² ≈ |x|² + |y|² - 2 t_x t_y (q_x · q_y)``.
+
+    With ``x = t q + e`` and ``|e| ≤ η |x|``: ``x·y - t t' q·q' = x·e' + e·y - e·e'``, so the inner product is wrong by at
+    most ``(η + η' + η η') |x| |y| ≤ (η + η' + η η') (|x|² + |y|²) / 2`` and the squared distance by twice that; η is
+    measured, not assumed.
+    """
+
+    dtype = np.float32
+
+    def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64]) -> Packed:
+        from hpcore import _fixed_point_cpu as kernels
+
+        n_points = chosen.shape[0]
+        n_panels = -(-n_points // kernels.GROUP) * kernels.GROUP // kernels.PANEL
+        data = np.empty((n_panels, -(-rows.shape[1] // 2), kernels.PANEL, 2), np.int16)
+        step, squared_norm = np.empty(n_points), np.empty(n_points)
+        error = kernels.pack(rows, chosen, centre, data, step, squared_norm)
+        return Packed(data, n_points, step, squared_norm, error)
+
+    def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
+        from hpcore import _fixed_point_cpu as kernels
+
+        shape = (left.data.shape[0] * kernels.PANEL, right.data.shape[0] * kernels.PANEL)
+        products = scratch[: shape[0] * shape[1]].reshape(shape)
+        kernels.inner_products(left.data, right.data, products)
+        return products
+
+    def bounds(self, left: Packed, right: Packed, scale: float) -> tuple[NDArray[Any], NDArray[Any]]:
+        error = left.error + right.error + left.error * right.error + _GUARD
+        return _product_bounds(left, error, scale), _product_bounds(right, error, scale)
+
+
+def _product_bounds(points: Packed, error: float, scale: float) -> NDArray[np.float32]:
+    bounds = np.empty((5, points.n_points), np.float32)
+    squared = points.squared_norm * scale
+    step = points.step * math.sqrt(scale)
+    bounds[0] = squared * (1.0 + error) + _TINY
+    bounds[1] = squared * (1.0 - error) - _TINY
+    bounds[2] = bounds[3] = -2.0 * step
+    bounds[4] = step
+    return bounds
+
+
+class Direct:
+    """Direct differences: relative error at most ``(d + 4) u`` in the arithmetic of `dtype`.
+
+    In float64 this is as exact as the lengths that decide in the end.
+    """
+
+    def __init__(self, dtype: type[np.floating[Any]], exponent: int) -> None:
+        """Rows are multiplied by ``2**exponent`` first, which is exact."""
+        self.dtype = dtype
+        self._factor = dtype(math.ldexp(1.0, exponent))
+
+    def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64]) -> Packed:
+        nothing = np.empty(0)
+        return Packed(rows[chosen], chosen.shape[0], nothing, nothing, 0.0)
+
+    def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
+        from hpcore._block_cpu import add_direct_distances
+
+        shape = (left.n_points, right.n_points)
+        if self.dtype is np.float32:
+            block = scratch[: shape[0] * shape[1]].view(np.float32).reshape(shape)
+        else:
+            block = np.empty(shape)
+        block[:] = 0
+        for first in range(0, left.data.shape[1], _FEATURES):
+            features = slice(first, first + _FEATURES)
+            rows = left.data[:, features].astype(self.dtype) * self._factor
+            columns = right.data[:, features].astype(self.dtype) * self._factor
+            add_direct_distances(rows, np.ascontiguousarray(columns.T), block)
+        return block
+
+    def bounds(self, left: Packed, right: Packed, scale: float) -> tuple[NDArray[Any], NDArray[Any]]:
+        limits = np.finfo(self.dtype)
+        error = (left.data.shape[1] + 4 + 32) * float(limits.eps) / 2
+        if self.dtype is np.float64:
+            error = max(error, 2 * tie_tolerance(left.data.shape[1]))
+        bounds = np.empty((5, max(left.n_points, right.n_points)), self.dtype)
+        bounds[0] = float(limits.tiny) * 2.0**6
+        bounds[1] = -bounds[0]
+        bounds[2], bounds[3] = 1.0 + error, 1.0 - error
+        bounds[4] = 1.0
+        return bounds[:, : left.n_points].copy(), bounds[:, : right.n_points].copy()

@@ -1,0 +1,229 @@
+"""Kernels over a block of approximate distances: which edges can lie in a minimum spanning tree?
+
+A block holds a number ``g`` for every pair of a row point a and a column point b, from which follow bounds of their
+squared distance w (see `Bounds`):
+
+    upper = (high_a + high_b) + rise_a · (t_b · g)  ≥  w,        lower = (low_a + low_b) + fall_a · (t_b · g)  <  w.
+
+`lower` leaves room for tied edges as well, so that ``lower ≤ bottleneck`` holds for every edge of every minimum tree.
+Every decision to drop an edge compares its lower bound with upper bounds along another path between its ends.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcore._jit import REASSOCIATE, kernel
+from hpcore._simd import greatest, least
+
+_CHUNK = 64
+_STRIP = 512  # columns whose features stay in the first-level cache
+ORDERED = frozenset({"reassoc", "contract", "nnan", "nsz"})
+
+
+@kernel(fastmath=REASSOCIATE)
+def add_direct_distances(left: NDArray[Any], right: NDArray[Any], block: NDArray[Any]) -> None:
+    """Add squared differences to `block` (n, m); ``right (d, m)`` holds points in columns."""
+    n_columns = right.shape[1]
+    n_features = left.shape[1]
+    n_even = n_features - n_features % 2
+    for first in range(0, n_columns, _STRIP):
+        last = min(n_columns, first + _STRIP)
+        for i in range(left.shape[0]):
+            out = block[i][first:last]
+            for k in range(0, n_even, 2):
+                x, y = left[i, k], left[i, k + 1]
+                one, two = right[k][first:last], right[k + 1][first:last]
+                for j in range(out.shape[0]):
+                    out[j] += (one[j] - x) * (one[j] - x) + (two[j] - y) * (two[j] - y)
+            for k in range(n_even, n_features):
+                x, one = left[i, k], right[k][first:last]
+                for j in range(out.shape[0]):
+                    out[j] += (one[j] - x) * (one[j] - x)
+
+
+@kernel(fastmath=ORDERED)
+def tree_candidates(
+    block: NDArray[Any], bounds: NDArray[Any], u: NDArray[np.int32], v: NDArray[np.int32]
+) -> int:
+    """Edges within one set of points that may lie in a minimum tree: Prim's algorithm on upper bounds, with proof.
+
+    In Prim's order the bottleneck between two points in the tree of upper bounds is the largest joining weight between
+    their places (`path`). It is no less than the true bottleneck, so an edge whose lower bound exceeds it lies in no
+    minimum tree. Returns the number of candidates; more than fit into `u`, `v` are counted but not stored.
+    """
+    n = bounds.shape[1]
+    high, low, rise, fall, t = bounds[0], bounds[1], bounds[2], bounds[3], bounds[4]
+    infinity = high.dtype.type(np.inf)
+    near = np.full(n, infinity, high.dtype)
+    taken = np.zeros(n, high.dtype)  # +inf once a point is in the tree: it is never nearest again
+    path = np.full(n, -infinity, high.dtype)
+    gate = np.full(n, -infinity, high.dtype)  # 0 once a point is in the tree: only then its path begins
+    minima = np.empty((n + _CHUNK - 1) // _CHUNK, high.dtype)
+    found = 0
+    vertex = 0
+    join = high.dtype.type(0.0)
+    for _ in range(n):
+        taken[vertex] = infinity
+        row = block[vertex]
+        high_v, low_v, rise_v, fall_v = high[vertex], low[vertex], rise[vertex], fall[vertex]
+        for chunk in range(minima.shape[0]):
+            start = np.uint64(chunk * _CHUNK)
+            stop = np.uint64(min(n, (chunk + 1) * _CHUNK))
+            minimum, slack = infinity, -infinity
+            for j in range(start, stop):
+                g = t[j] * high.dtype.type(row[j])
+                closer = least(near[j], (high_v + high[j]) + rise_v * g)
+                near[j] = closer
+                minimum = least(minimum, closer + taken[j])
+                longest = greatest(path[j], join + gate[j])
+                path[j] = longest
+                slack = greatest(slack, longest - ((low_v + low[j]) + fall_v * g))
+            minima[chunk] = minimum
+            if slack >= 0:
+                for j in range(start, stop):
+                    if path[j] >= (low_v + low[j]) + fall_v * (t[j] * high.dtype.type(row[j])):
+                        if found < u.shape[0]:
+                            u[found], v[found] = j, vertex
+                        found += 1
+        gate[vertex] = 0
+        best = 0
+        for chunk in range(1, minima.shape[0]):
+            if minima[chunk] < minima[best]:
+                best = chunk
+        join = minima[best]
+        for j in range(best * _CHUNK, min(n, (best + 1) * _CHUNK)):
+            if near[j] + taken[j] == join:
+                vertex = j
+                break
+    return found
+
+
+@kernel(fastmath=ORDERED)
+def _improve_bottlenecks(
+    block: NDArray[Any],
+    rows: NDArray[Any],
+    columns: NDArray[Any],
+    span: NDArray[np.intp],
+    row_core: NDArray[Any],
+    column_core: NDArray[Any],
+    row_reach: NDArray[Any],
+    column_reach: NDArray[Any],
+    bridge: Any,
+) -> Any:
+    """Take a block into account: see `cross_candidates`; returns the new `bridge`."""
+    high, t = columns[0][span[2] : span[3]], columns[4][span[2] : span[3]]
+    core_b = column_core[span[2] : span[3]]
+    infinity = high.dtype.type(np.inf)
+    n = np.uint64(span[3] - span[2])
+    for a in range(span[1] - span[0]):
+        i = span[0] + a
+        row = block[i][span[2] : span[3]]
+        high_a, rise_a, core_a = rows[0, i], rows[2, i], row_core[i]
+        reach = infinity
+        for b in range(n):
+            upper = (high_a + high[b]) + rise_a * (t[b] * high.dtype.type(row[b]))
+            reach = least(reach, greatest(upper, core_b[b]))
+            column_reach[b] = least(column_reach[b], greatest(upper, core_a))
+        row_reach[a] = least(row_reach[a], reach)
+        bridge = least(bridge, greatest(core_a, row_reach[a]))
+    return bridge
+
+
+@kernel(fastmath=ORDERED)
+def _list_candidates(
+    block: NDArray[Any],
+    rows: NDArray[Any],
+    columns: NDArray[Any],
+    span: NDArray[np.intp],
+    row_core: NDArray[Any],
+    column_core: NDArray[Any],
+    row_reach: NDArray[Any],
+    column_reach: NDArray[Any],
+    bridge: Any,
+    u: NDArray[np.int32],
+    v: NDArray[np.int32],
+) -> int:
+    """List the edges that no path of `cross_candidates` excludes."""
+    low, t = columns[1][span[2] : span[3]], columns[4][span[2] : span[3]]
+    core_b = column_core[span[2] : span[3]]
+    n = span[3] - span[2]
+    found = 0
+    for i in range(span[0], span[1]):
+        row = block[i][span[2] : span[3]]
+        low_a, fall_a, core_a = rows[1, i], rows[3, i], row_core[i]
+        inner = min(max(core_a, bridge), row_reach[i - span[0]])
+        for first in range(0, n, _CHUNK):
+            start, stop = np.uint64(first), np.uint64(min(n, first + _CHUNK))
+            slack = -low.dtype.type(np.inf)
+            for b in range(start, stop):
+                longest = least(greatest(inner, core_b[b]), greatest(column_reach[b], core_a))
+                slack = greatest(slack, longest - ((low_a + low[b]) + fall_a * (t[b] * low.dtype.type(row[b]))))
+            if slack >= 0:
+                for b in range(start, stop):
+                    longest = min(max(inner, core_b[b]), max(column_reach[b], core_a))
+                    if longest >= (low_a + low[b]) + fall_a * (t[b] * low.dtype.type(row[b])):
+                        if found < u.shape[0]:
+                            u[found], v[found] = i, span[2] + b
+                        found += 1
+    return found
+
+
+@kernel()
+def cross_candidates(
+    block: NDArray[Any],
+    rows: NDArray[Any],
+    columns: NDArray[Any],
+    row_core: NDArray[Any],
+    column_core: NDArray[Any],
+    spans: NDArray[np.intp],
+    reach_at: NDArray[np.intp],
+    row_reach: NDArray[Any],
+    column_reach: NDArray[Any],
+    bridge: NDArray[Any],
+    most: NDArray[np.intp],
+    u: NDArray[np.int32],
+    v: NDArray[np.int32],
+    found: NDArray[np.intp],
+    pair: int,
+) -> int:
+    """Edges between two sets of points that may lie in a minimum tree over both, given a tree in either.
+
+    ``core``: the longest edge on the path from a point to the core of its own tree. ``row_reach[a]``: the least, over
+    the column points b' seen so far, of the longest edge of a → b' → core of b's tree; `column_reach` likewise;
+    ``bridge``: the least such value from core to core. Between a and b there are thus the paths
+
+        a → core → bridge → core → b         longest edge at most  max(core_a, bridge, core_b)
+        a → b' → core → b                    longest edge at most  max(row_reach_a, core_b)
+        b → a' → core → a                    longest edge at most  max(column_reach_b, core_a)
+
+    and an edge with a lower bound above the least of the three lies in no minimum tree.
+
+    Many pairs of sets share the block: pair p has the rows ``spans[p, 0]:spans[p, 1]`` and the columns
+    ``spans[p, 2]:spans[p, 3]``; its reaches begin at ``reach_at[p]``. They start at infinity and are improved in place,
+    block by block. ``found[p]`` becomes the number of candidates, or -1 where they exceed ``most[p]``. Begins with
+    `pair`; returns the first pair for which `u`, `v` have no room, else the number of pairs.
+    """
+    used = 0
+    for p in range(pair):
+        used += max(found[p], 0)
+    for p in range(pair, spans.shape[0]):
+        if u.shape[0] - used < most[p]:
+            return p
+        span = spans[p]
+        of_rows = row_reach[reach_at[p, 0] : reach_at[p, 0] + span[1] - span[0]]
+        of_columns = column_reach[reach_at[p, 1] : reach_at[p, 1] + span[3] - span[2]]
+        bridge[p] = _improve_bottlenecks(
+            block, rows, columns, span, row_core, column_core, of_rows, of_columns, bridge[p]
+        )
+        here = slice(used, used + most[p])
+        found[p] = _list_candidates(
+            block, rows, columns, span, row_core, column_core, of_rows, of_columns, bridge[p], u[here], v[here]
+        )
+        if found[p] > most[p]:
+            found[p] = -1
+        used += max(found[p], 0)
+    return spans.shape[0]

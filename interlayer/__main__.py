@@ -1,0 +1,59 @@
+"""The command `interlayer`. Results go to stdout, everything else to stderr; exit codes are in `interlayer.errors`."""
+
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from interlayer import commands_local, commands_remote
+from interlayer.errors import ANALYSIS_FAILED, INTERRUPTED, USAGE, InterlayerError
+
+app = typer.Typer(
+    name="interlayer",
+    help="How every layer of a network changes class separation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+commands_local.add_to(app)
+commands_remote.add_to(app)
+
+
+def main() -> None:
+    """Run the command and exit with its code."""
+    sys.exit(run())
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code; every foreseen failure is one sentence on stderr."""
+    try:
+        app(arguments, standalone_mode=False)
+    except InterlayerError as error:
+        return _say(str(error), error.exit_code)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return _say(f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}", USAGE)
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except typer.Exit as error:
+        return error.exit_code
+    except typer.Abort:
+        return _say("interrupted", INTERRUPTED)
+    except OSError as error:
+        return _say(str(error), ANALYSIS_FAILED)
+    except Exception as error:
+        show = getattr(error, "show", None)  # a usage error of the command line library
+        if show is None:
+            raise
+        show()
+        return USAGE
+    return 0
+
+
+def _say(message: str, code: int) -> int:
+    print(f"interlayer: {message}", file=sys.stderr)  # noqa: T201 - this is a command
+    return code
+
+
+if __name__ == "__main__":
+    main()

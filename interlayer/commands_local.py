@@ -1,0 +1,94 @@
+"""Commands that need no service: `analyze`, and `up`, which starts one."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interlayer import inputs as given
+from interlayer.errors import AnalysisFailed
+from interlayer.output import progress_line, write_report
+
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report JSON here.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
+CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write a table of every pair value here.")]
+MarkdownOption = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown summary here.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(analyze)
+    app.command()(up)
+
+
+def analyze(
+    files: given.Files,
+    state: given.StateOption = "trained",
+    split: given.SplitOption = "train",
+    instance: given.InstanceOption = "0",
+    metric: given.MetricOption = "euclidean",
+    layer: given.LayerOption = None,
+    exclude: given.ExcludeOption = None,
+    component: given.ComponentOption = None,
+    per_class: given.PerClassOption = "equal",
+    seed: given.SeedOption = 0,
+    n_resamples: given.ResamplesOption = 50_000,
+    method: given.MethodOption = "auto",
+    classes: given.ClassesOption = "fixed",
+    device: given.DeviceOption = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads to use; all by default.")] = None,
+    output: OutputOption = None,
+    html: HtmlOption = None,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Analyse files of activations in this process: no server, no broker."""
+    from interlayer.local import analyze as run
+
+    options = given.parse_options(
+        metric=metric,
+        layer=layer,
+        exclude=exclude,
+        component=component,
+        per_class=per_class,
+        seed=seed,
+        n_resamples=n_resamples,
+        method=method,
+        classes=classes,
+        device=device,
+    )
+    inputs = given.parse_inputs(files, state, split, instance)
+    try:
+        with progress_line() as line:
+            report = run(inputs, options, n_threads=threads, on_progress=line.update)
+    except AnalysisFailed as error:
+        if as_json:
+            sys.stdout.write(error.problem.model_dump_json(exclude_none=True) + "\n")
+        raise
+    write_report(report, output=output, html=html, csv=csv, markdown=markdown, as_json=as_json)
+
+
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8000,
+    data: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("interlayer-data"),
+    broker: Annotated[bool, typer.Option("--broker", help="Use Celery with a Redis-compatible server.")] = False,
+) -> None:
+    """Run the whole service on this machine until Ctrl-C. Prints its URL and key as one JSON line."""
+    from interlayer.stack import Stack
+
+    stack = Stack(data, host, port, broker=broker)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stack.stop)
+    try:
+        stack.start()
+        sys.stdout.write(json.dumps({"url": stack.url, "key": stack.key}) + "\n")
+        sys.stdout.flush()
+        stack.watch()
+    finally:
+        stack.close()

@@ -1,0 +1,192 @@
+"""Commands that talk to a service; it is named by INTERLAYER_SERVER and INTERLAYER_KEY, or by options."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from contract.schemas import Analysis, AnalysisRequest, Report
+from interlayer import inputs as given
+from interlayer.client import Client
+from interlayer.commands_local import CsvOption, HtmlOption, JsonOption, MarkdownOption, OutputOption
+from interlayer.errors import AnalysisFailed, UsageError
+from interlayer.output import print_json, progress_line, stderr_console, write_report
+from interlayer.render.text import visible
+
+ServerOption = Annotated[str | None, typer.Option("--server", help="URL of the service [INTERLAYER_SERVER].")]
+KeyOption = Annotated[str | None, typer.Option("--key", help="API key [INTERLAYER_KEY].")]
+AnalysisId = Annotated[str, typer.Argument(metavar="ID", help="Id of an analysis.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (submit, status, watch, cancel, report, keys):
+        app.command()(command)
+    app.command("list")(list_)
+
+
+def submit(
+    files: given.Files,
+    state: given.StateOption = "trained",
+    split: given.SplitOption = "train",
+    instance: given.InstanceOption = "0",
+    metric: given.MetricOption = "euclidean",
+    layer: given.LayerOption = None,
+    exclude: given.ExcludeOption = None,
+    component: given.ComponentOption = None,
+    per_class: given.PerClassOption = "equal",
+    seed: given.SeedOption = 0,
+    n_resamples: given.ResamplesOption = 50_000,
+    method: given.MethodOption = "auto",
+    classes: given.ClassesOption = "fixed",
+    device: given.DeviceOption = "auto",
+    tag: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, to find the analysis by; may be repeated.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="The same key finds the same analysis, however often it is submitted.")
+    ] = None,
+    server: ServerOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Upload files of activations and submit an analysis of them. Prints its id."""
+    options = given.parse_options(
+        metric=metric,
+        layer=layer,
+        exclude=exclude,
+        component=component,
+        per_class=per_class,
+        seed=seed,
+        n_resamples=n_resamples,
+        method=method,
+        classes=classes,
+        device=device,
+    )
+    inputs = given.parse_inputs(files, state, split, instance)
+    tags = dict(item.partition("=")[::2] for item in tag or [])
+    console = stderr_console()
+    with Client(server, key) as client:
+        references = []
+        for item in inputs:
+            artifact = client.upload(item.path)
+            console.print(f"uploaded {visible(item.path.name)}  {artifact.bytes:,} bytes", markup=False)
+            references.append(item.reference(artifact.id).model_dump())
+        request = AnalysisRequest.model_validate({"inputs": references, "tags": tags, **options})
+        analysis = client.submit(request, idempotency_key=idempotency_key)
+    _print(analysis, as_json)
+
+
+def status(
+    analysis_id: AnalysisId, server: ServerOption = None, key: KeyOption = None, as_json: JsonOption = False
+) -> None:
+    """Tell how an analysis is doing."""
+    with Client(server, key) as client:
+        analysis = client.status(analysis_id)
+    if as_json:
+        print_json(analysis)
+        return
+    progress = analysis.progress
+    lines = [f"{analysis.id}  {analysis.status}  {progress.fraction:.0%}  {visible(progress.stage)}"]
+    if analysis.error is not None:
+        lines.append(f"{analysis.error.title}: {visible(analysis.error.detail)} [{analysis.error.code}]")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def watch(
+    analysis_id: AnalysisId,
+    timeout: Annotated[float | None, typer.Option(help="Give up watching after so many seconds.")] = None,
+    server: ServerOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch an analysis until it has ended. Ctrl-C stops watching, not the analysis."""
+    with Client(server, key) as client, progress_line() as line:
+        analysis = client.wait(analysis_id, timeout=timeout, on_progress=line.analysis)
+    _print(analysis, as_json)
+    if analysis.error is not None:
+        raise AnalysisFailed(analysis.error)
+
+
+def cancel(
+    analysis_id: AnalysisId, server: ServerOption = None, key: KeyOption = None, as_json: JsonOption = False
+) -> None:
+    """Cancel an analysis."""
+    with Client(server, key) as client:
+        _print(client.cancel(analysis_id), as_json)
+
+
+def report(
+    analysis_id: Annotated[str, typer.Argument(metavar="ID|FILE", help="Id of an analysis, or a report.json.")],
+    output: OutputOption = None,
+    html: HtmlOption = None,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    server: ServerOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the report of an analysis, or of a file, and write it in other forms."""
+    path = Path(analysis_id)
+    if path.is_file():
+        found = _read_report(path)
+    else:
+        with Client(server, key) as client:
+            found = client.report(analysis_id)
+    write_report(found, output=output, html=html, csv=csv, markdown=markdown, as_json=as_json)
+
+
+def _read_report(path: Path) -> Report:
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UsageError(f"{path} is not an interlayer report ({error.error_count()} fields do not fit)") from error
+
+
+def list_(
+    status: Annotated[str | None, typer.Option(help="Only those of this status.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only those with the tag NAME:VALUE.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
+    server: ServerOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List analyses, newest first."""
+    filters = {name: value for name, value in (("status", status), ("tag", tag)) if value is not None}
+    with Client(server, key) as client:
+        page = client.analyses(limit=limit, **filters)
+    if as_json:
+        print_json(page)
+        return
+    for item in page.items:
+        tags = " ".join(f"{name}={value}" for name, value in item.tags.items())
+        when = item.created_at.strftime("%Y-%m-%d %H:%M")
+        sys.stdout.write(f"{item.id}  {item.status:<9}  {when}  {visible(tags)}\n".rstrip() + "\n")
+
+
+def keys(
+    create: Annotated[str | None, typer.Option(metavar="NAME", help="Make a key of this name and print it.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Of the new key: read, submit, admin; may be repeated.")
+    ] = None,
+    delete: Annotated[str | None, typer.Option(metavar="ID", help="Revoke this key.")] = None,
+    server: ServerOption = None,
+    key: KeyOption = None,
+) -> None:
+    """List the API keys, make one, or revoke one."""
+    with Client(server, key) as client:
+        if create is not None:
+            sys.stdout.write(client.create_key(create, scope or ["read", "submit"]).key + "\n")
+        elif delete is not None:
+            client.delete_key(delete)
+        else:
+            for item in client.api_keys():
+                scopes = ",".join(item.scopes)
+                sys.stdout.write(f"{item.id}  {scopes:<18}  {visible(item.name)}\n")
+
+
+def _print(analysis: Analysis, as_json: bool) -> None:
+    if as_json:
+        print_json(analysis)
+    else:
+        sys.stdout.write(analysis.id + "\n")

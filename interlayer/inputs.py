@@ -1,0 +1,89 @@
+"""How files, their roles and the options of an analysis are written on a command line."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from interlayer.errors import UsageError
+from interlayer.local import LocalInput
+
+_ROLES = ("state", "split", "instance", "step")
+
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="Files of activations. Say what a file is after @: run.npz@state=untrained,split=validation,instance=1",
+        show_default=False,
+    ),
+]
+StateOption = Annotated[str, typer.Option(help="Of files that do not say it: trained or untrained.")]
+SplitOption = Annotated[str, typer.Option(help="Of files that do not say it: train or validation.")]
+InstanceOption = Annotated[str, typer.Option(help="Of files that do not say it: a name for the trained network.")]
+MetricOption = Annotated[str, typer.Option(help="euclidean or cosine.")]
+LayerOption = Annotated[list[str] | None, typer.Option(help="Layers by name or glob; may be repeated.")]
+ExcludeOption = Annotated[list[str] | None, typer.Option(help="Layers to leave out; may be repeated.")]
+ComponentOption = Annotated[
+    list[str] | None, typer.Option(help="A named path of layers to test as steps: blocks=0.Input,2.MaxPool,6.Softmax")
+]
+PerClassOption = Annotated[str, typer.Option(help="Rows of each class: equal, all, or a number.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything random.")]
+ResamplesOption = Annotated[int, typer.Option(help="Monte Carlo draws where no exact test exists.")]
+MethodOption = Annotated[str, typer.Option(help="Permutation test: auto, exact or monte_carlo.")]
+ClassesOption = Annotated[str, typer.Option(help="fixed: these very classes; sample: classes like these.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def parse_inputs(files: list[str], state: str, split: str, instance: str) -> list[LocalInput]:
+    """Return the inputs that the arguments name."""
+    return [_parse_input(text, {"state": state, "split": split, "instance": instance}) for text in files]
+
+
+def _parse_input(text: str, roles: dict[str, str]) -> LocalInput:
+    name, at, suffix = text.rpartition("@")
+    if not at or "=" not in suffix:
+        name, suffix = text, ""
+    for item in filter(None, suffix.split(",")):
+        role, _, value = item.partition("=")
+        if role not in _ROLES or not value:
+            raise UsageError(f"{item!r} in {text!r} is none of {', '.join(f'{r}=…' for r in _ROLES)}")
+        roles[role] = value
+    step = roles.pop("step", None)
+    if step is not None and not step.isdigit():
+        raise UsageError(f"step={step!r} in {text!r} must be a whole number")
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(f"there is no file {name}")
+    return LocalInput(path, **roles, step=None if step is None else int(step))
+
+
+def parse_options(
+    *,
+    metric: str,
+    layer: list[str] | None,
+    exclude: list[str] | None,
+    component: list[str] | None,
+    per_class: str,
+    seed: int,
+    n_resamples: int,
+    method: str,
+    classes: str,
+    device: str,
+) -> dict[str, Any]:
+    """Return the fields of a request that the options mean."""
+    components = {}
+    for text in component or []:
+        name, equals, layers = text.partition("=")
+        if not equals:
+            raise UsageError(f"--component {text!r} must be NAME=LAYER,LAYER,…")
+        components[name] = [item.strip() for item in layers.split(",")]
+    return {
+        "metric": metric,
+        "layers": {"include": layer or ["*"], "exclude": exclude or []},
+        "components": components,
+        "sampling": {"per_class": int(per_class) if per_class.isdigit() else per_class},
+        "tests": {"n_resamples": n_resamples, "method": method, "classes": classes},
+        "device": device,
+        "seed": seed,
+    }

@@ -1,0 +1,88 @@
+"""Where the command writes: results to stdout or files, progress to stderr."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from contract.schemas import Analysis, Report
+
+
+def stderr_console() -> Console:
+    """Return the console for everything that is not the result."""
+    return Console(stderr=True, highlight=False)
+
+
+class ProgressLine:
+    """A live bar on a terminal; a line now and then elsewhere."""
+
+    def __init__(self, console: Console, bar: Progress) -> None:
+        self._console, self._bar = console, bar
+        self._task = bar.add_task("waiting", total=1.0)
+        self._shown = -1
+
+    def update(self, stage: str, done: int, total: int, fraction: float) -> None:
+        """Show how far the work is."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, description=stage, completed=fraction, done=done, layers=total)
+        elif int(fraction * 10) > self._shown:
+            self._shown = int(fraction * 10)
+            self._console.print(f"{self._shown * 10:3d} %  {stage}", markup=False)
+
+    def analysis(self, analysis: Analysis) -> None:
+        """Show how far a service is."""
+        progress = analysis.progress
+        stage = progress.stage if analysis.status == "running" else analysis.status
+        self.update(stage, progress.done, progress.total, progress.fraction)
+
+
+@contextmanager
+def progress_line() -> Iterator[ProgressLine]:
+    """Show progress on stderr while the block runs."""
+    console = stderr_console()
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        yield ProgressLine(console, bar)
+
+
+def write_report(
+    report: Report, *, output: Path | None, html: Path | None, csv: Path | None, markdown: Path | None, as_json: bool
+) -> None:
+    """Write the report where it was asked for; with no file and no --json, print it for people."""
+    from interlayer.render.html import to_html
+    from interlayer.render.tables import to_csv, to_markdown
+
+    if output is not None:
+        output.write_bytes(report.to_bytes())
+    for path, render in ((html, to_html), (csv, to_csv), (markdown, to_markdown)):
+        if path is not None:
+            path.write_text(render(report), encoding="utf-8")
+    if as_json:
+        sys.stdout.buffer.write(report.to_bytes())
+    elif output is None:
+        print_report(report)
+
+
+def print_report(report: Report) -> None:
+    """Print a report for people."""
+    from interlayer.render.terminal import print_report as render
+
+    render(report, Console())
+
+
+def print_json(value: Any) -> None:
+    """Print a resource as JSON."""
+    sys.stdout.write(value.model_dump_json(indent=2) + "\n")

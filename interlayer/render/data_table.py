@@ -1,0 +1,45 @@
+"""A table of the page: scrolls inside its own region, so that a phone never scrolls the page sideways."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from interlayer.render import text
+
+_UNBROKEN = 28
+
+
+def data_table(
+    label: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    names: int = 1,
+    caption: str = "",
+    class_: str = "",
+) -> str:
+    """Return a table whose first `names` columns name the row; cells are markup, heads are text."""
+    columns = "".join(
+        f"<th scope=col{'' if index < names else ' class=n'}>{escape(head)}" if head else "<td>"
+        for index, head in enumerate(heads)
+    )
+    body = "".join(
+        "<tr>" + "".join(f"<th scope=row>{cell}" if index < names else f"<td>{cell}" for index, cell in enumerate(row))
+        for row in rows
+    )
+    kind = f' class="{escape(class_)}"' if class_ else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"><table{kind}>'
+        f"{f'<caption>{caption}</caption>' if caption else ''}<thead><tr>{columns}<tbody>{body}</table></div>"
+    )
+
+
+def folded(summary: str, body: str) -> str:
+    """Return `body` behind a summary that opens it."""
+    return f"<details><summary>{escape(summary)}</summary>{body}</details>"
+
+
+def name(content: str) -> str:
+    """Return a name as markup, apart from the direction of its surroundings and unbroken if it is short."""
+    content = text.visible(content)
+    kind = " class=u" if len(content) <= _UNBROKEN else ""
+    return f"<bdi{kind}>{escape(content)}</bdi>"

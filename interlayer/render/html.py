@@ -1,0 +1,114 @@
+"""A report as one HTML file: no network, no server, complete without its script."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from contract.schemas import Report
+from interlayer.render import drawing, palette, text, wording
+from interlayer.render.heat_map import in_tables
+from interlayer.render.layers_chart import geometry
+from interlayer.render.networks import Network, networks
+from interlayer.render.sections import sections
+
+_MARK = {"error": "✖", "warning": "▲", "info": "●"}
+
+
+def to_html(report: Report) -> str:
+    """Return the report as a page that opens from disk, works offline and shows every name as text."""
+    bodies = sections(report)
+    style = drawing.asset("charts.css") + drawing.asset("page.css") + palette.rules()
+    script = drawing.asset("page.js")
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    links = "".join(f'<li><a href="#{section}">{escape(wording.SECTIONS[section].title)}</a>' for section in bodies)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Class separation by layer</title><style>{style}</style></head><body>"
+        '<a class="skip" href="#main">Skip to the findings</a>'
+        f'<header><h1>Class separation by layer</h1><p class="study">{escape(wording.summary(report))}</p></header>'
+        f'<main id="main">{_findings(report, bodies)}{_warnings(report)}'
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav><div id="chosen"></div>'
+        f"{''.join(_section(section, body, report) for section, body in bodies.items())}</main>"
+        f'<script type="application/json" id="values">{_values(report)}</script><script>{script}</script>'
+        "</body></html>\n"
+    )
+
+
+def _hash(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def _findings(report: Report, bodies: Mapping[str, str]) -> str:
+    items = []
+    for finding in report.findings:
+        shown = wording.shown_in(finding, bodies)
+        link = f' <a href="#{shown}">See {escape(wording.SECTIONS[shown].title.lower())}</a>' if shown else ""
+        badge = f"{_MARK[finding.severity]} {wording.SEVERITY[finding.severity]}"
+        items.append(
+            f'<li><span class="badge {finding.severity}">{badge}</span>'
+            f"<p>{escape(text.visible(finding.message))}{link}</p>"
+        )
+    body = f'<ol class="findings">{"".join(items)}</ol>' if items else "<p>No rule found anything worth a sentence.</p>"
+    return f'<section id="findings"><h2>What was found</h2>{body}</section>'
+
+
+def _warnings(report: Report) -> str:
+    if not report.warnings:
+        return ""
+    items = "".join(
+        f"<li>{escape(text.visible(warning.message))} <small>({escape(text.visible(warning.code))})</small>"
+        for warning in report.warnings
+    )
+    return f'<section id="warnings" class="warnings"><h2>Before you trust a number</h2><ul>{items}</ul></section>'
+
+
+def _section(section: str, body: str, report: Report) -> str:
+    told = wording.SECTIONS[section]
+    how = (
+        f'<p class="how"><strong>How to read this.</strong> {escape(told.how_to_read)}</p>' if told.how_to_read else ""
+    )
+    wide = "" if section in ("layers", "gap") and len(report.layers) <= 20 else " wide"
+    return f'<section id="{section}" class="figure{wide}"><h2>{escape(told.title)}</h2>{how}<div>{body}</div></section>'
+
+
+def _values(report: Report) -> str:
+    """Return what the script needs; a report too large to be printed pair by pair has no pairs to follow."""
+    found = networks(report)
+    follow = in_tables(report) and bool(found)
+    position = {name: index for index, name in enumerate(report.classes)}
+    first = next(iter(found[0].series[0].layers.values())).pairs if follow else None
+    pairs = (
+        [sorted((position[a], position[b])) for a, b in zip(first.class_a, first.class_b, strict=True)] if first else []
+    )
+    values = {
+        "names": [wording.network_name(network) for network in found],
+        "classes": [text.shortened(name, 40) for name in report.classes],
+        "pairs": pairs,
+        "centres": geometry(found[0], report.layers).centres if follow else [],
+        "networks": [_series_values(network, report.layers) for network in found] if follow else [],
+    }
+    # In a script element only "<" could end it or open a comment.
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _series_values(network: Network, layers: Sequence[str]) -> list[dict[str, object]]:
+    place = geometry(network, layers)
+    return [
+        {
+            "shift": place.offset(series.split, len([s for s in network.series if s.state == series.state]) == 2),
+            "zero": place.panels[series.state](0),
+            "unit": place.panels[series.state](1) - place.panels[series.state](0),
+            "values": [
+                [round(1000 * value) for value in part.pairs.statistic] if (part := series.layers.get(layer)) else None
+                for layer in layers
+            ],
+        }
+        for series in network.series
+    ]

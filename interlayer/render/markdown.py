@@ -1,0 +1,162 @@
+"""A report as Markdown that fits a pull request comment or a job summary."""
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from contract.schemas import Report, Separation, TestRow
+from interlayer.render import text, wording
+from interlayer.render.networks import Network, gaps, networks, preferred
+
+MOST_BYTES = 60_000
+_ROOM_FOR_LAST_LINE = 200
+_LONGEST_NAME = 60
+_LONGEST_SENTENCE = 600
+_MARK = {"error": "🔴", "warning": "🟡", "info": "🔵"}
+# What starts markup, a link, a mention or a formula on GitHub, inside a sentence.
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&!@$]|(?<=www)\.|:(?=//))")
+
+
+def to_markdown(report: Report) -> str:
+    """Return findings, then a layer table for each network, then the tests, as far as 60 kB reach."""
+    found = networks(report)
+    parts: list[str] = [
+        f"## Class separation by layer\n\n{_plain(wording.summary(report))}\n",
+        *_findings(report),
+        *(_layers(network) for network in found),
+        *(_contrasts(network) for network in found),
+        _provenance(report),
+    ]
+    written, used, left_out = [], 0, 0
+    for part in parts:
+        size = len(part.encode()) + 1
+        if not part:
+            continue
+        if used + size > MOST_BYTES - _ROOM_FOR_LAST_LINE:
+            left_out += 1
+            continue
+        written.append(part)
+        used += size
+    if left_out:
+        written.append(f"{text.count(left_out, 'part')} left out for length; the JSON report has everything.\n")
+    return "\n".join(written)
+
+
+def _findings(report: Report) -> list[str]:
+    lines = [
+        f"- {_MARK[finding.severity]} **{wording.SEVERITY[finding.severity]}:** {_plain(finding.message)}\n"
+        for finding in report.findings
+    ]
+    lines += [f"- ⚠️ **Warning:** {_plain(warning.message)}\n" for warning in report.warnings]
+    # One part for each sentence, so that a flood of them leaves room for what fits; "\n" joins them to one list.
+    return [line.removesuffix("\n") for line in lines] + ["\n"] if lines else []
+
+
+def _layers(network: Network) -> str:
+    heads = ["layer", "d"]
+    heads += [f"{wording.STATE[series.state].lower()}, {wording.SPLIT[series.split]}" for series in network.series]
+    by_gap = {(gap.state, gap.layer): gap for gap in gaps(network)}
+    states = [state for state in network.states if any(key[0] == state for key in by_gap)]
+    heads += [f"gap, {state}" for state in states]
+    rows = []
+    for layer in dict.fromkeys(layer for series in network.series for layer in series.layers):
+        shown = [series.layers.get(layer) for series in network.series]
+        cells = [_name(layer), next(f"{part.dimension:,}" for part in shown if part)]
+        cells += map(_mean, shown)
+        for state in states:
+            gap = by_gap.get((state, layer))
+            result = preferred(gap.row) if gap and gap.row else None
+            cells.append(_with_stars(gap.difference, result.p_adjusted if result else None) if gap else text.MISSING)
+        rows.append(cells)
+    first = next(iter(network.series[0].layers.values()))
+    n = f"Mean separation, 0 mixed to 1 apart; {wording.sample_size(first)}."
+    return f"### {_plain(wording.network_name(network))}\n\n{n}\n\n{_table(heads, rows)}"
+
+
+def _mean(part: Separation | None) -> str:
+    if part is None:
+        return text.MISSING
+    bounds = part.interval
+    shown = "" if bounds.low is None else f" {text.interval(bounds.low, bounds.high)}"
+    return f"{text.number(part.mean)}{shown}"
+
+
+def _contrasts(network: Network) -> str:
+    titles: tuple[tuple[str, str], ...] = (
+        ("layer_step", "steps"), ("component_step", "blocks"), ("adaptation", "adaptation"),
+        ("generalization", "consistency"),
+    )  # fmt: skip
+    tables = []
+    for family, section in titles:
+        groups: dict[tuple[str | None, str | None, str | None], list[TestRow]] = {}
+        for row in network.family(family):
+            groups.setdefault((row.component, row.state, row.split), []).append(row)
+        for (component, state, split), rows in groups.items():
+            words = [component, state, wording.SPLIT[split] if split else None]
+            where = ", ".join(_plain(word) for word in words if word)
+            tables.append(f"**{wording.SECTIONS[section].title}** ({where})\n\n{_contrast_table(rows)}")
+    if not tables:
+        return ""
+    # Inside the summary it is HTML; after the empty line GitHub reads Markdown again.
+    title = escape(f"Tests of {wording.network_name(network)}").replace("@", "@\u2060")
+    stars = "\\* adjusted p < 0.05, \\*\\* < 0.01, \\*\\*\\* < 0.001"
+    return f"<details><summary>{title}</summary>\n\n{stars}\n\n" + "\n".join(tables) + "\n</details>\n"
+
+
+def _contrast_table(rows: Iterable[TestRow]) -> str:
+    lines = []
+    for row in rows:
+        result = preferred(row)
+        bounds = result.interval if result else None
+        step = _name(row.output_layer)
+        lines.append(
+            [
+                step if row.input_layer is None else f"{_name(row.input_layer)} → {step}",
+                _with_stars(row.difference, result.p_adjusted if result else None),
+                text.interval(bounds.low, bounds.high) if bounds else text.MISSING,
+                _p(result.p_value if result else None),
+                _p(result.p_adjusted if result else None),
+            ]
+        )
+    return _table(["step", "Δ", "interval", "p", "adjusted p"], lines)
+
+
+def _provenance(report: Report) -> str:
+    source = report.provenance
+    versions = [f"{package} {version}" for package, version in source.versions.items()]
+    facts = [
+        f"{source.metric} distance",
+        f"ties: {source.ties}",
+        f"seed {source.seed}",
+        *versions,
+    ]
+    return f"{_plain(' · '.join(facts))}\n"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _with_stars(difference: float, adjusted: float | None) -> str:
+    stars = text.significance(adjusted).replace("*", "\\*")
+    return f"{text.signed(difference)} {stars}".rstrip()
+
+
+def _p(value: float | None) -> str:
+    return text.p_value(value).replace("<", "&lt;")
+
+
+def _name(name: str) -> str:
+    """Return a name as code, in which nothing is a link, a mention or markup."""
+    name = text.shortened(name, _LONGEST_NAME).replace("|", "\\|")
+    longest = max((len(run) for run in re.findall("`+", name)), default=0)
+    fence = "`" * (longest + 1)
+    space = " " if longest else ""
+    return f"{fence}{space}{name}{space}{fence}"
+
+
+def _plain(sentence: str) -> str:
+    """Return a sentence in which nothing is markup; a word joiner keeps "@name" from calling somebody."""
+    sentence = text.shortened(sentence, _LONGEST_SENTENCE)
+    return _MARKUP.sub(r"\\\1", sentence).replace("@", "@\u2060")

@@ -1,0 +1,190 @@
+"""The sections of the page: each is drawn for every network, and has its numbers as a table."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from html import escape
+
+from pydantic import JsonValue
+
+from contract.schemas import Report, Separation
+from interlayer.render import text, wording
+from interlayer.render.contrast_table import assumptions, bar_scale, contrast_tables
+from interlayer.render.data_table import data_table, folded, name
+from interlayer.render.gap_chart import gap_chart
+from interlayer.render.heat_map import in_tables, layer_heat_maps, legend
+from interlayer.render.layers_chart import layers_chart
+from interlayer.render.networks import Network, gaps, networks, preferred
+from interlayer.render.svg import figure, key
+
+_CONTRASTS = {
+    "steps": "layer_step",
+    "blocks": "component_step",
+    "adaptation": "adaptation",
+    "consistency": "generalization",
+}
+
+
+def sections(report: Report) -> dict[str, str]:
+    """Return the body of every section that the report has something for, in the order of the page."""
+    found = networks(report)
+    bodies = {
+        "layers": _layers(report, found),
+        "gap": _gap(report, found),
+        **{section: _contrasts(report, found, family) for section, family in _CONTRASTS.items()},
+        "pairs": _pairs(report, found),
+        "provenance": _provenance(report),
+    }
+    return {section: body for section, body in bodies.items() if body}
+
+
+def _per_network(found: Sequence[Network], draw: Callable[[Network], str]) -> str:
+    """Draw every network below the other; the script shows the chosen one alone."""
+    blocks = []
+    for index, network in enumerate(found):
+        body = draw(network)
+        title = f"<h3>{escape(wording.network_name(network))}</h3>" if len(found) > 1 else ""
+        blocks.append(f'<div class="network" data-network="{index}">{title}{body}</div>' if body else "")
+    return "".join(blocks)
+
+
+def _layers(report: Report, found: Sequence[Network]) -> str:
+    def draw(network: Network) -> str:
+        chart = figure(layers_chart(network, report.layers), "layers")
+        return (
+            _sample_size(network)
+            + key(network, "layers")
+            + chart
+            + '<p class="control follow"></p>'
+            + _layer_table(network)
+        )
+
+    return _per_network(found, draw)
+
+
+def _sample_size(network: Network) -> str:
+    first = next(iter(network.series[0].layers.values()))
+    return f"<p class=muted>{escape(wording.sample_size(first))}. The bar through a mark is its interval.</p>"
+
+
+def _layer_table(network: Network) -> str:
+    sample = next(iter(network.series[0].layers.values()))
+    heads = [
+        "layer", "network", "data", "d", "mean", f"{sample.interval.level:.0%} interval", "sd of pairs", "lowest pair",
+        *(f"{text.visible(quantile)} quantile" for quantile in sample.quantiles), "highest pair", "repeated points",
+    ]  # fmt: skip
+    rows = [
+        [
+            name(layer), wording.STATE[series.state].lower(), wording.SPLIT[series.split], f"{part.dimension:,}",
+            text.number(part.mean), _interval(part), text.number(part.sd), text.number(part.min),
+            *(text.number(part.quantiles.get(quantile)) for quantile in sample.quantiles), text.number(part.max),
+            f"{part.n_duplicates:,}",
+        ]
+        for series in network.series
+        for layer, part in series.layers.items()
+    ]  # fmt: skip
+    return folded("These numbers as a table", data_table("Separation at every layer", heads, rows, names=3))
+
+
+def _interval(part: Separation) -> str:
+    bounds = part.interval
+    if bounds.low is None and bounds.reason:
+        return f"<small>{escape(text.visible(bounds.reason))}</small>"
+    return text.interval(bounds.low, bounds.high)
+
+
+def _gap(report: Report, found: Sequence[Network]) -> str:
+    def draw(network: Network) -> str:
+        chart = gap_chart(network, report.layers)
+        if chart is None:
+            return ""
+        return _sample_size(network) + key(network, "gap") + figure(chart, "gap") + _gap_table(network)
+
+    return _per_network(found, draw)
+
+
+def _gap_table(network: Network) -> str:
+    rows = []
+    for gap in gaps(network):
+        result = preferred(gap.row) if gap.row else None
+        bounds = gap.interval
+        adjusted = result.p_adjusted if result else None
+        rows.append(
+            [
+                name(gap.layer),
+                wording.STATE[gap.state].lower(),
+                text.signed(gap.difference),
+                text.interval(bounds.low, bounds.high) if bounds else text.MISSING,
+                escape(text.p_value(result.p_value if result else None)),
+                escape(text.p_value(adjusted)),
+                text.significance(adjusted),
+            ]
+        )
+    heads = ["layer", "network", "training − validation", "interval", "p", "adjusted p", ""]
+    table = data_table("Training minus validation at every layer", heads, rows, names=2)
+    return folded("These numbers as a table", table + assumptions(network.family("generalization_gap")))
+
+
+def _contrasts(report: Report, found: Sequence[Network], family: str) -> str:
+    rows = [row for row in report.tests if row.family == family]
+    if not rows:
+        return ""
+    scale = bar_scale(rows)
+    return _per_network(found, lambda network: contrast_tables(network.family(family), scale)) + assumptions(rows)
+
+
+def _pairs(report: Report, found: Sequence[Network]) -> str:
+    printed = in_tables(report)
+    last = report.layers[-1] if report.layers else None
+
+    def draw(network: Network) -> str:
+        heat_maps = partial(layer_heat_maps, network, classes=report.classes, printed=printed)
+        layers = "".join(
+            f'<details class="layer" data-layer="{escape(text.visible(layer))}"{" open" if layer == last else ""}>'
+            f"<summary>{name(layer)}</summary>{heat_maps(layer)}</details>"
+            for layer in report.layers
+        )
+        return f'<div class="stack">{layers}</div>'
+
+    follow = '<p class="control follow"></p>' if printed else ""
+    elsewhere = (
+        ""
+        if printed
+        else "<p class=muted>Classes stand in the report's order; every value is in its CSV and JSON forms.</p>"
+    )
+    return legend() + follow + elsewhere + _per_network(found, draw) if found else ""
+
+
+def _provenance(report: Report) -> str:
+    source = report.provenance
+    facts = {
+        "Statistic": source.estimator,
+        "Distance": source.metric,
+        "Ties": source.ties,
+        "Seed": str(source.seed),
+        "Sampling": _settings(source.sampling),
+        "Tests": _settings(source.tests),
+        "Versions": ", ".join(f"{package} {version}" for package, version in source.versions.items()),
+        "Schema": f"{report.schema_} {report.schema_version}",
+    }
+    listed = "".join(f"<dt>{fact}<dd>{escape(text.visible(content))}" for fact, content in facts.items())
+    rows = [
+        [
+            name(item.instance), text.MISSING if item.step is None else f"{item.step:,}", item.state,
+            wording.SPLIT[item.split], f"<code>{escape(text.visible(item.sha256))}</code>",
+        ]
+        for item in source.inputs
+    ]  # fmt: skip
+    files = data_table("Analysed files", ["instance", "step", "network", "data", "SHA-256"], rows, names=5)
+    return (
+        f'<dl class="facts">{listed}</dl>{folded("Analysed files", files)}'
+        f'<p class=muted>The method is that of <a href="{wording.PAPER}">Waagen et al., Characterizing Inter-Layer '
+        f"Functional Mappings of Deep Learning Models</a>. {wording.CAUTION}</p>"
+    )
+
+
+def _settings(settings: Mapping[str, JsonValue]) -> str:
+    return ", ".join(
+        f"{key.replace('_', ' ')}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for key, value in settings.items()
+    )

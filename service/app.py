@@ -1,0 +1,93 @@
+"""The web application. Run: `python -m service.app`, or `uvicorn --factory service.app:create_app`."""
+
+import argparse
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio.to_thread import run_sync
+from fastapi import FastAPI
+
+from contract.logs import configure_logs
+from contract.process import end_with_parent
+from contract.schemas import Problem
+from contract.settings import Settings
+from service import (
+    errors,
+    routes_analyses,
+    routes_artifacts,
+    routes_keys,
+    routes_meta,
+    routes_reports,
+)
+from service.bodies import SmallBodies
+from service.deps import Stores
+
+_DESCRIPTION = """
+How every layer of a network changes class separation: exact Henze-Penrose statistics and permutation tests.
+
+1. `PUT /v1/artifacts` a file of recorded activations for each network state and split.
+2. `POST /v1/analyses` with their ids.
+3. `GET /v1/analyses/{id}?wait=60` until it has ended, then `GET /v1/analyses/{id}/report`.
+
+Every error is `application/problem+json` with a stable `code`.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application for some settings, those of the environment by default."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.stores = await run_sync(Stores.open, settings)
+        _show_first_key(app.state.stores)
+        yield
+        app.state.stores.database.close()
+
+    problem = {"model": Problem, "content": {errors.MEDIA_TYPE: {}}, "description": "Problem (RFC 9457)"}
+    app = FastAPI(
+        title="Interlayer",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        responses={"4XX": problem, "5XX": problem},
+    )
+    app.add_middleware(SmallBodies, limit=settings.max_request_bytes)
+    errors.install(app)
+    for routes in (routes_artifacts, routes_analyses, routes_reports, routes_keys, routes_meta):
+        app.include_router(routes.router)
+    return app
+
+
+def _show_first_key(stores: Stores) -> None:
+    """Make the administrator's key where there is none, and show it this once."""
+    first = stores.keys.create_first()
+    if first is not None:
+        print(f"\nThe first API key (shown only now, scopes: all):\n\n    {first.key}\n", file=sys.stderr)  # noqa: T201 - meant for a person, not for the log
+
+
+def main() -> None:
+    """Serve on INTERLAYER_HOST and INTERLAYER_PORT until SIGTERM."""
+    import uvicorn
+
+    end_with_parent()
+    parser = argparse.ArgumentParser(prog="python -m service.app", description="Serve the REST interface.")
+    parser.add_argument("--fd", type=int, help="listen on this inherited socket instead of host and port")
+    arguments = parser.parse_args()
+    configure_logs()
+    settings = Settings()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        fd=arguments.fd,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Bounds on request bodies, before anything parses them."""
+
+from collections.abc import AsyncIterator
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contract.schemas import Problem, ProblemError
+from service.errors import problem_response
+
+STREAMED_PATHS = frozenset({"/v1/artifacts"})  # their routes count the bytes themselves, with `counted`
+
+
+class SmallBodies:
+    """Reads a body that is not streamed, up to a limit, before the application sees it."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["path"] in STREAMED_PATHS:
+            return await self._app(scope, receive, send)
+        body, more = b"", scope["method"] not in ("GET", "HEAD", "DELETE", "OPTIONS")
+        problem = self._refuse(Headers(scope=scope))
+        while more and problem is None:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None  # the client left
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._limit:
+                problem = self._too_large()
+        if problem is not None:
+            return await problem_response(problem)(scope, receive, send)
+        return await self._app(scope, _replay(body, receive), send)
+
+    def _refuse(self, headers: Headers) -> Problem | None:
+        if headers.get("content-encoding", "identity") != "identity":
+            return Problem.of("unsupported_media_type", "send the body without Content-Encoding")
+        length = headers.get("content-length", "0")
+        return self._too_large() if length.isdigit() and int(length) > self._limit else None
+
+    def _too_large(self) -> Problem:
+        return Problem.of("request_too_large", f"the body is larger than {self._limit} bytes")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replayed
+
+
+async def counted(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Stream a body; refuse it as soon as it is known to be larger than `limit` bytes."""
+    refusal = ProblemError("artifact_too_large", f"the file is larger than {limit} bytes; record fewer rows or layers")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise ProblemError("unsupported_media_type", "send the file itself, without Content-Encoding")
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise refusal
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise refusal
+        yield chunk

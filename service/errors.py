@@ -1,0 +1,84 @@
+"""The one place where errors become HTTP answers: always `application/problem+json`, always a stable code."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from contract.schemas import FieldError, Problem, ProblemError
+
+MEDIA_TYPE = "application/problem+json"
+_CODE_OF_STATUS = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable"}
+_MOST_FIELD_ERRORS = 20
+_RETRY_AFTER_SECONDS = {"queue_full": "30", "insufficient_storage": "60", "not_ready": "5"}
+log = structlog.get_logger()
+
+
+def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """Return a problem as an HTTP answer."""
+    all_headers = dict(headers or {})
+    if problem.code == "unauthorized":
+        all_headers["WWW-Authenticate"] = 'Bearer realm="interlayer"'
+    if problem.code in _RETRY_AFTER_SECONDS:
+        all_headers["Retry-After"] = _RETRY_AFTER_SECONDS[problem.code]
+    return Response(problem.to_bytes(), problem.status, all_headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Translate every exception of the application."""
+
+    @app.exception_handler(ProblemError)
+    async def _ours(request: Request, error: ProblemError) -> Response:
+        return problem_response(error.problem.model_copy(update={"instance": request.url.path}))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        problems = error.errors()
+        if any(item["type"] == "json_invalid" for item in problems):
+            return problem_response(Problem.of("invalid_json", "the body must be one JSON document in UTF-8"))
+        return problem_response(
+            Problem.of("invalid_request", _summary(problems), errors=_fields(problems), instance=request.url.path)
+        )
+
+    @app.exception_handler(HTTPException)
+    async def _framework(request: Request, error: HTTPException) -> Response:
+        code = _CODE_OF_STATUS.get(error.status_code, "invalid_request")
+        detail = str(error.detail)
+        if code == "not_found":
+            detail = f"there is no resource at {request.url.path}; /docs lists what there is"
+        problem = Problem.of(code, detail, instance=request.url.path)
+        # What the framework answers keeps its status, even where the catalogue knows the code under another one.
+        title = HTTPStatus(error.status_code).phrase if problem.status != error.status_code else problem.title
+        problem = problem.model_copy(update={"status": error.status_code, "title": title})
+        return problem_response(problem, dict(error.headers or {}))
+
+    @app.exception_handler(OperationalError)
+    async def _database(request: Request, error: OperationalError) -> Response:
+        log.error("the database does not answer", path=request.url.path, error=str(error.orig))
+        return problem_response(Problem.of("not_ready", "the database does not answer; try again in a moment"))
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(request: Request, error: Exception) -> Response:
+        log.error("request failed", path=request.url.path, exc_info=error)
+        return problem_response(Problem.of("internal_error", "the request failed; the service's log says more"))
+
+
+def _fields(problems: Sequence[Any]) -> list[FieldError]:
+    return [
+        FieldError(
+            pointer="/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in item["loc"]),
+            message=item["msg"].removeprefix("Value error, "),
+        )
+        for item in problems[:_MOST_FIELD_ERRORS]
+    ]
+
+
+def _summary(problems: Sequence[Any]) -> str:
+    first = _fields(problems)[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{first.pointer}: {first.message}{more}"

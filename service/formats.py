@@ -1,0 +1,34 @@
+"""Which format a file is in, by its first bytes: the name of a file says nothing."""
+
+from contract.artifacts import Format
+from contract.schemas import ProblemError
+
+SNIFFED_BYTES = 9
+_HINT = "upload .safetensors, or .npz made with numpy.savez"
+_REFUSED = {
+    b"\x93NUMPY": ("format_unsupported", f"this is a single .npy array; {_HINT}(path, labels=…, layer=…)"),
+    b"\x89HDF": ("format_unsupported", f"this is HDF5, which can refer to other files; {_HINT}"),
+    b"\x1f\x8b": ("format_unsupported", f"this is gzip; {_HINT}"),
+    b"PAR1": ("format_unsupported", f"this is Parquet; {_HINT}"),
+}
+_PICKLE_PROTOCOLS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+def sniff(start: bytes) -> Format:
+    """Return the format that the first `SNIFFED_BYTES` bytes announce.
+
+    Raises
+    ------
+    ProblemError
+        For everything that is not an accepted format, with a hint what to do instead.
+    """
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "npz"
+    if len(start) >= SNIFFED_BYTES and start[8:9] == b"{":  # after the length of its JSON header
+        return "safetensors"
+    if start.startswith(_PICKLE_PROTOCOLS):
+        raise ProblemError("pickle_forbidden", f"this is a pickle, which can run code when it is opened; {_HINT}")
+    for magic, (code, detail) in _REFUSED.items():
+        if start.startswith(magic):
+            raise ProblemError(code, detail)
+    raise ProblemError("format_unsupported", f"this is neither .npz nor .safetensors; {_HINT}")

@@ -1,0 +1,83 @@
+"""Findings about the data behind a report: too few points, unequal classes, repeated points."""
+
+from collections.abc import Iterator
+
+from contract.schemas import Finding, Report, Separation
+from hpcore.inference import SMALLEST_CLASS_FOR_FIVE_FOLDS, SMALLEST_CLASS_FOR_FOLDS
+from worker.sentences import Case, finding, listed, number, verb
+
+TIE_RANGE = 0.01
+"""Range of a layer's mean over all minimum spanning trees that a reader should know of."""
+DUPLICATE_SHARE = 0.01
+"""Share of repeated rows that a reader should know of."""
+
+
+def ties(report: Report) -> Iterator[Finding]:
+    """Layers whose mean depends on the choice among minimum trees by >= .01 (warning), or with >= 1 % repeated rows."""
+    cases: list[Case] = []
+    for separation in report.separations:
+        spread = _tie_range(separation)
+        repeated = separation.n_duplicates / sum(separation.n_per_class)
+        if spread >= TIE_RANGE or repeated >= DUPLICATE_SHARE:
+            cases.append(
+                {
+                    "instance": separation.instance,
+                    "state": separation.state,
+                    "split": separation.split,
+                    "step": separation.step,
+                    "layer": separation.layer,
+                    "range": spread,
+                    "n_duplicates": separation.n_duplicates,
+                    "duplicate_share": repeated,
+                }
+            )
+    if cases:
+        names = list(dict.fromkeys(str(case["layer"]) for case in cases))
+        widest = max(number(case["range"]) for case in cases)
+        most_repeated = max(number(case["duplicate_share"]) for case in cases)
+        yield finding(
+            "ties",
+            "warning" if widest >= TIE_RANGE else "info",
+            f"{listed(names)} {verb(names, 'has', 'have')} repeated or equally distant points (up to "
+            f"{most_repeated:.0%} repeated rows): single minimum trees differ by up to {widest:.3f} in the mean; "
+            "the average over all of them is reported.",
+            cases,
+        )
+
+
+def small_sample(report: Report) -> Iterator[Finding]:
+    """Fewer than 80 points in the smallest class (info: fewer folds), fewer than 32 (warning: no subsample test)."""
+    n_min = min(min(separation.n_per_class) for separation in report.separations)
+    if n_min < SMALLEST_CLASS_FOR_FIVE_FOLDS:
+        has_test = n_min >= SMALLEST_CLASS_FOR_FOLDS
+        consequence = (
+            "subsample tests use fewer folds and have little power"
+            if has_test
+            else f"subsample tests and intervals need {SMALLEST_CLASS_FOR_FOLDS} and are not available"
+        )
+        yield finding(
+            "small_sample",
+            "info" if has_test else "warning",
+            f"The smallest class has {n_min} points: {consequence}.",
+            [{"n_min": n_min, "needed": SMALLEST_CLASS_FOR_FIVE_FOLDS}],
+        )
+
+
+def unequal_classes(report: Report) -> Iterator[Finding]:
+    """Class sizes differ within the report: every pair then estimates a divergence of its own."""
+    sizes = {size for separation in report.separations for size in separation.n_per_class}
+    if len(sizes) > 1:
+        yield finding(
+            "unequal_classes",
+            "warning",
+            f"Classes have between {min(sizes)} and {max(sizes)} points: the statistic depends on these numbers, so "
+            "class pairs, and training with validation, are only roughly comparable.",
+            [{"smallest": min(sizes), "largest": max(sizes)}],
+        )
+
+
+def _tie_range(separation: Separation) -> float:
+    """Range of the mean statistic over all minimum spanning trees."""
+    pairs = separation.pairs
+    columns = zip(pairs.cross_edges_min, pairs.cross_edges_max, pairs.n_a, pairs.n_b, strict=True)
+    return sum((most - least) * (m + n) / (2 * m * n) for least, most, m, n in columns) / len(pairs.statistic)

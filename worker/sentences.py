@@ -1,0 +1,45 @@
+"""How findings are put into words and evidence."""
+
+from collections.abc import Sequence
+
+from pydantic import JsonValue
+
+from contract.schemas import Finding, Report, Severity
+from worker.readings import networks
+
+Case = dict[str, JsonValue]
+
+_NAMED = 5
+"""A sentence names at most this many layers or class pairs; the evidence has all."""
+
+
+def finding(code: str, severity: Severity, message: str, cases: Sequence[Case]) -> Finding:
+    """One finding with its cases."""
+    return Finding(code=code, severity=severity, message=message, evidence={"cases": list(cases)})
+
+
+def share(cases: Sequence[Case], report: Report) -> str:
+    """The networks concerned, out of all trained ones, as the subject of a sentence."""
+    total = sum(1 for network in networks(report) if network.state == "trained")
+    return "The trained network" if total == 1 else f"{len(cases)} of {total} trained networks"
+
+
+def verb(subjects: Sequence[object], singular: str, plural: str) -> str:
+    """The form of a verb that goes with the subjects."""
+    return singular if len(subjects) == 1 else plural
+
+
+def listed(names: JsonValue | Sequence[str]) -> str:
+    """Names in a sentence, the first few of them."""
+    assert isinstance(names, list), "names come from the evidence"
+    shown = [str(name) for name in names[:_NAMED]]
+    rest = len(names) - len(shown)
+    if rest:
+        return f"{', '.join(shown)} and {rest} more"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def number(value: JsonValue) -> float:
+    """A number from the evidence."""
+    assert isinstance(value, int | float), "evidence holds a number here"
+    return float(value)
