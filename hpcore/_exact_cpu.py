@@ -23,3 +23,14 @@ def edge_lengths(rows: NDArray[Any], u: NDArray[np.intp], v: NDArray[np.intp], s
             difference = np.float64(x[k]) - np.float64(y[k])
             total += difference * difference
         squared[e] = total
+
+
+@kernel()
+def mean_row(rows: NDArray[Any], chosen: NDArray[np.intp], mean: NDArray[np.float64]) -> None:
+    """Fill `mean (d)` with the mean of ``rows[chosen]``."""
+    mean[:] = 0.0
+    share = 1.0 / chosen.shape[0]
+    for i in range(chosen.shape[0]):
+        row = rows[chosen[i]]
+        for k in range(mean.shape[0]):
+            mean[k] += np.float64(row[k]) * share

@@ -146,9 +146,11 @@ def pair_forests(
 
     Class c has the nodes ``node_start[c]:node_start[c + 1]`` and the sorted edges ``edge_start[c]:edge_start[c + 1]``;
     pair p adds the edges ``cross_start[p]:cross_start[p + 1]``. Where the tree is not unique, or an edge has length
-    zero, `is_tied` is set and nothing else.
+    zero, `is_tied` is set and nothing else; pairs for which it is set already are left out.
     """
     for p in range(pairs.shape[0]):
+        if is_tied[p]:
+            continue
         a, b = pairs[p, 0], pairs[p, 1]
         n_first = node_start[a + 1] - node_start[a]
         n_nodes = n_first + node_start[b + 1] - node_start[b]

@@ -29,16 +29,22 @@ class Points:
         The point of every row.
     n_zero_rows : int
         Rows without a direction (metric ``"cosine"``); 0 for the Euclidean metric.
+    tie_tolerance : float
+        Relative difference below which two squared distances count as equal, see `tie_tolerance`.
+    copied_bytes : int
+        Memory of `rows` where they are not the input itself.
     """
 
     rows: NDArray[Any]
     representative: NDArray[np.intp]
     index: NDArray[np.intp]
     n_zero_rows: int
+    tie_tolerance: float
+    copied_bytes: int
 
     @property
     def coordinates(self) -> NDArray[np.float64]:
-        """Distinct points in float64."""
+        """Distinct points in float64, (G, d)."""
         return np.ascontiguousarray(self.rows[self.representative], np.float64)
 
     @property
@@ -46,8 +52,8 @@ class Points:
         """Rows that repeat another row."""
         return int(self.index.shape[0] - self.representative.shape[0])
 
-    @property
-    def tie_tolerance(self) -> float:
+
+def tie_tolerance(self) -> float:
         """See `tie_tolerance`."""
         return tie_tolerance(self.rows.shape[1])
 
@@ -75,12 +81,13 @@ def distinct_points(rows: NDArray[Any], metric: str) -> Points:
         embedded, n_zero_rows = _normalised(rows)
     else:
         embedded, n_zero_rows = _floating(rows), 0
+    copied_bytes = 0 if np.may_share_memory(embedded, rows) else embedded.nbytes
     embedded = embedded.view()
     embedded.flags.writeable = False  # kernels are compiled once: read-only input and copies look alike to them
     order, is_new = _content_order(embedded)
     index = np.empty(rows.shape[0], np.intp)
     index[order] = np.cumsum(is_new) - 1
-    return Points(embedded, order[is_new], index, n_zero_rows)
+    return Points(embedded, order[is_new], index, n_zero_rows, tie_tolerance(embedded.shape[1]), copied_bytes)
 
 
 def _floating(rows: NDArray[Any]) -> NDArray[Any]:

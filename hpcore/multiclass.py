@@ -8,8 +8,8 @@ from scipy.sparse import csr_array
 
 from hpcore import _validate
 from hpcore.distances import distinct_points
-from hpcore.spanning_tree import minimal_edges, resolve_device
-from hpcore.ties import contract_levels
+from hpcore.spanning_tree import Forests, available_threads, resolve_device
+from hpcore.ties import Edges, contract_levels, sorted_edges
 
 
 def multiclass_bayes_error_bounds(
@@ -42,9 +42,12 @@ def multiclass_bayes_error_bounds(
     resolve_device(_validate.choice(device, "device", _validate.DEVICES))
     points = distinct_points(rows, metric)
     n_classes = groups.classes.shape[0]
-    shape = (points.coordinates.shape[0], n_classes)
+    shape = (points.representative.shape[0], n_classes)
     copies = csr_array((np.ones(rows.shape[0]), (points.index, groups.codes)), shape=shape)
-    edges = minimal_edges(points.coordinates, points.tie_tolerance)
+    forests = Forests(
+        points, groups.codes, n_classes, n_threads=available_threads(), memory_budget=None, report=lambda *_: None
+    )
+    edges = global_candidates(forests)
     same = _row_products(copies[edges.u], copies[edges.v])
     sizes = np.asarray(copies.sum(axis=1), np.int64)
     cross = sizes[edges.u] * sizes[edges.v] - same
@@ -54,6 +57,20 @@ def multiclass_bayes_error_bounds(
     share = (n_classes - 1) / n_classes
     lower = share * (1.0 - np.sqrt(max(0.0, 1.0 - 2.0 * delta / share)))
     return float(lower), min(2.0 * delta, share)
+
+
+def global_candidates(forests: Forests) -> Edges:
+    """Every edge of every minimum spanning tree over the points of all classes.
+
+    An edge of such a tree lies in a minimum tree of any subset that holds both its ends: of its class, or of the two
+    classes that it joins. So the candidates of all pairs suffice.
+    """
+    found = [(tree.u, tree.v, tree.weight) for tree in forests.trees]
+    found.extend((cross.u, cross.v, cross.weight) for cross in forests.run(lambda task: task()))
+    u, v, weight = (np.concatenate(each) for each in zip(*found, strict=True))
+    i, j = forests.nodes.point[u], forests.nodes.point[v]
+    is_edge = i != j
+    return sorted_edges(i[is_edge], j[is_edge], weight[is_edge])
 
 
 def _row_products(left: csr_array, right: csr_array) -> NDArray[np.float64]:

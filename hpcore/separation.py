@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from hpcore import _validate
-from hpcore.distances import Points, distinct_points
+from hpcore._pair_counts import count_pairs
+from hpcore.distances import distinct_points
 from hpcore.errors import InvalidInput
-from hpcore.spanning_tree import available_threads, in_threads, minimal_edges, resolve_device
-from hpcore.ties import CrossEdges, cross_edges
-
-Progress = Callable[[str, int, int], None]
+from hpcore.spanning_tree import Forests, Progress, available_threads, resolve_device
 
 
 @dataclass(frozen=True)
@@ -148,34 +145,20 @@ def pairwise_henze_penrose(
 
     points = distinct_points(rows, metric)
     n_classes = groups.classes.shape[0]
-    members = [points.index[groups.codes == code] for code in range(n_classes)]
-    first, second = np.triu_indices(n_classes, 1)
-    pairs = np.stack((first, second), axis=1).astype(np.int64)
-
-    def measure(pair: NDArray[np.int64]) -> CrossEdges:
-        return _measure(points, members[pair[0]], members[pair[1]], ties)
-
-    n_pairs = pairs.shape[0]
-    report("class_pairs", 0, n_pairs)
-    found: list[CrossEdges] = []
-    for answer in in_threads(measure, list(pairs), threads):
-        found.append(answer)
-        report("class_pairs", len(found), n_pairs)
-    counts = groups.sizes[pairs]
-    cross = np.array([each.count for each in found])
-    z, p_value = friedman_rafsky_test(
-        cross,
-        counts,
-        np.array([each.squared_weights for each in found]),
-        np.array([each.squared_strengths for each in found]),
+    forests = Forests(
+        points, groups.codes, n_classes, n_threads=threads, memory_budget=memory_budget, report=report
     )
+    found = count_pairs(forests, ties, report)
+    pairs = np.stack(np.triu_indices(n_classes, 1), axis=1).astype(np.int64)
+    counts = groups.sizes[pairs]
+    z, p_value = friedman_rafsky_test(found.count, counts, found.squared_weights, found.squared_strengths)
     return PairwiseSeparation(
         classes=groups.classes,
         pairs=pairs,
-        statistic=henze_penrose_statistic(cross, counts),
-        cross_edges=cross,
-        cross_edges_min=np.array([each.least for each in found], np.int64),
-        cross_edges_max=np.array([each.most for each in found], np.int64),
+        statistic=henze_penrose_statistic(found.count, counts),
+        cross_edges=found.count,
+        cross_edges_min=found.least,
+        cross_edges_max=found.most,
         counts=counts,
         z=z,
         p_value=p_value,
@@ -294,21 +277,6 @@ def bayes_error_bounds(statistic: ArrayLike, prior: float = 0.5) -> tuple[Any, A
     if value.ndim == 0:
         return float(lower), float(upper)
     return lower, upper
-
-
-def _measure(points: Points, first: NDArray[np.intp], second: NDArray[np.intp], ties: str) -> CrossEdges:
-    """Cross edges between two classes, given as the points of their rows."""
-    nodes, place = np.unique(np.concatenate((first, second)), return_inverse=True)
-    copies = np.stack(
-        (
-            np.bincount(place[: first.shape[0]], minlength=nodes.shape[0]),
-            np.bincount(place[first.shape[0] :], minlength=nodes.shape[0]),
-        ),
-        axis=1,
-    ).astype(np.int64)
-    tolerance = points.tie_tolerance
-    edges = minimal_edges(points.coordinates[nodes], tolerance)
-    return cross_edges(edges, copies, tolerance, ties)
 
 
 def _silent(stage: str, done: int, total: int) -> None:

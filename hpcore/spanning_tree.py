@@ -1,20 +1,37 @@
-"""Edges of the minimum spanning trees over class pairs: which kernel runs where, and on how many threads."""
+"""Cross edges of the minimum spanning trees over class pairs: dispatch, threads and memory."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations_with_replacement, pairwise
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore.errors import DeviceUnavailable
-from hpcore.ties import Edges, sorted_edges
+from hpcore._approximation import LARGEST_DIRECT, Approximation, Direct, FixedPoint, Packed
+from hpcore._layout import Nodes, lay_out, slabs
+from hpcore._validate import row_chunks
+from hpcore.distances import Points
+from hpcore.errors import DeviceUnavailable, OutOfMemory
+from hpcore.ties import Edges
+
+if TYPE_CHECKING:
+    from hpcore._mst_cpu import Cross, Tree
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
+Progress = Callable[[str, int, int], None]
+
+PART_SIZE = 1024
+"""Nodes of a block's side: 4 MiB of numbers per thread, which stay in the cache."""
+_NODE_BYTES = 256  # indices, tree edges and core lengths of a node
+_CANDIDATE_BYTES = 64  # ends and length of a candidate edge, while it is sorted
 
 
 def resolve_device(device: str) -> str:
@@ -39,32 +56,161 @@ def available_threads() -> int:
 
 def in_threads(work: Callable[[Task], Answer], tasks: Sequence[Task], n_threads: int) -> Iterator[Answer]:
     """Yield ``work(task)`` in the order of the tasks; leaving early drops the tasks that have not begun."""
-    if n_threads == 1 or len(tasks) == 1:
+    if n_threads == 1 or len(tasks) <= 1:
         yield from map(work, tasks)
         return
     with ThreadPoolExecutor(n_threads) as pool:
         futures = [pool.submit(work, task) for task in tasks]
+        futures.reverse()
         try:
-            for future in futures:
-                yield future.result()
+            while futures:
+                yield futures.pop().result()  # popped: an answer is not kept once it has been used
         finally:
             pool.shutdown(cancel_futures=True)
 
 
+class Forests:
+    """Trees of all classes over given points, ready for the edges between any two classes."""
+
+    def __init__(
+        self,
+        points: Points,
+        codes: NDArray[np.intp],
+        n_classes: int,
+        *,
+        n_threads: int,
+        memory_budget: int | None,
+        report: Progress,
+        approximation: Approximation | None = None,
+    ) -> None:
+        """Build the trees; ``report("class_trees", done, n_classes)`` is called after each."""
+        from hpcore import _mst_cpu
+
+        self.points, self.n_classes = points, n_classes
+        self.nodes = lay_out(points, codes, n_classes)
+        self._plan = make_plan(points, self.nodes, n_threads, memory_budget)
+        self._slabs = slabs(self.nodes, self._plan.part_size)
+        exponent = _exponent(points)
+        exact = Direct(np.float64, exponent)
+        if approximation is None:
+            approximation = _approximation(points, exact, exponent)
+        self._context = _mst_cpu.Context(
+            points, self.nodes, approximation, exact, 4.0**exponent, _Scratch(self._plan.part_size)
+        )
+        self.trees = self._class_trees(report)
+        self._core = np.concatenate([tree.core for tree in self.trees])
+        self._centre = _mst_cpu.centre_of(points, self.nodes.row)
+
+    def _class_trees(self, report: Progress) -> list[Tree]:
+        from hpcore._mst_cpu import class_tree
+
+        tasks: list[tuple[slice, ...]] = []
+        for slab in self._slabs:
+            if slab.stop - slab.first == 1:
+                tasks.append(slab.parts)
+            else:
+                bounds = self.nodes.start[slab.first : slab.stop + 1].tolist()
+                tasks.extend((slice(a, b),) for a, b in pairwise(bounds))
+        report("class_trees", 0, self.n_classes)
+        trees = []
+        for tree in in_threads(lambda parts: class_tree(self._context, parts), tasks, self._plan.n_threads):
+            trees.append(tree)
+            report("class_trees", len(trees), self.n_classes)
+        return trees
+
+    def between_classes(self) -> Iterator[Callable[[], Cross]]:
+        """One task for every two slabs of classes; together they hold every pair of classes once."""
+        from hpcore._mst_cpu import cross_edges_between
+
+        kept = self._packed_parts() if self._plan.keep_packed else {}
+
+        def packed(part: slice) -> Packed:
+            own = kept.get(part.start)
+            return own if own is not None else self._context.pack(part, self._centre)
+
+        for left, right in combinations_with_replacement(self._slabs, 2):
+            if left is not right or left.stop - left.first > 1:
+                yield partial(cross_edges_between, self._context, left, right, packed, self.trees, self._core)
+
+    def _packed_parts(self) -> dict[int, Packed]:
+        parts = [part for slab in self._slabs for part in slab.parts]
+        packed = in_threads(lambda part: self._context.pack(part, self._centre), parts, self._plan.n_threads)
+        return {part.start: own for part, own in zip(parts, packed, strict=True)}
+
+    def run(self, work: Callable[[Callable[[], Cross]], Answer]) -> Iterator[Answer]:
+        """Yield ``work(task)`` for each task of `between_classes`."""
+        yield from in_threads(work, list(self.between_classes()), self._plan.n_threads)
+
+
 def minimal_edges(coordinates: NDArray[np.float64], tolerance: float) -> Edges:
-    """Every edge of every minimum spanning tree over distinct points, by Prim on the full matrix.
+    """Every edge of every minimum spanning tree over distinct points (n, d), sorted by (weight, u, v).
 
-    Memory: 8 n² bytes.
+    `tolerance` is that of `hpcore.distances.tie_tolerance`. Memory: as one class of `Forests`.
     """
-    from hpcore import _mst_dense
+    n_points = coordinates.shape[0]
+    rows = np.ascontiguousarray(coordinates).view()
+    rows.flags.writeable = False
+    points = Points(rows, np.arange(n_points), np.arange(n_points), 0, tolerance, 0)
+    forests = Forests(points, np.zeros(n_points, np.intp), 1, n_threads=1, memory_budget=None, report=lambda *_: None)
+    tree = forests.trees[0]
+    return Edges(tree.u, tree.v, tree.weight)
 
-    n = coordinates.shape[0]
-    squared = np.empty((n, n))
-    _mst_dense.squared_distances(coordinates, squared)
-    capacity = 4 * n
-    while True:
-        u, v, weight = np.empty(capacity, np.intp), np.empty(capacity, np.intp), np.empty(capacity)
-        n_found = _mst_dense.minimal_edges(squared, tolerance, u, v, weight)
-        if n_found <= capacity:
-            return sorted_edges(u[:n_found], v[:n_found], weight[:n_found])
-        capacity = n_found
+
+class _Scratch(threading.local):
+    """Memory for one block, one for each thread."""
+
+    def __init__(self, part_size: int) -> None:
+        self._size = (part_size + 32) ** 2
+        self._memory: NDArray[np.int32] | None = None
+
+    def __call__(self) -> NDArray[np.int32]:
+        if self._memory is None:
+            self._memory = np.empty(self._size, np.int32)
+        return self._memory
+
+
+def _exponent(points: Points) -> int:
+    """The power of two that brings the largest coordinate to about 1."""
+    rows = points.rows
+    largest = max(float(max(rows[chunk].max(), -rows[chunk].min())) for chunk in row_chunks(rows))
+    return -int(np.frexp(largest)[1])
+
+
+def _approximation(points: Points, exact: Direct, exponent: int) -> Approximation:
+    if points.rows.shape[1] > LARGEST_DIRECT:
+        return FixedPoint()
+    return Direct(np.float32, exponent) if points.rows.dtype == np.float32 else exact
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the work is cut: nodes per part, threads, and whether all packed parts stay in memory."""
+
+    part_size: int
+    n_threads: int
+    keep_packed: bool
+
+
+def make_plan(points: Points, nodes: Nodes, n_threads: int, budget: int | None) -> Plan:
+    """The fastest way that fits `budget` bytes beyond the input.
+
+    Raises
+    ------
+    OutOfMemory
+        Not even the smallest parts on one thread fit.
+    """
+    n_nodes, n_features = nodes.row.shape[0], points.rows.shape[1]
+    need = 0
+    for part_size in (PART_SIZE, PART_SIZE // 2, PART_SIZE // 4, PART_SIZE // 8, PART_SIZE // 16):
+        size = min(part_size, n_nodes) + 32
+        packed_row = 2 * n_features + 40
+        block = 4 * size * size + 2 * size * packed_row
+        fallback = 12 * size * size + 20 * size * min(n_features, 512)
+        thread = block + fallback + 16 * size * _CANDIDATE_BYTES
+        fixed = points.copied_bytes + n_nodes * _NODE_BYTES
+        for keep in (True, False):
+            for threads in range(n_threads, 0, -1):
+                need = fixed + threads * thread + (n_nodes * packed_row if keep else 0)
+                if budget is None or need <= budget:
+                    return Plan(part_size, threads, keep)
+    raise OutOfMemory(f"`memory_budget` must be at least {need} bytes for these activations; got {budget}.")

@@ -1,8 +1,10 @@
 """Renderings of a report: pure functions, report in and text out.
 
-terminal   print_report: tables and findings on a console       tables   to_csv, tests_to_csv, paper_to_csv, to_markdown
-html       to_html: one self-contained file                      svg      to_svg: one chart as a picture
+    terminal   print_report: findings and tables on a console, plain or in colour
+    html       to_html: one self-contained page
+    svg        to_svg: one chart as a picture
+    tables     to_csv, contrasts_to_csv, paper_to_csv, to_markdown
 
-networks (what is drawn together) -> layers_chart, gap_chart, heat_map, test_table (how it is drawn) -> html, svg
-text (names and numbers as characters), wording (what a reader is told), drawing (SVG elements)
+What is drawn together is in networks, what a reader is told in wording, how names and numbers are written in text;
+the other modules draw one thing each: layers_chart, gap_chart, heat_map, contrast_table, data_table.
 """

@@ -7,7 +7,7 @@ from contract.schemas import TestResult, TestRow
 from interlayer.render import drawing, text, wording
 from interlayer.render.data_table import data_table, folded, name
 from interlayer.render.drawing import Scale
-from interlayer.render.networks import preferred
+from interlayer.render.networks import Contrasts, result_by
 
 _BAR_WIDTH = 132
 _BAR_HEIGHT = 18
@@ -28,18 +28,16 @@ def bar_scale(rows: Iterable[TestRow]) -> Scale:
     return Scale(min(ends), max(ends), 3, _BAR_WIDTH - 3)
 
 
-def contrast_tables(rows: Sequence[TestRow], scale: Scale) -> str:
-    """Return one table for each component, state and split; those of an untrained network are folded away."""
-    groups: dict[tuple[str | None, str | None, str | None], list[TestRow]] = {}
-    for row in rows:
-        groups.setdefault((row.component, row.state, row.split), []).append(row)
-    shown = "".join(_table(members, scale) for group, members in groups.items() if group[1] != "untrained")
-    rest = "".join(_table(members, scale) for group, members in groups.items() if group[1] == "untrained")
+def contrast_tables(tables: Sequence[Contrasts], scale: Scale) -> str:
+    """Return the tables one below the other; those of an untrained network are folded away."""
+    shown = "".join(_table(table, scale) for table in tables if table.state != "untrained")
+    rest = "".join(_table(table, scale) for table in tables if table.state == "untrained")
     return shown + (folded("The same for the untrained network", rest) if shown and rest else rest)
 
 
 def assumptions(rows: Iterable[TestRow]) -> str:
     """Return what each of the tests in `rows` assumes."""
+    rows = list(rows)
     known = list(wording.METHODS)
     found = dict.fromkeys(result.method for row in rows for result in row.results)
     ordered = sorted(found, key=lambda method: known.index(method) if method in known else len(known))
@@ -54,43 +52,46 @@ def assumptions(rows: Iterable[TestRow]) -> str:
     return folded("What each test assumes", f"<dl>{''.join(items)}</dl>") if items else ""
 
 
-def _table(rows: Sequence[TestRow], scale: Scale) -> str:
-    first = rows[0]
-    main = next((result.method for row in rows if (result := preferred(row))), None)
-    methods = dict.fromkeys(result.method for row in rows for result in row.results)
-    others = [method for method in methods if method != main]
-    level = next((result.interval.level for row in rows for result in row.results if result.interval), None)
+def _table(table: Contrasts, scale: Scale) -> str:
+    first = table.rows[0]
+    methods = dict.fromkeys(result.method for row in table.rows for result in row.results)
+    others = [method for method in methods if method != table.method]
+    level = next((result.interval.level for row in table.rows for result in row.results if result.interval), None)
     heads = [
         "layer" if first.input_layer is None else "step",
         "",
         "Δ",
         "interval" if level is None else f"{level:.0%} interval",
-        f"p, {wording.method(main).heading}" if main else "p",
+        f"p, {wording.method(table.method).heading}" if table.method else "p",
         "adjusted\N{NO-BREAK SPACE}p",
         "",
         *(f"p, {wording.method(method).heading}" for method in others),
     ]
-    caption = f'<strong class="{first.split or "both"}">{escape(_caption(first))}</strong> '
+    caption = f'<strong class="{table.split or "both"}">{escape(_caption(table))}</strong> '
     return data_table(
-        _caption(first),
+        _caption(table),
         heads,
-        (_row(row, main, others, scale) for row in rows),
+        (_row(row, table, others, scale) for row in table.rows),
         caption=f"{caption}<small>{_ALTERNATIVE[first.alternative]}</small>",
-        class_=f"contrast of-{first.split or 'both'}",
-    )
+        class_=f"contrast of-{table.split or 'both'}",
+    ) + missing(table.reasons())
 
 
-def _caption(row: TestRow) -> str:
-    data = f"{wording.SPLIT[row.split]} data" if row.split else "training minus validation data"
-    network = "" if row.state is None else f"{wording.STATE[row.state].lower()} network, "
-    component = f"{text.visible(row.component)}: " if row.component else ""
-    said = component + network + data
-    return said if row.component else said.capitalize()
+def missing(reasons: Iterable[str]) -> str:
+    """Return below a table why some of its numbers are missing."""
+    said = "; ".join(escape(text.visible(reason)) for reason in reasons)
+    return f"<p class=muted><small>{text.MISSING} {said}</small></p>" if said else ""
 
 
-def _row(row: TestRow, main: str | None, others: Sequence[str], scale: Scale) -> list[str]:
-    by_method = {result.method: result for result in row.results}
-    result = by_method.get(main) if main else None
+def _caption(table: Contrasts) -> str:
+    data = f"{wording.SPLIT[table.split]} data" if table.split else "training minus validation data"
+    network = "" if table.state is None else f"{wording.STATE[table.state].lower()} network, "
+    said = network + data
+    return f"{text.visible(table.component)}: {said}" if table.component else said.capitalize()
+
+
+def _row(row: TestRow, table: Contrasts, others: Sequence[str], scale: Scale) -> list[str]:
+    result = table.result(row)
     bounds = result.interval if result else None
     adjusted = result.p_adjusted if result else None
     mark = text.significance(adjusted)
@@ -100,19 +101,11 @@ def _row(row: TestRow, main: str | None, others: Sequence[str], scale: Scale) ->
         _bar(row, result, scale),
         text.signed(row.difference),
         text.interval(bounds.low, bounds.high) if bounds else text.MISSING,
-        _p(result),
+        escape(text.p_value(result.p_value if result else None)),
         escape(text.p_value(adjusted)),
         f'<abbr title="{said}">{mark}</abbr>' if mark else "",
-        *(_p(by_method.get(method)) for method in others),
+        *(escape(text.p_value(found.p_value if (found := result_by(row, method)) else None)) for method in others),
     ]
-
-
-def _p(result: TestResult | None) -> str:
-    if result is None:
-        return text.MISSING
-    if result.p_value is None and result.reason:
-        return f"<small>{escape(text.visible(result.reason))}</small>"
-    return escape(text.p_value(result.p_value))
 
 
 def _bar(row: TestRow, result: TestResult | None, scale: Scale) -> str:

@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from contract.schemas import Report
+from contract.schemas import Pairs, Report
 from interlayer.render import drawing, palette, text, wording
 from interlayer.render.heat_map import in_tables
 from interlayer.render.layers_chart import geometry
-from interlayer.render.networks import Network, networks
+from interlayer.render.networks import SPLITS, Network, networks
 from interlayer.render.sections import sections
 
+_LONGEST_CHOICE = 40
 _MARK = {"error": "✖", "warning": "▲", "info": "●"}
 
 
@@ -81,34 +82,40 @@ def _section(section: str, body: str, report: Report) -> str:
 def _values(report: Report) -> str:
     """Return what the script needs; a report too large to be printed pair by pair has no pairs to follow."""
     found = networks(report)
-    follow = in_tables(report) and bool(found)
-    position = {name: index for index, name in enumerate(report.classes)}
-    first = next(iter(found[0].series[0].layers.values())).pairs if follow else None
-    pairs = (
-        [sorted((position[a], position[b])) for a, b in zip(first.class_a, first.class_b, strict=True)] if first else []
-    )
-    values = {
+    values: dict[str, object] = {
         "names": [wording.network_name(network) for network in found],
-        "classes": [text.shortened(name, 40) for name in report.classes],
-        "pairs": pairs,
-        "centres": geometry(found[0], report.layers).centres if follow else [],
-        "networks": [_series_values(network, report.layers) for network in found] if follow else [],
+        "classes": [text.shortened(name, _LONGEST_CHOICE) for name in report.classes],
+        "pairs": [],
     }
+    if found and in_tables(report):
+        position = {name: index for index, name in enumerate(report.classes)}
+        first = next(iter(found[0].series[0].layers.values())).pairs
+        values["pairs"] = [
+            sorted((position[a], position[b])) for a, b in zip(first.class_a, first.class_b, strict=True)
+        ]
+        values["networks"] = [_followed(network, report.layers, first) for network in found]
     # In a script element only "<" could end it or open a comment.
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 
-def _series_values(network: Network, layers: Sequence[str]) -> list[dict[str, object]]:
+def _followed(network: Network, layers: Sequence[str], first: Pairs) -> list[dict[str, object]]:
+    """Return where every pair of each series is drawn, in thousandths of separation."""
     place = geometry(network, layers)
-    return [
-        {
-            "shift": place.offset(series.split, len([s for s in network.series if s.state == series.state]) == 2),
-            "zero": place.panels[series.state](0),
-            "unit": place.panels[series.state](1) - place.panels[series.state](0),
-            "values": [
-                [round(1000 * value) for value in part.pairs.statistic] if (part := series.layers.get(layer)) else None
-                for layer in layers
-            ],
-        }
-        for series in network.series
-    ]
+    series_of = {state: [series for series in network.series if series.state == state] for state in network.states}
+    followed: list[dict[str, object]] = []
+    for series in network.series:
+        scale = place.panels[series.state]
+        shift = place.offset(series.split, len(series_of[series.state]) == len(SPLITS))
+        values = [
+            [round(1000 * value) for value in part.pairs.statistic]
+            if (part := series.layers.get(layer)) and _same_pairs(part.pairs, first)
+            else None
+            for layer in layers
+        ]
+        centres = [round(centre + shift, 1) for centre in place.centres]
+        followed.append({"x": centres, "zero": scale(0), "unit": scale(1) - scale(0), "values": values})
+    return followed
+
+
+def _same_pairs(pairs: Pairs, first: Pairs) -> bool:
+    return (pairs.class_a, pairs.class_b) == (first.class_a, first.class_b)

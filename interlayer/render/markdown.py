@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from contract.schemas import Report, Separation, TestRow
+from contract.schemas import Report, Separation
 from interlayer.render import text, wording
-from interlayer.render.networks import Network, gaps, networks, preferred
+from interlayer.render.networks import Contrasts, Network, contrasts, gaps, networks
 
 MOST_BYTES = 60_000
 _ROOM_FOR_LAST_LINE = 200
@@ -65,8 +65,8 @@ def _layers(network: Network) -> str:
         cells += map(_mean, shown)
         for state in states:
             gap = by_gap.get((state, layer))
-            result = preferred(gap.row) if gap and gap.row else None
-            cells.append(_with_stars(gap.difference, result.p_adjusted if result else None) if gap else text.MISSING)
+            adjusted = gap.result.p_adjusted if gap and gap.result else None
+            cells.append(_with_stars(gap.difference, adjusted) if gap else text.MISSING)
         rows.append(cells)
     first = next(iter(network.series[0].layers.values()))
     n = f"Mean separation, 0 mixed to 1 apart; {wording.sample_size(first)}."
@@ -88,13 +88,11 @@ def _contrasts(network: Network) -> str:
     )  # fmt: skip
     tables = []
     for family, section in titles:
-        groups: dict[tuple[str | None, str | None, str | None], list[TestRow]] = {}
-        for row in network.family(family):
-            groups.setdefault((row.component, row.state, row.split), []).append(row)
-        for (component, state, split), rows in groups.items():
-            words = [component, state, wording.SPLIT[split] if split else None]
+        for table in contrasts(network, family):
+            by = wording.method(table.method).heading if table.method else None
+            words = [table.component, table.state, wording.SPLIT[table.split] if table.split else None, by]
             where = ", ".join(_plain(word) for word in words if word)
-            tables.append(f"**{wording.SECTIONS[section].title}** ({where})\n\n{_contrast_table(rows)}")
+            tables.append(f"**{wording.SECTIONS[section].title}** ({where})\n\n{_contrast_table(table)}")
     if not tables:
         return ""
     # Inside the summary it is HTML; after the empty line GitHub reads Markdown again.
@@ -103,10 +101,10 @@ def _contrasts(network: Network) -> str:
     return f"<details><summary>{title}</summary>\n\n{stars}\n\n" + "\n".join(tables) + "\n</details>\n"
 
 
-def _contrast_table(rows: Iterable[TestRow]) -> str:
+def _contrast_table(table: Contrasts) -> str:
     lines = []
-    for row in rows:
-        result = preferred(row)
+    for row in table.rows:
+        result = table.result(row)
         bounds = result.interval if result else None
         step = _name(row.output_layer)
         lines.append(

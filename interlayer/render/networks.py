@@ -1,6 +1,6 @@
 """What is shown together: a network is one instance at one training step, in its states and on its splits."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -11,7 +11,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 _Role = tuple[str, int | None, State, Split]
 
-# The order in which the tests of one contrast are preferred for the mark of significance (see `wording.METHODS`).
+# The order in which methods are preferred for a table's interval and marks (see `wording.METHODS`).
 PREFERRED_METHODS = ("subsample", "class_jackknife", "membership", "permutation")
 
 
@@ -42,9 +42,25 @@ class Network:
         """Return the series of a state and split, if it was analysed."""
         return next((series for series in self.series if (series.state, series.split) == (state, split)), None)
 
-    def family(self, *families: str) -> tuple[TestRow, ...]:
-        """Return the tests of the named families in the report's order."""
-        return tuple(row for row in self.tests if row.family in families)
+
+@dataclass(frozen=True)
+class Contrasts:
+    """The tests of one table, and the method that its interval, p-values and marks of significance are of."""
+
+    component: str | None
+    state: str | None
+    split: str | None
+    rows: tuple[TestRow, ...]
+    method: str | None
+
+    def result(self, row: TestRow) -> TestResult | None:
+        """Return what the table's method says of a row."""
+        return result_by(row, self.method)
+
+    def reasons(self) -> list[str]:
+        """Return why results of the table's method are missing, each reason once."""
+        found = [result.reason for row in self.rows if (result := self.result(row)) and result.reason]
+        return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -54,13 +70,12 @@ class Gap:
     state: State
     layer: str
     difference: float
-    row: TestRow | None
+    result: TestResult | None
 
     @property
     def interval(self) -> Interval | None:
-        """The interval of the preferred test."""
-        result = preferred(self.row) if self.row else None
-        return result.interval if result else None
+        """The interval of the test."""
+        return self.result.interval if self.result else None
 
 
 def networks(report: Report) -> tuple[Network, ...]:
@@ -103,24 +118,51 @@ def _shown_elsewhere(parts: Iterable[_Role], instance: str, step: int | None) ->
     return step is None and bool(trained_steps) and None not in trained_steps
 
 
-def preferred(row: TestRow) -> TestResult | None:
-    """Return the result that the mark of significance speaks of."""
-    rank = {method: index for index, method in enumerate(PREFERRED_METHODS)}
-    ordered = sorted(row.results, key=lambda result: rank.get(result.method, len(rank)))
-    return next((result for result in ordered if result.p_value is not None), ordered[0] if ordered else None)
+def contrasts(network: Network, family: str) -> tuple[Contrasts, ...]:
+    """Return the tables of a family: by component, the trained network first, training data first."""
+    groups: dict[tuple[str | None, str | None, str | None], list[TestRow]] = {}
+    for row in network.tests:
+        if row.family == family:
+            groups.setdefault((row.component, row.state, row.split), []).append(row)
+    components = list(dict.fromkeys(component for component, _, _ in groups))
+    rank: dict[str | None, int] = {word: index for index, word in enumerate((*STATES, *SPLITS))}
+    ordered = sorted(
+        groups.items(), key=lambda item: (components.index(item[0][0]), *(rank.get(word, 0) for word in item[0][1:]))
+    )
+    return tuple(Contrasts(*group, tuple(rows), _method(rows)) for group, rows in ordered)
+
+
+def _method(rows: Sequence[TestRow]) -> str | None:
+    """Return the preferred method among those that gave a p-value; one table never mixes two methods."""
+    methods = list(dict.fromkeys(result.method for row in rows for result in row.results))
+    methods.sort(
+        key=lambda name: PREFERRED_METHODS.index(name) if name in PREFERRED_METHODS else len(PREFERRED_METHODS)
+    )
+    answering = [
+        name for name in methods if any((found := result_by(row, name)) and found.p_value is not None for row in rows)
+    ]
+    return next(iter(answering or methods), None)
+
+
+def result_by(row: TestRow, method: str | None) -> TestResult | None:
+    """Return the result of a method."""
+    return next((result for result in row.results if result.method == method), None)
 
 
 def gaps(network: Network) -> tuple[Gap, ...]:
     """Return training minus validation at every layer that has both, with the report's own test where there is one."""
-    tested = {(row.state, row.output_layer): row for row in network.family("generalization_gap")}
+    tables = {table.state: table for table in contrasts(network, "generalization_gap")}
     found: list[Gap] = []
     for state in network.states:
         train, validation = network.of(state, "train"), network.of(state, "validation")
         if train is None or validation is None:
             continue
-        for layer in train.layers.keys() & validation.layers.keys():
-            row = tested.get((state, layer))
+        table = tables.get(state)
+        rows = {row.output_layer: row for row in table.rows} if table else {}
+        for layer in train.layers:
+            if layer not in validation.layers:
+                continue
+            row = rows.get(layer)
             difference = row.difference if row else train.layers[layer].mean - validation.layers[layer].mean
-            found.append(Gap(state, layer, difference, row))
-    order = {layer: index for series in network.series for index, layer in enumerate(series.layers)}
-    return tuple(sorted(found, key=lambda gap: (STATES.index(gap.state), order[gap.layer])))
+            found.append(Gap(state, layer, difference, table.result(row) if table and row else None))
+    return tuple(found)

@@ -64,7 +64,7 @@ function followPairs() {
       for (const series of network) {
         const points = [];
         series.values.forEach((values, layer) => {
-          if (values) points.push([data.centres[layer] + series.shift, series.zero + series.unit * values[chosen] / 1000]);
+          if (values) points.push([series.x[layer], series.zero + series.unit * values[chosen] / 1000]);
         });
         if (!plot || !points.length) continue;
         const path = document.createElementNS(plot.namespaceURI, "path");

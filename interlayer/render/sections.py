@@ -7,14 +7,14 @@ from html import escape
 
 from pydantic import JsonValue
 
-from contract.schemas import Report, Separation
+from contract.schemas import Report
 from interlayer.render import text, wording
-from interlayer.render.contrast_table import assumptions, bar_scale, contrast_tables
+from interlayer.render.contrast_table import assumptions, bar_scale, contrast_tables, missing
 from interlayer.render.data_table import data_table, folded, name
 from interlayer.render.gap_chart import gap_chart
 from interlayer.render.heat_map import in_tables, layer_heat_maps, legend
 from interlayer.render.layers_chart import layers_chart
-from interlayer.render.networks import Network, gaps, networks, preferred
+from interlayer.render.networks import Network, contrasts, gaps, networks
 from interlayer.render.svg import figure, key
 
 _CONTRASTS = {
@@ -76,21 +76,17 @@ def _layer_table(network: Network) -> str:
     rows = [
         [
             name(layer), wording.STATE[series.state].lower(), wording.SPLIT[series.split], f"{part.dimension:,}",
-            text.number(part.mean), _interval(part), text.number(part.sd), text.number(part.min),
+            text.number(part.mean), text.interval(part.interval.low, part.interval.high), text.number(part.sd),
+            text.number(part.min),
             *(text.number(part.quantiles.get(quantile)) for quantile in sample.quantiles), text.number(part.max),
             f"{part.n_duplicates:,}",
         ]
         for series in network.series
         for layer, part in series.layers.items()
     ]  # fmt: skip
-    return folded("These numbers as a table", data_table("Separation at every layer", heads, rows, names=3))
-
-
-def _interval(part: Separation) -> str:
-    bounds = part.interval
-    if bounds.low is None and bounds.reason:
-        return f"<small>{escape(text.visible(bounds.reason))}</small>"
-    return text.interval(bounds.low, bounds.high)
+    reasons = [part.interval.reason for series in network.series for part in series.layers.values()]
+    table = data_table("Separation at every layer", heads, rows, names=3)
+    return folded("These numbers as a table", table + missing(dict.fromkeys(filter(None, reasons))))
 
 
 def _gap(report: Report, found: Sequence[Network]) -> str:
@@ -104,25 +100,24 @@ def _gap(report: Report, found: Sequence[Network]) -> str:
 
 
 def _gap_table(network: Network) -> str:
-    rows = []
-    for gap in gaps(network):
-        result = preferred(gap.row) if gap.row else None
-        bounds = gap.interval
-        adjusted = result.p_adjusted if result else None
-        rows.append(
-            [
-                name(gap.layer),
-                wording.STATE[gap.state].lower(),
-                text.signed(gap.difference),
-                text.interval(bounds.low, bounds.high) if bounds else text.MISSING,
-                escape(text.p_value(result.p_value if result else None)),
-                escape(text.p_value(adjusted)),
-                text.significance(adjusted),
-            ]
-        )
+    rows = [
+        [
+            name(gap.layer),
+            wording.STATE[gap.state].lower(),
+            text.signed(gap.difference),
+            text.interval(gap.interval.low, gap.interval.high) if gap.interval else text.MISSING,
+            escape(text.p_value(gap.result.p_value if gap.result else None)),
+            escape(text.p_value(gap.result.p_adjusted if gap.result else None)),
+            text.significance(gap.result.p_adjusted if gap.result else None),
+        ]
+        for gap in gaps(network)
+    ]
+    tested = contrasts(network, "generalization_gap")
     heads = ["layer", "network", "training − validation", "interval", "p", "adjusted p", ""]
     table = data_table("Training minus validation at every layer", heads, rows, names=2)
-    return folded("These numbers as a table", table + assumptions(network.family("generalization_gap")))
+    reasons = dict.fromkeys(reason for part in tested for reason in part.reasons())
+    told = assumptions(row for part in tested for row in part.rows)
+    return folded("These numbers as a table", table + missing(reasons) + told)
 
 
 def _contrasts(report: Report, found: Sequence[Network], family: str) -> str:
@@ -130,7 +125,7 @@ def _contrasts(report: Report, found: Sequence[Network], family: str) -> str:
     if not rows:
         return ""
     scale = bar_scale(rows)
-    return _per_network(found, lambda network: contrast_tables(network.family(family), scale)) + assumptions(rows)
+    return _per_network(found, lambda network: contrast_tables(contrasts(network, family), scale)) + assumptions(rows)
 
 
 def _pairs(report: Report, found: Sequence[Network]) -> str:

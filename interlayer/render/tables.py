@@ -9,7 +9,7 @@ from contract.schemas import Report, TestRow
 from interlayer.render.markdown import to_markdown
 from interlayer.render.text import visible
 
-__all__ = ["paper_to_csv", "tests_to_csv", "to_csv", "to_markdown"]
+__all__ = ["contrasts_to_csv", "paper_to_csv", "to_csv", "to_markdown"]
 
 # Spreadsheets run a cell that starts so as a formula, the full-width forms included; a plain number is harmless.
 _FORMULA_STARTS = tuple("=+-@＝＋－＠")
@@ -55,7 +55,7 @@ def to_csv(report: Report) -> str:
     return _csv(_SEPARATION_COLUMNS, lines)
 
 
-def tests_to_csv(report: Report) -> str:
+def contrasts_to_csv(report: Report) -> str:
     """Return one line for each result of each test."""
     lines: list[Sequence[_Cell]] = []
     for row in report.tests:

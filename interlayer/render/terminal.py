@@ -1,6 +1,6 @@
 """A report on a console: findings first, then tables that fit the width, in plain ASCII where need be."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from contract.schemas import Interval, Report, Separation, Severity, State, TestRow
 from interlayer.render import text, wording
-from interlayer.render.networks import SPLITS, Gap, Network, gaps, networks, preferred
+from interlayer.render.networks import SPLITS, Contrasts, Gap, Network, contrasts, gaps, networks
 
 _BLOCKS = "▏▎▍▌▋▊▉█"
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -48,24 +48,24 @@ _WIDTH_WITH_P_VALUE = 70
 _WIDTH_WITH_INTERVAL = 56
 _WIDTH_OF_STEP = 22
 _WIDTH_OF_PART = 57
-
-_Part = tuple[str | None, str | None, str | None]  # component, state, split
+_MOST_NAMED = 3
 
 
 def print_report(report: Report, console: Console, *, full: bool = False) -> None:
-    """Print a report on `console`; without `full`, a table in which no test found anything is one line."""
+    """Print a report on `console`; without `full`, tables of the untrained network or without a find are a line."""
     screen = _Screen(console)
     screen.line("Class separation by layer", "bold")
     screen.line(wording.summary(report), "dim")
     _print_findings(report, screen)
-    for network in networks(report):
+    found = networks(report)
+    for network in found:
         console.print()
         screen.line(wording.network_name(network), "bold underline")
         for state in network.states:
             _print_layers(network, state, screen)
         _print_contrasts(network, screen, full)
-    if report.tests:
-        _print_legend(report, screen)
+    if any(network.tests for network in found):
+        _print_legend(found, screen)
 
 
 class _Screen:
@@ -173,87 +173,101 @@ def _mean(separation: Separation | None) -> str:
 def _gap_cells(gap: Gap | None, screen: _Screen) -> tuple[Text, Text]:
     if gap is None:
         return screen.text(text.MISSING), screen.text("")
-    result = preferred(gap.row) if gap.row else None
-    mark = text.significance(result.p_adjusted) if result else ""
+    mark = text.significance(gap.result.p_adjusted) if gap.result else ""
     return screen.text(text.signed(gap.difference)), screen.text(mark, "bold")
 
 
 def _print_contrasts(network: Network, screen: _Screen, full: bool) -> None:
     for family, title in _FAMILIES:
-        parts: dict[_Part, list[TestRow]] = {}
-        for row in network.family(family):
-            parts.setdefault((row.component, row.state, row.split), []).append(row)
-        loud = {part: rows for part, rows in parts.items() if full or any(map(_is_significant, rows))}
-        together: dict[tuple[str | None, str | None], dict[_Part, list[TestRow]]] = {}
-        for part, rows in loud.items():
-            together.setdefault(part[:2], {})[part] = rows
+        tables = contrasts(network, family)
+        shown = [table for table in tables if full or (table.state != "untrained" and _significant(table))]
+        together: dict[tuple[str | None, str | None], list[Contrasts]] = {}
+        for table in shown:
+            together.setdefault((table.component, table.state), []).append(table)
         for group in together.values():
             if screen.width >= _WIDTH_OF_STEP + _WIDTH_OF_PART * len(group):
                 _print_contrast(title, group, screen)
             else:
-                for part, rows in group.items():
-                    _print_contrast(title, {part: rows}, screen)
-        quiet = {part: rows for part, rows in parts.items() if part not in loud}
-        if quiet:
-            screen.console.print()
-        for part, rows in quiet.items():
-            _print_quiet(title, part, rows, screen)
+                for table in group:
+                    _print_contrast(title, [table], screen)
+        rest = [table for table in tables if table not in shown]
+        _print_in_lines(title, rest, screen)
 
 
-def _is_significant(row: TestRow) -> bool:
-    result = preferred(row)
-    return bool(result and text.significance(result.p_adjusted))
+def _significant(table: Contrasts) -> list[TestRow]:
+    return [row for row in table.rows if (found := table.result(row)) and text.significance(found.p_adjusted)]
 
 
-def _heading(title: str, part: _Part, screen: _Screen, *, with_split: bool) -> Text:
-    component, state, split = part
-    heading = screen.text(title, "bold")
-    where = [word for word in (component, state) if word]
-    if where:
-        heading.append_text(screen.text(": " + ", ".join(where)))
-    if split and with_split:
-        heading.append_text(screen.text(", " if where else ": "))
-        heading.append_text(screen.text(wording.SPLIT[split], _SPLIT_STYLE[split]))
-    return heading
+def _where(table: Contrasts, screen: _Screen, *, with_split: bool = True) -> Text:
+    """Return component, state and split of a table, the split in its colour."""
+    where = screen.text(", ".join(word for word in (table.component, table.state) if word))
+    if table.split and with_split:
+        where.append_text(screen.text(", " if where.plain else ""))
+        where.append_text(screen.text(wording.SPLIT[table.split], _SPLIT_STYLE[table.split]))
+    return where
 
 
-def _print_quiet(title: str, part: _Part, rows: Sequence[TestRow], screen: _Screen) -> None:
-    """Say in one line that none of these tests found anything."""
-    found = [p for row in rows if (result := preferred(row)) and (p := result.p_adjusted) is not None]
-    smallest = f", smallest adjusted p {text.p_value(min(found))}" if found else ", no p-value available"
-    line = _heading(title, part, screen, with_split=True)
-    line.append_text(screen.text(f": nothing significant in {text.count(len(rows), 'test')}{smallest}.", "dim"))
-    screen.console.print(line)
-
-
-def _print_contrast(title: str, parts: Mapping[_Part, Sequence[TestRow]], screen: _Screen) -> None:
+def _print_in_lines(title: str, tables: Sequence[Contrasts], screen: _Screen) -> None:
+    """Say of each table in one line what is significant in it."""
+    if not tables:
+        return
+    lines = Table.grid(padding=(0, 2, 0, 0))
+    for table in tables:
+        lines.add_row(_where(table, screen), screen.text(_in_a_line(table)))
     screen.console.print()
-    screen.console.print(_heading(title, next(iter(parts)), screen, with_split=len(parts) == 1))
-    table = _table()
-    steps = dict.fromkeys((row.input_layer, row.output_layer) for rows in parts.values() for row in rows)
-    table.add_column("layer" if next(iter(steps))[0] is None else "step", overflow="fold")
+    screen.line(title, "bold")
+    screen.console.print(lines)
+
+
+def _in_a_line(table: Contrasts) -> str:
+    found = _significant(table)
+    said = f"{len(found) if found else 'nothing'} significant in {text.count(len(table.rows), 'test')}"
+    silent = sum((result := table.result(row)) is None or result.p_value is None for row in table.rows)
+    if silent:
+        said += f", {silent} without a p-value ({'; '.join(table.reasons())})"
+    named = [f"{_place(row)} {text.signed(row.difference)}" for row in found[:_MOST_NAMED]]
+    if len(found) > _MOST_NAMED:
+        named.append(f"{len(found) - _MOST_NAMED} more")
+    return f"{said}: {', '.join(named)}" if named else said
+
+
+def _place(row: TestRow) -> str:
+    return row.output_layer if row.input_layer is None else f"{row.input_layer} → {row.output_layer}"
+
+
+def _print_contrast(title: str, tables: Sequence[Contrasts], screen: _Screen) -> None:
+    screen.console.print()
+    heading = screen.text(f"{title}: ", "bold")
+    screen.console.print(heading.append_text(_where(tables[0], screen, with_split=len(tables) == 1)))
+    drawn = _table()
+    places = dict.fromkeys(_place(row) for table in tables for row in table.rows)
+    drawn.add_column("layer" if tables[0].rows[0].input_layer is None else "step", overflow="fold")
     with_interval, with_p = screen.width >= _WIDTH_WITH_INTERVAL, screen.width >= _WIDTH_WITH_P_VALUE
-    for part in parts:
-        split = part[2] or ""
-        heading = f"{wording.SPLIT[split]} Δ" if len(parts) > 1 and split else "Δ"
-        table.add_column(screen.text(heading, _SPLIT_STYLE.get(split, "")), justify="right", no_wrap=True)
+    for table in tables:
+        split = table.split or ""
+        heading = f"{wording.SPLIT[split]} Δ" if len(tables) > 1 and split else "Δ"
+        drawn.add_column(screen.text(heading, _SPLIT_STYLE.get(split, "")), justify="right", no_wrap=True)
         if with_interval:
-            table.add_column("interval", min_width=16, no_wrap=True)
+            drawn.add_column("interval", min_width=16, no_wrap=True)
         if with_p:
-            table.add_column("p", justify="right", min_width=6, no_wrap=True)
-        table.add_column("adjusted p", justify="right", no_wrap=True)
-        table.add_column("", min_width=3, no_wrap=True)
-    rows_of = {part: {(row.input_layer, row.output_layer): row for row in rows} for part, rows in parts.items()}
-    for before, after in steps:
-        cells = [screen.text(after if before is None else f"{before} → {after}")]
-        for part in parts:
-            cells += _contrast_cells(rows_of[part].get((before, after)), screen, with_interval, with_p)
-        table.add_row(*cells)
-    screen.console.print(table)
+            drawn.add_column("p", justify="right", min_width=6, no_wrap=True)
+        drawn.add_column("adjusted p", justify="right", no_wrap=True)
+        drawn.add_column("", min_width=3, no_wrap=True)
+    rows_of = [{_place(row): row for row in table.rows} for table in tables]
+    for place in places:
+        cells = [screen.text(place)]
+        for table, rows in zip(tables, rows_of, strict=True):
+            cells += _contrast_cells(table, rows.get(place), screen, with_interval, with_p)
+        drawn.add_row(*cells)
+    screen.console.print(drawn)
+    for reason in dict.fromkeys(reason for table in tables for reason in table.reasons()):
+        screen.line(f"{text.MISSING} {reason}", "dim")
 
 
-def _contrast_cells(row: TestRow | None, screen: _Screen, with_interval: bool, with_p: bool) -> list[Text]:
-    result = preferred(row) if row else None
+def _contrast_cells(
+    table: Contrasts, row: TestRow | None, screen: _Screen, with_interval: bool, with_p: bool
+) -> list[Text]:
+    result = table.result(row) if row else None
     adjusted = result.p_adjusted if result else None
     cells = [text.signed(row.difference if row else None)]
     if with_interval:
@@ -267,8 +281,10 @@ def _interval(bounds: Interval | None) -> str:
     return text.interval(bounds.low, bounds.high) if bounds else text.MISSING
 
 
-def _print_legend(report: Report, screen: _Screen) -> None:
-    used = {result.method for row in report.tests if (result := preferred(row))}
+def _print_legend(found: Sequence[Network], screen: _Screen) -> None:
+    families = [family for family, _ in _FAMILIES] + ["generalization_gap"]
+    tables = [table for network in found for family in families for table in contrasts(network, family)]
+    used = {table.method for table in tables if table.method}
     screen.console.print()
     screen.line("* adjusted p < 0.05, ** < 0.01, *** < 0.001.", "dim")
     for name in sorted(used):

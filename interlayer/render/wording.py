@@ -106,24 +106,21 @@ SECTIONS = {
     "provenance": Section("Where these numbers come from", ""),
 }
 
-# The section that shows what a finding says, by a word of its code; the first match counts.
-_SHOWN_IN = (
-    ("pair", "pairs"),
-    ("memor", "gap"),
-    ("gap", "gap"),
-    ("general", "gap"),
-    ("adapt", "adaptation"),
-    ("step", "steps"),
-    ("contribut", "steps"),
-    ("loss", "steps"),
-    ("lose", "steps"),
-    ("gain", "steps"),
-)
+# The section that shows what a finding says; the others speak of the levels of the layers.
+_SHOWN_IN = {
+    "memorization": "gap",
+    "generalization_gap": "gap",
+    "adaptation": "adaptation",
+    "no_adaptation": "adaptation",
+    "idle_layers": "steps",
+    "losing_layers": "steps",
+    "worst_class_pairs": "pairs",
+}
 
 
 def shown_in(finding: Finding, sections: Mapping[str, str]) -> str | None:
     """Return the section that a finding is linked to, among those the page has."""
-    wanted = next((section for word, section in _SHOWN_IN if word in finding.code), "layers")
+    wanted = _SHOWN_IN.get(finding.code, "layers")
     return wanted if wanted in sections else "layers" if "layers" in sections else None
 
 

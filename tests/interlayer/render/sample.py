@@ -26,6 +26,7 @@ PAPER_LAYERS = (
     "4.Conv", "4.ReLU", "4.MaxPool", "5.Dense", "5.ReLU", "6.Dense", "6.Softmax",
 )  # fmt: skip
 PAPER_BLOCKS = ("0.Input", "2.MaxPool", "4.MaxPool", "5.ReLU", "6.Softmax")
+QUANTILES = ("0.05", "0.25", "0.5", "0.75", "0.95")
 HOSTILE_NAMES = (
     "<script>alert(1)</script>",
     "=HYPERLINK(\"http://evil.example\",\"x\")",
@@ -122,7 +123,7 @@ def _separation(
         mean=mean,
         interval=Interval(low=mean - half, high=mean + half, level=0.95, method="subsample", estimand="these_classes"),
         sd=sd, min=ordered[0], max=ordered[-1],
-        quantiles={key: ordered[round(float(key) * (len(ordered) - 1))] for key in ("0.1", "0.25", "0.5", "0.75", "0.9")},
+        quantiles={key: ordered[round(float(key) * (len(ordered) - 1))] for key in QUANTILES},
         n_duplicates=0, n_zero_rows=0, fold_means=None,
         pairs=Pairs(
             class_a=[classes[a] for a, _ in pairs], class_b=[classes[b] for _, b in pairs],
@@ -242,3 +243,18 @@ def _provenance(
         estimator="1 - R(m+n)/(2mn)", metric="euclidean", ties="average", seed=0,
         sampling={"per_class": "equal", "rows_per_class": n}, tests={"n_resamples": 50_000, "method": "auto"},
     )  # fmt: skip
+
+
+def without_numbers(report: Report) -> Report:
+    """The same report where no interval and no p-value could be computed."""
+    content = report.model_dump(by_alias=True)
+    reason = "too few rows for folds"
+    for part in content["separations"]:
+        part["sd"] = None
+        part["interval"] |= {"low": None, "high": None, "reason": reason}
+        part["pairs"]["z"] = [None] * len(part["pairs"]["z"])
+        part["pairs"]["p_value"] = [None] * len(part["pairs"]["p_value"])
+    for row in content["tests"]:
+        for result in row["results"]:
+            result |= {"p_value": None, "p_adjusted": None, "interval": None, "reason": reason}
+    return Report.model_validate(content)

@@ -1,0 +1,103 @@
+"""Cross edges of every pair of classes from candidate edges: Kruskal in bulk, and one pair at a time where it is tied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcore.spanning_tree import Forests, Progress
+from hpcore.ties import CrossEdges, cross_edges, sorted_edges
+
+if TYPE_CHECKING:
+    from hpcore._mst_cpu import Cross
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """`hpcore.ties.CrossEdges` of every pair as arrays (P,), in the order (0, 1), (0, 2), …, (1, 2), …."""
+
+    count: NDArray[np.float64]
+    least: NDArray[np.int64]
+    most: NDArray[np.int64]
+    squared_weights: NDArray[np.float64]
+    squared_strengths: NDArray[np.float64]
+
+
+def count_pairs(forests: Forests, ties: str, report: Progress) -> PairCounts:
+    """Count the cross edges of all pairs; ``report("class_pairs", done, P)`` is called as they are done."""
+    n_classes = forests.n_classes
+    n_pairs = n_classes * (n_classes - 1) // 2
+    floats, integers = np.empty((3, n_pairs)), np.empty((2, n_pairs), np.int64)
+    counter = _Counter(forests, ties)
+    done = 0
+    report("class_pairs", 0, n_pairs)
+    for pairs, (count, least, most, squared_weights, squared_strengths) in forests.run(counter):
+        a, b = pairs.T
+        place = a * (2 * n_classes - a - 1) // 2 + b - a - 1
+        floats[:, place] = count, squared_weights, squared_strengths
+        integers[:, place] = least, most
+        done += pairs.shape[0]
+        report("class_pairs", done, n_pairs)
+    return PairCounts(floats[0], integers[0], integers[1], floats[1], floats[2])
+
+
+_Columns = tuple[NDArray[np.float64], ...]
+
+
+class _Counter:
+    """Counts the cross edges of the pairs of one task."""
+
+    def __init__(self, forests: Forests, ties: str) -> None:
+        self._points, self._nodes, self._trees = forests.points, forests.nodes, forests.trees
+        self._ties = ties
+        sizes = [tree.u.shape[0] for tree in self._trees]
+        self._edge_start = np.concatenate(([0], np.cumsum(sizes))).astype(np.intp)
+        self._u = np.concatenate([tree.u for tree in self._trees])
+        self._v = np.concatenate([tree.v for tree in self._trees])
+        self._weight = np.concatenate([tree.weight for tree in self._trees])
+        self._has_copies = np.maximum.reduceat(self._nodes.copies, self._nodes.start[:-1]) > 1
+
+    def __call__(self, task: Callable[[], Cross]) -> tuple[NDArray[np.intp], _Columns]:
+        from hpcore._forest_cpu import pair_forests
+
+        cross = task()
+        pairs, start = cross.pairs, self._nodes.start
+        count, squared_degrees = (np.empty(pairs.shape[0], np.int64) for _ in range(2))
+        is_tied = self._has_copies[pairs].any(axis=1)
+        pair_forests(
+            pairs, start, self._edge_start, self._u, self._v, self._weight,
+            cross.start, cross.u, cross.v, cross.weight,
+            self._points.tie_tolerance, count, squared_degrees, is_tied,
+        )
+        n_edges = start[pairs + 1].sum(axis=1) - start[pairs].sum(axis=1) - 1
+        columns = tuple(each.astype(np.float64) for each in (count, count, count, n_edges, squared_degrees))
+        for p in np.flatnonzero(is_tied):
+            found = self._tied(cross, int(p))
+            values = (found.count, found.least, found.most, found.squared_weights, found.squared_strengths)
+            for column, value in zip(columns, values, strict=True):
+                column[p] = value
+        return pairs, columns
+
+    def _tied(self, cross: Cross, p: int) -> CrossEdges:
+        """One pair with repeated points or edges of equal length: points that both classes share are one node."""
+        nodes = self._nodes
+        labels = cross.pairs[p]
+        own = [slice(nodes.start[label], nodes.start[label + 1]) for label in labels]
+        points, place = np.unique(np.concatenate([nodes.point[each] for each in own]), return_inverse=True)
+        copies = np.zeros((points.shape[0], 2), np.int64)
+        n_first = own[0].stop - own[0].start
+        copies[place[:n_first], 0] = nodes.copies[own[0]]
+        copies[place[n_first:], 1] = nodes.copies[own[1]]
+        between = slice(cross.start[p], cross.start[p + 1])
+        within = [slice(self._edge_start[label], self._edge_start[label + 1]) for label in labels]
+        u = np.concatenate([self._u[each] for each in within] + [cross.u[between]])
+        v = np.concatenate([self._v[each] for each in within] + [cross.v[between]])
+        weight = np.concatenate([self._weight[each] for each in within] + [cross.weight[between]])
+        i, j = np.searchsorted(points, nodes.point[u]), np.searchsorted(points, nodes.point[v])
+        is_edge = i != j
+        edges = sorted_edges(i[is_edge], j[is_edge], weight[is_edge])
+        return cross_edges(edges, copies, self._points.tie_tolerance, self._ties)

@@ -1,0 +1,238 @@
+"""The page is read back by a parser of its own, and every number compared with the report."""
+
+import base64
+import hashlib
+import json
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.schemas import Report, Separation
+from interlayer.render.html import to_html
+from interlayer.render.networks import networks
+from interlayer.render.wording import PAPER
+from tests.interlayer.render.pages import Element, Page, value
+from tests.interlayer.render.sample import HOSTILE_NAMES, PAPER_LAYERS, sample_report, without_numbers
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return sample_report(instances=("0", "1"), classes=6)
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> Page:
+    return Page(to_html(report))
+
+
+def test_every_pair_of_every_layer_is_in_a_heat_map_training_above_the_diagonal(report: Report, page: Page) -> None:
+    heats = iter(page.tables("heat"))
+    for instance in ("0", "1"):
+        for layer in report.layers:
+            for state in ("trained", "untrained"):
+                table = next(heats)
+                assert table.attributes["data-state"] == state
+                for split in ("train", "validation"):
+                    found = next(
+                        s for s in report.separations
+                        if (s.instance, s.layer, s.state, s.split) == (instance, layer, state, split)
+                    )  # fmt: skip
+                    for a, b, statistic in zip(
+                        found.pairs.class_a, found.pairs.class_b, found.pairs.statistic, strict=True
+                    ):
+                        low, high = sorted((int(a), int(b)))
+                        row, column = (low, high) if split == "train" else (high, low)
+                        assert value(table.rows[row][column + 1]) == pytest.approx(statistic, abs=0.00501)
+    assert next(heats, None) is None
+
+
+def test_layer_tables_hold_the_numbers_of_the_report(report: Report, page: Page) -> None:
+    tables = [table for table in page.elements if table.tag == "table" and "sd of pairs" in table.heads]
+    assert sum(len(table.rows) for table in tables) == len(report.separations)
+    of: dict[tuple[str, str, str, str], Separation] = {
+        (s.instance, s.layer, s.state, s.split): s for s in report.separations
+    }
+    for instance, table in zip(("0", "1"), tables, strict=True):
+        for row in table.rows:
+            found = of[instance, row[0], row[1], "train" if row[2] == "training" else "validation"]
+            ends = [value(end) for end in row[5].strip("[]").split(", ")]
+            assert ends == pytest.approx([found.interval.low, found.interval.high], abs=0.000501)
+            shown = [value(cell) for cell in (row[4], *row[6:-1])]
+            expected = [found.mean, found.sd, found.min, *found.quantiles.values(), found.max]
+            assert shown == pytest.approx(expected, abs=0.000501)
+            assert int(row[3].replace(",", "")) == found.dimension
+
+
+def test_gap_table_is_training_minus_validation(report: Report, page: Page) -> None:
+    means: dict[tuple[str, str, str, str], float] = {
+        (s.instance, s.state, s.split, s.layer): s.mean for s in report.separations
+    }
+    tables = [table for table in page.elements if "training − validation" in table.heads]
+    assert len(tables) == 2
+    for instance, table in zip(("0", "1"), tables, strict=True):
+        assert len(table.rows) == 2 * len(report.layers)
+        for layer, state, difference, *_ in table.rows:
+            expected = means[instance, state, "train", layer] - means[instance, state, "validation", layer]
+            assert value(difference) == pytest.approx(expected, abs=0.000501)
+
+
+def test_every_test_is_a_row_with_its_numbers(report: Report, page: Page) -> None:
+    rows = [row for table in page.tables("contrast") for row in table.rows]
+    expected = [row for row in report.tests if row.family != "generalization_gap"]
+    assert len(rows) == len(expected)
+    shown = sorted((row[0], value(row[2]), row[4], row[5], row[6], row[7]) for row in rows)
+    wanted = sorted(
+        (
+            row.output_layer if row.input_layer is None else f"{row.input_layer} → {row.output_layer}",
+            round(row.difference, 3) + 0.0, *(_p(p) for p in (row.results[0].p_value, row.results[0].p_adjusted)),
+            _stars(row.results[0].p_adjusted), _p(row.results[1].p_value),
+        )
+        for row in expected
+    )  # fmt: skip
+    assert shown == wanted
+
+
+def _p(p: float | None) -> str:
+    assert p is not None
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _stars(p: float | None) -> str:
+    assert p is not None
+    return "*" * ((p < 0.05) + (p < 0.01) + (p < 0.001))
+
+
+def test_findings_come_first_and_lead_to_a_section(report: Report, page: Page) -> None:
+    shown = page.shown
+    ids = page.ids()
+    assert len(ids) == len(set(ids))
+    for finding in report.findings:
+        assert finding.message in shown
+        assert shown.index(finding.message) < shown.index("How to read this.")
+    links = [e.attributes["href"] or "" for e in page.elements if e.tag == "a"]
+    inner = [link[1:] for link in links if link.startswith("#")]
+    assert set(inner) <= set(ids)
+    assert inner.count("gap") == 2  # memorisation, and the list of sections
+    for warning in report.warnings:
+        assert warning.message in shown
+
+
+def test_nothing_is_fetched(report: Report) -> None:
+    content = to_html(report)
+    assert set(re.findall(r"https?://[^\s\"'<]+", content)) == {PAPER}
+    assert not re.search(r"@import|url\(|<link|<iframe|<object|<base", content)
+    assert all((e.attributes.get("src") or "data:").startswith("data:") for e in Page(content).elements)
+
+
+def test_policy_allows_this_script_and_style_alone(page: Page) -> None:
+    policy = next(e.attributes["content"] or "" for e in page.elements if e.attributes.get("http-equiv"))
+    (style,) = page.styles
+    values, script = page.scripts
+    for kind, content in (("style", style), ("script", script)):
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}';" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    # The policy would block both, so that neither may be relied on.
+    assert not [e for e in page.elements if any(name == "style" or name.startswith("on") for name in e.attributes)]
+    json.loads(values)
+
+
+def test_script_values_are_those_of_the_report(report: Report, page: Page) -> None:
+    values = json.loads(page.scripts[0])
+    assert len(values["pairs"]) == 15
+    assert [len(network) for network in values["networks"]] == [4, 4]
+    trained = next(s for s in report.separations if (s.state, s.split, s.layer) == ("trained", "train", "5.ReLU"))
+    at = report.layers.index("5.ReLU")
+    assert values["networks"][0][0]["values"][at] == [round(1000 * v) for v in trained.pairs.statistic]
+
+
+def test_hostile_names_are_text() -> None:
+    hostile = sample_report(classes=HOSTILE_NAMES, layers=HOSTILE_NAMES, instances=HOSTILE_NAMES[:2])
+    content = to_html(hostile)
+    page = Page(content)
+    assert [e.tag for e in page.elements].count("script") == 2
+    assert not [c for c in content if c != "\n" and unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"}]
+    for shown in ("<script>alert(1)</script>", "\\u202egnp.tac\\u202c", "\\u001b[31mred", "two\\nlines\\r\\tand"):
+        assert shown in page.shown
+    assert set(re.findall(r"https?://[^\s\"'<&\\]+", content)) == {PAPER, "http://evil.example"}
+    assert not [e for e in page.elements if "evil" in (e.attributes.get("href") or "")]
+
+
+@settings(max_examples=20)
+@given(names=st.lists(st.text(min_size=1, max_size=30), min_size=3, max_size=3, unique=True))
+def test_any_name_is_text(names: list[str]) -> None:
+    content = to_html(sample_report(classes=names, layers=names, states=("trained",)))
+    page = Page(content)
+    assert [e.tag for e in page.elements].count("script") == 2
+    assert json.loads(page.scripts[0])["pairs"] == [[0, 1], [0, 2], [1, 2]]
+    assert len(page.tables("heat")) == 3
+
+
+def test_numbers_that_do_not_exist_are_dashes_with_their_reason() -> None:
+    content = to_html(without_numbers(sample_report(classes=2, n_layers=3)))
+    shown = Page(content).shown
+    assert not re.search(r"NaN|None|Infinity|\bnan\b|\binf\b", shown)
+    assert "too few rows for folds" in shown
+    assert "–" in shown
+
+
+def test_large_report_stays_small() -> None:
+    content = to_html(sample_report(n_layers=50))
+    assert len(content.encode()) <= 2_000_000
+    assert len(Page(content).tables("heat")) == 100
+
+
+def test_two_hundred_layers_and_a_hundred_classes_stay_readable() -> None:
+    names = [f"class {index}" for index in range(100)]
+    page = Page(to_html(sample_report(classes=names, n_layers=4)))
+    assert page.tables("heat") == []
+    pictures = [e for e in page.elements if e.tag == "img"]
+    assert len(pictures) == 8
+    assert all(picture.attributes["alt"] for picture in pictures)
+    lowest = [table for table in page.elements if table.caption.startswith("20 lowest of 4,950")]
+    assert len(lowest) == 16
+    deep = to_html(sample_report(n_layers=200, classes=3))
+    assert len(deep.encode()) <= 2_500_000
+    assert len(Page(deep).tables("heat")) == 400
+
+
+def test_parts_of_a_study_are_enough() -> None:
+    alone = Page(to_html(sample_report(classes=2, n_layers=1, states=("untrained",), splits=("validation",))))
+    assert "gap" not in alone.ids()
+    assert "steps" not in alone.ids()
+    assert {"layers", "pairs", "provenance"} <= set(alone.ids())
+
+
+def test_empty_report_is_a_page() -> None:
+    report = sample_report().model_copy(update={"separations": [], "tests": [], "findings": [], "warnings": []})
+    page = Page(to_html(report))
+    assert "No rule found anything" in page.shown
+    assert "layers" not in page.ids()
+
+
+def test_an_untrained_twin_is_shown_with_every_step() -> None:
+    trained = sample_report(states=("trained",), steps=(10, 20), classes=3, n_layers=3)
+    start = sample_report(states=("untrained",), classes=3, n_layers=3)
+    both = trained.model_copy(update={"separations": [*trained.separations, *start.separations]})
+    found = networks(both)
+    both_states = ("trained", "untrained")
+    assert [(network.step, network.states) for network in found] == [(10, both_states), (20, both_states)]
+    assert len(Page(to_html(both)).tables("heat")) == 2 * 3 * 2
+
+
+def test_same_report_gives_the_same_page(report: Report) -> None:
+    assert to_html(report) == to_html(Report.model_validate_json(report.to_bytes()))
+
+
+def test_reader_notices_what_it_must() -> None:
+    with pytest.raises(AssertionError, match="out of order"):
+        Page("<div><p></div></p>")
+    with pytest.raises(AssertionError, match="never closed"):
+        Page("<table><tr><td>1")
+    table: Element = Page("<table><thead><tr><th>a<tbody><tr><td>1<td>2</table>").elements[0]
+    assert (table.heads, table.rows) == (["a"], [["1", "2"]])
+    assert PAPER_LAYERS[0] == "0.Input"
