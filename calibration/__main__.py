@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from calibration.grid import scenarios
 from calibration.page import write_page
@@ -32,7 +33,7 @@ def main() -> None:
 
 def simulate(data: Path, *, share: float, seed: int, processes: int) -> None:
     """Run the grid, and save the numbers after every scenario; what an interrupted run has saved is kept."""
-    saved = json.loads(data.read_text()) if data.exists() else {"seed": seed, "outcomes": []}
+    saved: dict[str, Any] = json.loads(data.read_text()) if data.exists() else {"seed": seed, "outcomes": []}
     known = [Outcome(**row) for row in saved["outcomes"]] if saved["seed"] == seed else []
     outcomes: list[Outcome] = []
     grid = scenarios()
@@ -41,9 +42,14 @@ def simulate(data: Path, *, share: float, seed: int, processes: int) -> None:
             repeats = max(2, round(share * scenario.repeats))
             here = [outcome for outcome in known if _is_of(outcome, scenario) and outcome.repeats == repeats]
             outcomes += here or run(place, repeats=repeats, seed=seed, executor=executor)
-            rows = [asdict(outcome) for outcome in outcomes]
-            data.write_text(json.dumps({"seed": seed, "outcomes": rows}, indent=1) + "\n")
+            _save(data, seed, list(dict.fromkeys([*outcomes, *known])))
             print(f"{place + 1}/{len(grid)} {scenario.kind}, {scenario.name}, K = {scenario.n_classes}", flush=True)
+    _save(data, seed, outcomes)  # without scenarios that have left the grid
+
+
+def _save(data: Path, seed: int, outcomes: list[Outcome]) -> None:
+    rows = [asdict(outcome) for outcome in outcomes]
+    data.write_text(json.dumps({"seed": seed, "outcomes": rows}, indent=1) + "\n")
 
 
 def _is_of(outcome: Outcome, scenario: Scenario) -> bool:

@@ -155,11 +155,12 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._exclusive(), self.engine.connect() as connection:
+        with self.exclusive(), self.engine.connect() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
-    def _exclusive(self) -> Any:
+    def exclusive(self) -> Any:
+        """Open a block that only one process of the installation is in at a time."""
         if self.engine.dialect.name == "sqlite":
             return _FileLock(self._lock_file)
         return _AdvisoryLock(self.engine)

@@ -289,8 +289,8 @@ class Jobs:
         """Give the job back: after a graceful stop, or (`lost`) after the computing process died."""
         with self._database.write() as connection:
             if lost:
-                self._lose(connection, and_(_held(claim)), max_attempts)
-            else:
+                self._lose(connection, _held(claim), max_attempts)
+            elif not _cancel(connection, _held(claim)):
                 connection.execute(update(jobs).where(_held(claim)).values(**_REQUEUED))
 
     # -- the reconciler and the dispatcher ------------------------------------------------------------------------
@@ -311,14 +311,14 @@ class Jobs:
             f"the worker died {max_attempts} times while it computed this analysis; it is not tried again. "
             "Analyse fewer rows or layers, or give the worker more memory",
         )
-        ended = {"finished_at": clock(), "lease_until": None, "losses": jobs.c.losses + 1}
-        count = 0
-        for condition, values in (
-            (jobs.c.cancel_requested, {"state": "canceled", "error": _CANCELED, "stage": "canceled"} | ended),
-            (poison, {"state": "failed", "error": problem.model_dump(mode="json"), "stage": "failed"} | ended),
-            (~poison, _REQUEUED | {"losses": jobs.c.losses + 1}),
-        ):
-            count += connection.execute(update(jobs).where(which, condition).values(values)).rowcount
+        failed = {"state": "failed", "error": problem.model_dump(mode="json"), "stage": "failed"}
+        ended = {"finished_at": clock(), "lease_until": None}
+        count = _cancel(connection, which)
+        # A lease may run out between two of these statements: none takes what an earlier one was there for.
+        wanted = jobs.c.cancel_requested.is_(False)
+        for condition, values in ((poison, failed | ended), (~poison, _REQUEUED)):
+            losing = update(jobs).where(which, wanted, condition).values(values | {"losses": jobs.c.losses + 1})
+            count += connection.execute(losing).rowcount
         return count
 
     def unannounced(self, resend_seconds: float, *, limit: int = 1000) -> list[tuple[str, str]]:
@@ -362,6 +362,12 @@ def _own(tenant: str, job_id: str) -> Any:
 
 def _held(claim: Claim) -> Any:
     return and_(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)
+
+
+def _cancel(connection: Any, which: Any) -> int:
+    """End those of the running jobs that a client wants canceled; return how many."""
+    values = {"state": "canceled", "error": _CANCELED, "stage": "canceled", "finished_at": clock(), "lease_until": None}
+    return int(connection.execute(update(jobs).where(which, jobs.c.cancel_requested).values(values)).rowcount)
 
 
 def _has_status(status: AnalysisStatus) -> list[Any]:

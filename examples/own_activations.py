@@ -14,12 +14,12 @@ from interlayer.render.terminal import print_report
 def main(folder: Path = Path()) -> None:
     """Write a file with one array a layer and the labels, and analyse it in this process."""
     images, labels = load_digits(return_X_y=True)
-    network = MLPClassifier((64,), max_iter=30, tol=0.0, early_stopping=True, random_state=0).fit(images, labels)
+    network = MLPClassifier((64,), early_stopping=True, random_state=0).fit(images, labels)
     hidden = np.maximum(images @ network.coefs_[0] + network.intercepts_[0], 0)
     output = hidden @ network.coefs_[1] + network.intercepts_[1]
 
     np.savez(folder / "activations.npz", **{"0.Input": images, "1.ReLU": hidden, "2.Dense": output}, labels=labels)
-    report = analyze([LocalInput(folder / "activations.npz")], {"sampling": {"per_class": 60}})
+    report = analyze([LocalInput(folder / "activations.npz")])
     print_report(report, Console())
 
 

@@ -1,7 +1,7 @@
 """Blocks of approximate distances with rigorous bounds, by 16-bit inner products or by direct differences.
 
-Bounds are arrays of five rows, one column per point: ``high, low, rise, fall, t`` of `hpcore._block_cpu`. All lengths
-in them are squared distances times `scale`, a power of two that keeps float32 in range.
+Bounds are arrays of five rows, one column per point: ``high, low, rise, fall, t`` of `hpcore._block_cpu`. All
+coordinates in them are multiplied by a power of two that keeps float32 in range.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hpcore.distances import tie_tolerance
 U32 = 2.0**-24
 _GUARD = 32 * U32  # roundings of a bound itself (at most 24 of them), and room for tied edges
 _TINY = 2.0**-120  # absolute error where float32 underflows; lengths are scaled to about 1
+_ROWS = 128  # centred in float64 at a time
 _FEATURES = 512  # direct differences take so many at a time: a copy of them is small
 LARGEST_DIRECT = 16
 """Up to this many features direct differences cost less than inner products."""
@@ -39,7 +40,7 @@ class Approximation(Protocol):
 
     dtype: type[np.floating[Any]]
 
-    def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64]) -> Packed:
+    def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64], /) -> Packed:
         """Bring ``rows[chosen]`` into the form of `block`; `centre` is a point near them."""
         ...
 
@@ -47,7 +48,7 @@ class Approximation(Protocol):
         """Compute the numbers of all pairs, in `scratch` or in an array of its own."""
         ...
 
-    def bounds(self, left: Packed, right: Packed, scale: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
         """Bounds for the rows and the columns of their block."""
         ...
 
@@ -55,14 +56,19 @@ class Approximation(Protocol):
 class FixedPoint:
     """Inner products of rows rounded to 16 bits: ``|x - y|² ≈ |x|² + |y|² - 2 t_x t_y (q_x · q_y)``.
 
-    With ``x = t q + e`` and ``|e| ≤ η |x|``: ``x·y - t t' q·q' = x·e' + e·y - e·e'``, so the inner product is wrong by at
-    most ``(η + η' + η η') |x| |y| ≤ (η + η' + η η') (|x|² + |y|²) / 2`` and the squared distance by twice that; η is
+    With ``x = t q + e`` and ``|e| ≤ η |x|``: ``x·y - t t' q·q' = x·e' + e·y - e·e'``, so the inner product is wrong by
+    at most ``(η + η' + η η') |x| |y| ≤ (η + η' + η η') (|x|² + |y|²) / 2`` and the squared distance by twice that; η is
     measured, not assumed.
     """
 
-    dtype = np.float32
+    dtype: type[np.floating[Any]] = np.float32
 
-    def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64]) -> Packed:
+    def __init__(self, exponent: int) -> None:
+        """Coordinates in the bounds are multiplied by ``2**exponent``."""
+        self._factor = math.ldexp(1.0, exponent)
+
+    def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64], /) -> Packed:
+        """Round to multiples of a step of each row."""
         from hpcore import _fixed_point_cpu as kernels
 
         n_points = chosen.shape[0]
@@ -70,9 +76,10 @@ class FixedPoint:
         data = np.empty((n_panels, -(-rows.shape[1] // 2), kernels.PANEL, 2), np.int16)
         step, squared_norm = np.empty(n_points), np.empty(n_points)
         error = kernels.pack(rows, chosen, centre, data, step, squared_norm)
-        return Packed(data, n_points, step, squared_norm, error)
+        return Packed(data, n_points, step * self._factor, squared_norm * self._factor**2, error)
 
     def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
+        """Inner products of the rounded rows: int32, exact."""
         from hpcore import _fixed_point_cpu as kernels
 
         shape = (left.data.shape[0] * kernels.PANEL, right.data.shape[0] * kernels.PANEL)
@@ -80,19 +87,56 @@ class FixedPoint:
         kernels.inner_products(left.data, right.data, products)
         return products
 
-    def bounds(self, left: Packed, right: Packed, scale: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Measured rounding errors, and those of float32."""
         error = left.error + right.error + left.error * right.error + _GUARD
-        return _product_bounds(left, error, scale), _product_bounds(right, error, scale)
+        return _product_bounds(left, error), _product_bounds(right, error)
 
 
-def _product_bounds(points: Packed, error: float, scale: float) -> NDArray[np.float32]:
+class FloatProducts:
+    """Inner products in float32 by the BLAS: ``|x - y|² ≈ |x|² + |y|² - 2 x·y``.
+
+    In any order of summation ``|fl(x·y) - x·y| ≤ (d + 2) u |x| |y|`` to first order, the rounding of the coordinates
+    included; the squared distance is wrong by at most ``(d + 2) u (|x|² + |y|²)``. Twice that leaves room for the
+    second order.
+    """
+
+    dtype: type[np.floating[Any]] = np.float32
+
+    def __init__(self, exponent: int) -> None:
+        """Coordinates are multiplied by ``2**exponent``."""
+        self._factor = math.ldexp(1.0, exponent)
+
+    def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64], /) -> Packed:
+        """Centre, scale and round to float32."""
+        data = np.empty((chosen.shape[0], rows.shape[1]), np.float32)
+        squared_norm = np.empty(chosen.shape[0])
+        for first in range(0, chosen.shape[0], _ROWS):
+            part = slice(first, first + _ROWS)
+            exact = (rows[chosen[part]] - centre) * self._factor
+            data[part] = exact
+            squared_norm[part] = np.einsum("ij,ij->i", exact, exact)
+        return Packed(data, chosen.shape[0], np.ones(chosen.shape[0]), squared_norm, 0.0)
+
+    def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
+        """One matrix product; the caller keeps the BLAS to one thread."""
+        shape = (left.n_points, right.n_points)
+        block = _reuse(scratch, shape)
+        np.matmul(left.data, right.data.T, out=block)
+        return block
+
+    def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Worst case of a sum in float32."""
+        error = 2 * (left.data.shape[1] + 4) * U32 + _GUARD
+        return _product_bounds(left, error), _product_bounds(right, error)
+
+
+def _product_bounds(points: Packed, error: float) -> NDArray[np.float32]:
     bounds = np.empty((5, points.n_points), np.float32)
-    squared = points.squared_norm * scale
-    step = points.step * math.sqrt(scale)
-    bounds[0] = squared * (1.0 + error) + _TINY
-    bounds[1] = squared * (1.0 - error) - _TINY
-    bounds[2] = bounds[3] = -2.0 * step
-    bounds[4] = step
+    bounds[0] = points.squared_norm * (1.0 + error) + _TINY
+    bounds[1] = points.squared_norm * (1.0 - error) - _TINY
+    bounds[2] = bounds[3] = -2.0 * points.step
+    bounds[4] = points.step
     return bounds
 
 
@@ -107,18 +151,17 @@ class Direct:
         self.dtype = dtype
         self._factor = dtype(math.ldexp(1.0, exponent))
 
-    def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64]) -> Packed:
+    def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], _centre: NDArray[np.float64], /) -> Packed:
+        """Copy the rows."""
         nothing = np.empty(0)
         return Packed(rows[chosen], chosen.shape[0], nothing, nothing, 0.0)
 
     def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
+        """Squared distances, a strip of features at a time."""
         from hpcore._block_cpu import add_direct_distances
 
         shape = (left.n_points, right.n_points)
-        if self.dtype is np.float32:
-            block = scratch[: shape[0] * shape[1]].view(np.float32).reshape(shape)
-        else:
-            block = np.empty(shape)
+        block: NDArray[Any] = np.empty(shape) if self.dtype is np.float64 else _reuse(scratch, shape)
         block[:] = 0
         for first in range(0, left.data.shape[1], _FEATURES):
             features = slice(first, first + _FEATURES)
@@ -127,7 +170,8 @@ class Direct:
             add_direct_distances(rows, np.ascontiguousarray(columns.T), block)
         return block
 
-    def bounds(self, left: Packed, right: Packed, scale: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Relative error of a sum of squares, and room for tied edges."""
         limits = np.finfo(self.dtype)
         error = (left.data.shape[1] + 4 + 32) * float(limits.eps) / 2
         if self.dtype is np.float64:
@@ -138,3 +182,7 @@ class Direct:
         bounds[2], bounds[3] = 1.0 + error, 1.0 - error
         bounds[4] = 1.0
         return bounds[:, : left.n_points].copy(), bounds[:, : right.n_points].copy()
+
+
+def _reuse(scratch: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    return scratch[: shape[0] * shape[1]].view(np.float32).reshape(shape)

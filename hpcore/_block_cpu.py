@@ -46,9 +46,7 @@ def add_direct_distances(left: NDArray[Any], right: NDArray[Any], block: NDArray
 
 
 @kernel(fastmath=ORDERED)
-def tree_candidates(
-    block: NDArray[Any], bounds: NDArray[Any], u: NDArray[np.int32], v: NDArray[np.int32]
-) -> int:
+def tree_candidates(block: NDArray[Any], bounds: NDArray[Any], u: NDArray[np.int32], v: NDArray[np.int32]) -> int:
     """Edges within one set of points that may lie in a minimum tree: Prim's algorithm on upper bounds, with proof.
 
     In Prim's order the bottleneck between two points in the tree of upper bounds is the largest joining weight between
@@ -226,4 +224,4 @@ def cross_candidates(
         if found[p] > most[p]:
             found[p] = -1
         used += max(found[p], 0)
-    return spans.shape[0]
+    return len(spans)

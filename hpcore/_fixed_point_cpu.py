@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from hpcore._jit import REASSOCIATE, kernel
-from hpcore._simd import LANES, TILE_PANELS, TILE_ROWS, add_tile_product
+from hpcore._simd import LANES, TILE_PANELS, TILE_ROWS, add_tile_product, address
 
 PANEL = LANES
 """Rows of one panel; a packed array has shape (panels, ceil(d / 2), PANEL, 2)."""
@@ -21,18 +19,6 @@ GROUP = TILE_PANELS * PANEL
 _STEPS = 128  # feature pairs per pass: two panels of them stay in the first-level cache
 _LARGEST_NORM = 46340.0  # below √(2³¹): no inner product, and no part of one, leaves 32 bits
 _LARGEST_VALUE = 32767.0
-
-
-@intrinsic
-def _address(_context: Any, array: Any, index: Any) -> Any:
-    """Pointer to an element of a contiguous array, counted flat."""
-    signature = types.CPointer(array.dtype)(array, types.intp)
-
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        data = context.make_array(array)(context, builder, arguments[0]).data
-        return builder.gep(data, [arguments[1]])
-
-    return signature, generate
 
 
 @kernel(fastmath=REASSOCIATE)
@@ -78,7 +64,7 @@ def pack(
         squared_norm[i] = square
         if square > 0.0:
             worst = max(worst, error / square)
-    return np.sqrt(worst)
+    return float(np.sqrt(worst))
 
 
 @kernel()
@@ -95,11 +81,11 @@ def inner_products(left: NDArray[np.int16], right: NDArray[np.int16], products: 
             for panel in range(left.shape[0]):
                 for row in range(0, PANEL, TILE_ROWS):
                     add_tile_product(
-                        _address(left, panel * size + skip),
+                        address(left, panel * size + skip),
                         row,
-                        _address(right, column * size + skip),
+                        address(right, column * size + skip),
                         size,
                         steps,
-                        _address(products, (panel * PANEL + row) * width + column * PANEL),
+                        address(products, (panel * PANEL + row) * width + column * PANEL),
                         width,
                     )

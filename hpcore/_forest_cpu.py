@@ -30,6 +30,56 @@ def _unite(parent: NDArray[np.intp], size: NDArray[np.intp], left: int, right: i
 
 
 @kernel()
+def _level_end(weight: NDArray[np.float64], start: int, tolerance: float) -> int:
+    """The first place after `start` whose weight is not tied with the weight there."""
+    stop = start + 1
+    while stop < weight.shape[0] and weight[stop] <= weight[start] * (1.0 + tolerance):
+        stop += 1
+    return stop
+
+
+@kernel()
+def _number_cycles(
+    parent: NDArray[np.intp],
+    u: NDArray[np.intp],
+    left: NDArray[np.intp],
+    in_tree: NDArray[np.bool_],
+    number: NDArray[np.intp],
+    component: NDArray[np.intp],
+    n_components: int,
+) -> int:
+    """Number the connected parts of one level that hold a cycle; `number` is -1 everywhere before and after."""
+    for e in range(u.shape[0]):
+        if left[e] >= 0 and not in_tree[e]:
+            root = find(parent, u[e])
+            if number[root] < 0:
+                number[root] = n_components
+                n_components += 1
+    for e in range(u.shape[0]):
+        component[e] = number[find(parent, u[e])] if left[e] >= 0 else -1
+    for e in range(u.shape[0]):
+        number[find(parent, u[e])] = -1
+    return n_components
+
+
+@kernel()
+def _count_others(
+    parent: NDArray[np.intp],
+    size: NDArray[np.intp],
+    u: NDArray[np.intp],
+    v: NDArray[np.intp],
+    is_preferred: NDArray[np.bool_],
+) -> int:
+    """Contract a level with the preferred edges first; return how many others a tree needs."""
+    n_others = 0
+    for wanted in (True, False):
+        for e in range(u.shape[0]):
+            if is_preferred[e] == wanted and _unite(parent, size, u[e], v[e]) and not wanted:
+                n_others += 1
+    return n_others
+
+
+@kernel()
 def level_forest(
     n_nodes: int,
     u: NDArray[np.intp],
@@ -51,51 +101,26 @@ def level_forest(
     in a minimum tree: in each level those edges go first that have a copy within (between) classes.
     """
     parent, size = np.arange(n_nodes), np.ones(n_nodes, np.intp)
-    parent_least, size_least = np.arange(n_nodes), np.ones(n_nodes, np.intp)
-    parent_most, size_most = np.arange(n_nodes), np.ones(n_nodes, np.intp)
-    surplus = np.zeros(n_nodes, np.intp)
+    parent_same, size_same = np.arange(n_nodes), np.ones(n_nodes, np.intp)
+    parent_cross, size_cross = np.arange(n_nodes), np.ones(n_nodes, np.intp)
     number = np.full(n_nodes, -1, np.intp)
-    least, most, n_components = 0, 0, 0
-    n_edges = u.shape[0]
+    n_taken, least, n_not_cross, n_components = 0, 0, 0, 0
     start = 0
-    while start < n_edges:
-        stop = start + 1
-        while stop < n_edges and weight[stop] <= weight[start] * (1.0 + tolerance):
-            stop += 1
+    while start < u.shape[0]:
+        stop = _level_end(weight, start, tolerance)
         for e in range(start, stop):
             left[e], right[e] = find(parent, u[e]), find(parent, v[e])
-            component[e] = -1
             if left[e] == right[e]:
                 left[e], right[e] = -1, -1
         for e in range(start, stop):
             in_tree[e] = left[e] >= 0 and _unite(parent, size, u[e], v[e])
-        for e in range(start, stop):
-            if left[e] >= 0 and not in_tree[e]:
-                surplus[find(parent, u[e])] += 1
-        for e in range(start, stop):
-            if left[e] >= 0:
-                root = find(parent, u[e])
-                if surplus[root] > 0:
-                    if number[root] < 0:
-                        number[root] = n_components
-                        n_components += 1
-                    component[e] = number[root]
-        for e in range(start, stop):
-            if left[e] >= 0:
-                root = find(parent, u[e])
-                surplus[root] = 0
-                number[root] = -1
-                if has_same[e]:
-                    _unite(parent_least, size_least, u[e], v[e])
-                if has_cross[e] and _unite(parent_most, size_most, u[e], v[e]):
-                    most += 1
-        for e in range(start, stop):
-            if left[e] >= 0:
-                if _unite(parent_least, size_least, u[e], v[e]):
-                    least += 1
-                _unite(parent_most, size_most, u[e], v[e])
+            n_taken += in_tree[e]
+        at = slice(start, stop)
+        n_components = _number_cycles(parent, u[at], left[at], in_tree[at], number, component[at], n_components)
+        least += _count_others(parent_same, size_same, u[at], v[at], has_same[at])
+        n_not_cross += _count_others(parent_cross, size_cross, u[at], v[at], has_cross[at])
         start = stop
-    return least, most
+    return least, n_taken - n_not_cross
 
 
 @kernel()
@@ -126,6 +151,54 @@ def core_lengths(
 
 
 @kernel()
+def _merge(
+    first: NDArray[np.float64], second: NDArray[np.float64], third: NDArray[np.float64], order: NDArray[np.intp]
+) -> None:
+    """Fill `order` with the places of three sorted lists, one after another, in ascending order."""
+    i, j, k = 0, 0, 0
+    n_first, n_second = first.shape[0], second.shape[0]
+    for e in range(order.shape[0]):
+        one = first[i] if i < n_first else np.inf
+        two = second[j] if j < n_second else np.inf
+        three = third[k] if k < third.shape[0] else np.inf
+        if one <= two and one <= three:
+            order[e] = i
+            i += 1
+        elif two <= three:
+            order[e] = n_first + j
+            j += 1
+        else:
+            order[e] = n_first + n_second + k
+            k += 1
+
+
+@kernel()
+def _unique_tree(
+    u: NDArray[np.intp], v: NDArray[np.intp], weight: NDArray[np.float64], tolerance: float, n_first: int, n_nodes: int
+) -> tuple[int, int]:
+    """Cross edges (nodes below `n_first` to the rest) and Σ degree² of the tree; (-1, -1) where it is not unique."""
+    degree = np.zeros(n_nodes, np.int64)
+    parent, size = np.arange(n_nodes), np.ones(n_nodes, np.intp)
+    count, start, n_joined = 0, 0, 1
+    while n_joined < n_nodes and start < u.shape[0]:
+        stop = _level_end(weight, start, tolerance)
+        n_open = 0
+        for e in range(start, stop):
+            n_open += find(parent, u[e]) != find(parent, v[e])
+        for e in range(start, stop):
+            if _unite(parent, size, u[e], v[e]):
+                n_open -= 1
+                n_joined += 1
+                degree[u[e]] += 1
+                degree[v[e]] += 1
+                count += (u[e] < n_first) != (v[e] < n_first)
+        if n_open > 0 or weight[start] == 0.0:
+            return -1, -1
+        start = stop
+    return count, (degree * degree).sum()
+
+
+@kernel()
 def pair_forests(
     pairs: NDArray[np.intp],
     node_start: NDArray[np.intp],
@@ -152,49 +225,22 @@ def pair_forests(
         if is_tied[p]:
             continue
         a, b = pairs[p, 0], pairs[p, 1]
+        of_a = slice(edge_start[a], edge_start[a + 1])
+        of_b = slice(edge_start[b], edge_start[b + 1])
+        between = slice(cross_start[p], cross_start[p + 1])
         n_first = node_start[a + 1] - node_start[a]
+        ascending = np.argsort(cross_weight[between])
+        weight = np.concatenate((edge_weight[of_a], edge_weight[of_b], cross_weight[between][ascending]))
+        u = np.concatenate((edge_u[of_a], edge_u[of_b], cross_u[between][ascending]))
+        v = np.concatenate((edge_v[of_a], edge_v[of_b], cross_v[between][ascending]))
+        for e in range(u.shape[0]):
+            # the nodes of class a come first, those of class b after them
+            u[e] -= node_start[a] if u[e] < node_start[a + 1] else node_start[b] - n_first
+            v[e] -= node_start[a] if v[e] < node_start[a + 1] else node_start[b] - n_first
+        order = np.empty(u.shape[0], np.intp)
+        n_own = edge_start[a + 1] - edge_start[a]
+        n_within = n_own + edge_start[b + 1] - edge_start[b]
+        _merge(weight[:n_own], weight[n_own:n_within], weight[n_within:], order)
         n_nodes = n_first + node_start[b + 1] - node_start[b]
-        cross = np.argsort(cross_weight[cross_start[p] : cross_start[p + 1]]) + cross_start[p]
-        i, j, k = edge_start[a], edge_start[b], 0
-        n_edges = edge_start[a + 1] - i + edge_start[b + 1] - j + cross.shape[0]
-        u, v = np.empty(n_edges, np.intp), np.empty(n_edges, np.intp)
-        weight = np.empty(n_edges)
-        for e in range(n_edges):
-            from_a = edge_weight[i] if i < edge_start[a + 1] else np.inf
-            from_b = edge_weight[j] if j < edge_start[b + 1] else np.inf
-            between = cross_weight[cross[k]] if k < cross.shape[0] else np.inf
-            if from_a <= from_b and from_a <= between:
-                u[e], v[e] = edge_u[i] - node_start[a], edge_v[i] - node_start[a]
-                weight[e] = from_a
-                i += 1
-            elif from_b <= between:
-                u[e], v[e] = edge_u[j] - node_start[b] + n_first, edge_v[j] - node_start[b] + n_first
-                weight[e] = from_b
-                j += 1
-            else:
-                u[e], v[e] = cross_u[cross[k]] - node_start[a], cross_v[cross[k]] - node_start[b] + n_first
-                weight[e] = between
-                k += 1
-        degree = np.zeros(n_nodes, np.int64)
-        parent, size = np.arange(n_nodes), np.ones(n_nodes, np.intp)
-        count[p] = 0
-        is_tied[p] = n_edges > 0 and weight[0] == 0.0
-        start, joined = 0, 1
-        while joined < n_nodes and start < n_edges and not is_tied[p]:
-            stop = start + 1
-            while stop < n_edges and weight[stop] <= weight[start] * (1.0 + tolerance):
-                stop += 1
-            n_open = 0
-            for e in range(start, stop):
-                if find(parent, u[e]) != find(parent, v[e]):
-                    n_open += 1
-            for e in range(start, stop):
-                if _unite(parent, size, u[e], v[e]):
-                    n_open -= 1
-                    joined += 1
-                    degree[u[e]] += 1
-                    degree[v[e]] += 1
-                    count[p] += (u[e] < n_first) != (v[e] < n_first)
-            is_tied[p] = n_open > 0
-            start = stop
-        squared_degrees[p] = (degree * degree).sum()
+        count[p], squared_degrees[p] = _unique_tree(u[order], v[order], weight[order], tolerance, n_first, n_nodes)
+        is_tied[p] = count[p] < 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def slabs(nodes: Nodes, part_size: int) -> list[Slab]:
         end = int(nodes.start[stop])
         n_parts = -(-(end - begin) // part_size)
         cuts = np.linspace(begin, end, n_parts + 1).astype(int)
-        parts = tuple(slice(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True))
+        parts = tuple(slice(int(a), int(b)) for a, b in pairwise(cuts))
         result.append(Slab(first, stop, parts))
         first = stop
     return result

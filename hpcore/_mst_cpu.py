@@ -1,8 +1,8 @@
 """Candidate edges of minimum spanning trees on the CPU: trees of the classes, then edges between slabs of classes.
 
-Every function returns a superset of the edges of all minimum trees, with exact lengths; see docs/algorithm.md. Where the
-filter lets too much pass, a dearer one follows: bounds from direct differences in float64, and Prim's algorithm over
-the trees of both sides instead of paths through their cores.
+Every function returns a superset of the edges of all minimum trees, with exact lengths; see docs/algorithm.md. Where
+the filter lets too much pass, a dearer one follows: bounds from direct differences in float64, and Prim's algorithm
+over the trees of both sides instead of paths through their cores.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def class_tree(context: Context, parts: Sequence[slice]) -> Tree:
         cores = (trees[i].core, trees[j].core)
         u, v, n_found = _filter(context, (left, right), cores, spans, state, state.at)
         if n_found[0] < 0:
-            u, v = _between_trees(context, (trees[i], trees[j]), (left, right))
+            u, v = _between_trees(context, (trees[i], trees[j]))
         else:
             u, v = u + parts[i].start, v + parts[j].start
         found.append((u, v, context.lengths(u, v)))
@@ -122,13 +122,14 @@ def cross_edges_between(
 ) -> Cross:
     """Candidates between every class of one slab and every later class of another.
 
-    `packed` brings parts into the form of the approximation, all around one centre; ``core (M,)`` holds the core lengths
-    of the nodes in the trees of their classes.
+    `packed` brings parts into the form of the approximation, all around one centre; ``core (M,)`` holds the core
+    lengths of the nodes in the trees of their classes.
     """
     pairs = np.array([(a, b) for a in range(left.first, left.stop) for b in range(max(a + 1, right.first), right.stop)])
     start = context.nodes.start
     state = _Reaches.open(
-        start[pairs[:, 0] + 1] - start[pairs[:, 0]], start[pairs[:, 1] + 1] - start[pairs[:, 1]],
+        start[pairs[:, 0] + 1] - start[pairs[:, 0]],
+        start[pairs[:, 1] + 1] - start[pairs[:, 1]],
         context.approximation.dtype,
     )
     found_u, found_v, found_pair = [], [], []
@@ -152,7 +153,7 @@ def cross_edges_between(
                 of_parts = tuple(
                     _tree_of(context, part, trees[label]) for part, label in zip(ends, pairs[p], strict=True)
                 )
-                u, v = _between_trees(context, (of_parts[0], of_parts[1]), None)
+                u, v = _between_trees(context, (of_parts[0], of_parts[1]))
                 found_u.append(u)
                 found_v.append(v)
                 found_pair.append(np.full(u.shape[0], p))
@@ -180,7 +181,9 @@ class _Reaches:
         return cls(at, *arrays)
 
 
-def _clipped(start: NDArray[np.intp], labels: NDArray[np.intp], part: slice) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _clipped(
+    start: NDArray[np.intp], labels: NDArray[np.intp], part: slice
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Nodes of the classes within a part."""
     return np.maximum(start[labels], part.start), np.minimum(start[labels + 1], part.stop)
 
@@ -196,7 +199,7 @@ def _filter(
     """Candidates of one block, as places in it, pair after pair, and their numbers (-1: too many)."""
     approximation = context.approximation
     block = approximation.block(*packed, context.scratch())
-    rows, columns = approximation.bounds(*packed, context.scale)
+    rows, columns = approximation.bounds(*packed)
     row_core, column_core = (context.upper(core, approximation.dtype) for core in cores)
     most = CANDIDATES_PER_POINT * (spans[:, 1] - spans[:, 0] + spans[:, 3] - spans[:, 2])
     capacity = int(max(most.max(), min(most.sum(), 4 * (packed[0].n_points + packed[1].n_points))))
@@ -205,8 +208,21 @@ def _filter(
     pair = 0
     while True:
         pair = _block_cpu.cross_candidates(
-            block, rows, columns, row_core, column_core, spans, at, state.rows, state.columns, state.bridge, most,
-            u, v, n_found, pair,
+            block,
+            rows,
+            columns,
+            row_core,
+            column_core,
+            spans,
+            at,
+            state.rows,
+            state.columns,
+            state.bridge,
+            most,
+            u,
+            v,
+            n_found,
+            pair,
         )
         if pair == spans.shape[0]:
             break
@@ -221,7 +237,7 @@ def _part_tree(context: Context, part: slice, centre: NDArray[np.float64]) -> Tr
     for approximation, most in ((context.approximation, CANDIDATES_PER_POINT * n_points), (context.exact, None)):
         packed = context.pack(part, centre, approximation)
         block = approximation.block(packed, packed, context.scratch())
-        bounds, _ = approximation.bounds(packed, packed, context.scale)
+        bounds, _ = approximation.bounds(packed, packed)
         found = _all_or_none(lambda u, v: _block_cpu.tree_candidates(block, bounds, u, v), 4 * n_points, most)  # noqa: B023 (called at once)
         if found is not None:
             break
@@ -237,7 +253,7 @@ def _tree_of(context: Context, part: slice, tree: Tree) -> Tree:
     return _part_tree(context, part, centre_of(context.points, context.nodes.row[part]))
 
 
-def _between_trees(context: Context, trees: tuple[Tree, Tree], packed: tuple[Packed, Packed] | None) -> Ends:
+def _between_trees(context: Context, trees: tuple[Tree, Tree]) -> Ends:
     """Candidates between two sets by Prim's algorithm over both trees; on exact lengths where too many are in doubt."""
     sizes = tuple(tree.nodes.stop - tree.nodes.start for tree in trees)
     centre = centre_of(context.points, np.concatenate([context.nodes.row[tree.nodes] for tree in trees]))
@@ -245,7 +261,7 @@ def _between_trees(context: Context, trees: tuple[Tree, Tree], packed: tuple[Pac
     for approximation, most in ((context.approximation, CANDIDATES_PER_POINT * sum(sizes)), (context.exact, None)):
         own = [context.pack(tree.nodes, centre, approximation) for tree in trees]
         block = approximation.block(own[0], own[1], context.scratch())[: sizes[0], : sizes[1]]
-        rows, columns = approximation.bounds(own[0], own[1], context.scale)
+        rows, columns = approximation.bounds(own[0], own[1])
         lengths = context.upper(weight, approximation.dtype)
         plain, turned = np.ascontiguousarray(block), np.ascontiguousarray(block.T)
         found = _all_or_none(

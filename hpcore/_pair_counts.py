@@ -1,4 +1,4 @@
-"""Cross edges of every pair of classes from candidate edges: Kruskal in bulk, and one pair at a time where it is tied."""
+"""Cross edges of every pair of classes from candidate edges: Kruskal in bulk, tied pairs one at a time."""
 
 from __future__ import annotations
 
@@ -67,11 +67,22 @@ class _Counter:
         cross = task()
         pairs, start = cross.pairs, self._nodes.start
         count, squared_degrees = (np.empty(pairs.shape[0], np.int64) for _ in range(2))
-        is_tied = self._has_copies[pairs].any(axis=1)
+        is_tied = np.asarray(self._has_copies[pairs].any(axis=1))
         pair_forests(
-            pairs, start, self._edge_start, self._u, self._v, self._weight,
-            cross.start, cross.u, cross.v, cross.weight,
-            self._points.tie_tolerance, count, squared_degrees, is_tied,
+            pairs,
+            start,
+            self._edge_start,
+            self._u,
+            self._v,
+            self._weight,
+            cross.start,
+            cross.u,
+            cross.v,
+            cross.weight,
+            self._points.tie_tolerance,
+            count,
+            squared_degrees,
+            is_tied,
         )
         n_edges = start[pairs + 1].sum(axis=1) - start[pairs].sum(axis=1) - 1
         columns = tuple(each.astype(np.float64) for each in (count, count, count, n_edges, squared_degrees))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
@@ -35,57 +36,71 @@ def _select(predicate: str) -> Any:
     return choose
 
 
-least = intrinsic(_select("<"))
-greatest = intrinsic(_select(">"))
-
-
-@intrinsic
-def add_tile_product(_context: Any, a: Any, a_row: Any, b: Any, b_stride: Any, n_steps: Any, out: Any, o_stride: Any) -> Any:
-    """Add `TILE_ROWS` x (`TILE_PANELS` · `LANES`) dot products to `out`.
-
-    ``a``, ``b`` point at packed panels ``[step][row][2]`` of int16, ``a_row`` is the first row in a's panel;
-    ``b_stride`` counts int16 between panels, ``o_stride`` int32 between output rows. Multiply, widen and add the two
-    neighbours: this is matched to ``vpmaddwd`` (or ``vpdpwssd``) where the processor has it, and is correct elsewhere.
-    """
+def _tile_product(
+    _context: Any, a: Any, _a_row: Any, b: Any, _b_stride: Any, _n_steps: Any, out: Any, _o_stride: Any
+) -> Any:
     signature = types.void(a, types.intp, b, types.intp, types.intp, out, types.intp)
 
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> None:
         a_pointer, a_first, b_pointer, b_step, steps, o_pointer, o_step = arguments
-        i16, i32, i64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
-        words, sums = ir.VectorType(i16, 2 * LANES), ir.VectorType(i32, LANES)
-        wide = ir.VectorType(i32, 2 * LANES)
-        zero = ir.Constant(i32, 0)
-        even = ir.Constant(sums, list(range(0, 2 * LANES, 2)))
-        odd = ir.Constant(sums, list(range(1, 2 * LANES, 2)))
-        same = ir.Constant(sums, [0] * LANES)
+        i32, i64 = ir.IntType(32), ir.IntType(64)
+        words, wide = (ir.VectorType(ir.IntType(bits), 2 * LANES) for bits in (16, 32))
+        sums = ir.VectorType(i32, LANES)
+        even, odd = (ir.Constant(sums, list(range(first, 2 * LANES, 2))) for first in (0, 1))
+        same, nothing = ir.Constant(sums, [0] * LANES), ir.Constant(sums, ir.Undefined)
 
-        def tile_pointer(i: int, j: int) -> Any:
+        def load(pointer: Any, place: Any, kind: Any, align: int) -> Any:
+            return builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
+
+        def output(i: int, j: int) -> Any:
             place = builder.add(builder.mul(o_step, ir.Constant(i64, i)), ir.Constant(i64, j * LANES))
             return builder.bitcast(builder.gep(o_pointer, [place]), sums.as_pointer())
 
-        tile = [(i, j) for i in range(TILE_ROWS) for j in range(TILE_PANELS)]
-        cells = {key: cgutils.alloca_once_value(builder, builder.load(tile_pointer(*key), align=4)) for key in tile}
+        cells = {}
+        for key in [(i, j) for i in range(TILE_ROWS) for j in range(TILE_PANELS)]:
+            start = builder.load(output(*key), align=4)
+            cells[key] = cgutils.alloca_once_value(builder, start)  # type: ignore[no-untyped-call]  # numba has no types
         with cgutils.for_range(builder, steps) as loop:
             offset = builder.mul(loop.index, ir.Constant(i64, 2 * LANES))
             columns = []
             for j in range(TILE_PANELS):
                 place = builder.add(offset, builder.mul(b_step, ir.Constant(i64, j)))
-                packed = builder.load(builder.bitcast(builder.gep(b_pointer, [place]), words.as_pointer()), align=2)
-                columns.append(builder.sext(packed, wide))
+                columns.append(builder.sext(load(b_pointer, place, words, 2), wide))
             for i in range(TILE_ROWS):
                 row = builder.add(a_first, ir.Constant(i64, i))
-                place = builder.add(offset, builder.shl(row, ir.Constant(i64, 1)))
-                pair = builder.load(builder.bitcast(builder.gep(a_pointer, [place]), i32.as_pointer()), align=2)
-                spread = builder.insert_element(ir.Constant(sums, ir.Undefined), pair, zero)
-                spread = builder.shuffle_vector(spread, ir.Constant(sums, ir.Undefined), same)
-                factors = builder.sext(builder.bitcast(spread, words), wide)
+                pair = load(a_pointer, builder.add(offset, builder.shl(row, ir.Constant(i64, 1))), i32, 2)
+                spread = builder.insert_element(nothing, pair, ir.Constant(i32, 0))
+                factors = builder.sext(builder.bitcast(builder.shuffle_vector(spread, nothing, same), words), wide)
                 for j in range(TILE_PANELS):
                     products = builder.mul(factors, columns[j])
-                    halves = [builder.shuffle_vector(products, ir.Constant(wide, ir.Undefined), half) for half in (even, odd)]
-                    cell = cells[i, j]
-                    builder.store(builder.add(builder.load(cell), builder.add(*halves)), cell)
-        for key in tile:
-            builder.store(builder.load(cells[key]), tile_pointer(*key), align=4)
-        return None
+                    halves = [builder.shuffle_vector(products, ir.Constant(wide, ir.Undefined), h) for h in (even, odd)]
+                    builder.store(builder.add(builder.load(cells[i, j]), builder.add(*halves)), cells[i, j])
+        for key, cell in cells.items():
+            builder.store(builder.load(cell), output(*key), align=4)
 
     return signature, generate
+
+
+def _address(_context: Any, array: Any, _index: Any) -> Any:
+    signature = types.CPointer(array.dtype)(array, types.intp)  # type: ignore[no-untyped-call]  # numba has no types
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        data = context.make_array(array)(context, builder, arguments[0]).data
+        return builder.gep(data, [arguments[1]])
+
+    return signature, generate
+
+
+least: Callable[[Any, Any], Any] = intrinsic(_select("<"))
+greatest: Callable[[Any, Any], Any] = intrinsic(_select(">"))
+
+address: Callable[..., Any] = intrinsic(_address)
+"""Pointer to an element of a contiguous array, counted flat."""
+
+add_tile_product: Callable[..., None] = intrinsic(_tile_product)
+"""Add `TILE_ROWS` x (`TILE_PANELS` · `LANES`) dot products: ``(a, a_row, b, b_stride, n_steps, out, o_stride)``.
+
+``a``, ``b`` point at packed panels ``[step][row][2]`` of int16, ``a_row`` is the first row in a's panel; ``b_stride``
+counts int16 between panels, ``o_stride`` int32 between rows of ``out``. Widen, multiply and add the two neighbours:
+this matches ``vpmaddwd`` (or ``vpdpwssd``) where the processor has it, and is correct elsewhere.
+"""

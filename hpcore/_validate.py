@@ -39,7 +39,7 @@ def choice(value: object, name: str, allowed: tuple[str, ...]) -> str:
 
 def positive_integer(value: object, name: str) -> int:
     """Return `value` where it is a whole number of at least one."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1:
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 1:
         return int(value)
     raise InvalidInput(f"`{name}` must be an integer of at least 1; got {value!r}.")
 

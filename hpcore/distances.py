@@ -53,11 +53,6 @@ class Points:
         return int(self.index.shape[0] - self.representative.shape[0])
 
 
-def tie_tolerance(self) -> float:
-        """See `tie_tolerance`."""
-        return tie_tolerance(self.rows.shape[1])
-
-
 def tie_tolerance(n_features: int) -> float:
     """Relative difference below which two squared distances count as equal.
 

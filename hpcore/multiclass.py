@@ -17,8 +17,8 @@ def multiclass_bayes_error_bounds(
 ) -> tuple[float, float]:
     """Bounds of the Bayes error of K classes whose priors are their shares of the points.
 
-    With R the number of edges between different classes in the minimum spanning tree over all N points, averaged over all
-    minimum trees where it is not unique, and ``δ = R / (2 N)``:
+    With R the number of edges between different classes in the minimum spanning tree over all N points, averaged over
+    all minimum trees where it is not unique, and ``δ = R / (2 N)``:
     ``(K-1)/K (1 - √max(0, 1 - 2 K/(K-1) δ)) ≤ error ≤ 2 δ`` (Sekeh, Oselio & Hero, arXiv 1811.06419).
 
     Parameters

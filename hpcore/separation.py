@@ -98,7 +98,7 @@ def pairwise_henze_penrose(
     labels : (N,) integers or strings
         At least two classes of at least two points.
     metric : {"euclidean", "cosine"}
-        ``"cosine"`` is ``1 - x·y / (|x| |y|)``; a row of zeros is at distance 0 from others like it and 1 from the rest.
+        ``"cosine"`` is ``1 - x·y / (|x| |y|)``; a row of zeros is at distance 0 from its like and 1 from the rest.
     ties : {"average", "first"}
         Expected R over a uniformly drawn minimum spanning tree, or R of one deterministic tree. Neither depends on the
         order of the rows.
@@ -109,7 +109,7 @@ def pairwise_henze_penrose(
     memory_budget : int, optional
         Bytes of working memory beyond the input.
     on_progress : callable, optional
-        Called as ``on_progress(stage, done, total)`` in the calling thread; an exception it raises ends the computation.
+        Called as ``on_progress(stage, done, total)`` in the calling thread; an exception it raises ends the work.
 
     Returns
     -------
@@ -128,10 +128,12 @@ def pairwise_henze_penrose(
 
     Notes
     -----
-    ``HP = 1 - R (m + n) / (2 m n)`` with R the number of tree edges between the classes (Friedman & Rafsky 1979, Henze &
-    Penrose 1999; arXiv 1412.6534). It is unbiased under the permutation null for every tree, and may be negative.
+    ``HP = 1 - R (m + n) / (2 m n)`` with R the number of tree edges between the classes (Friedman & Rafsky 1979, Henze
+    & Penrose 1999; arXiv 1412.6534). It is unbiased under the permutation null for every tree, and may be negative.
 
-    Memory: a float64 copy of the activations, and 8 (m + n)² bytes per thread.
+    Exact: edges are chosen by rigorous bounds from 16-bit inner products and decided by float64 direct differences
+    (docs/algorithm.md). Memory beyond the input: 2 N d bytes, less under a `memory_budget`, and per thread 4 MiB and
+    4096 d bytes; the cosine metric and integers beyond 16 bits add a float64 copy. Never N².
     """
     rows = _validate.activation_matrix(activations)
     groups = _validate.class_labels(labels, rows.shape[0])
@@ -145,9 +147,7 @@ def pairwise_henze_penrose(
 
     points = distinct_points(rows, metric)
     n_classes = groups.classes.shape[0]
-    forests = Forests(
-        points, groups.codes, n_classes, n_threads=threads, memory_budget=memory_budget, report=report
-    )
+    forests = Forests(points, groups.codes, n_classes, n_threads=threads, memory_budget=memory_budget, report=report)
     found = count_pairs(forests, ties, report)
     pairs = np.stack(np.triu_indices(n_classes, 1), axis=1).astype(np.int64)
     counts = groups.sizes[pairs]
@@ -245,8 +245,8 @@ def friedman_rafsky_test(
 def bayes_error_bounds(statistic: ArrayLike, prior: float = 0.5) -> tuple[Any, Any]:
     """Bounds of the Bayes error of two classes from their Henze-Penrose divergence.
 
-    ``1/2 - √u/2 ≤ error ≤ 1/2 - u/2`` with ``u = 4 p q D + (p - q)²`` (Berisha et al., arXiv 1412.6534). The statistic is
-    clipped to [0, 1] here and nowhere else, for an estimate may leave the range of the divergence.
+    ``1/2 - √u/2 ≤ error ≤ 1/2 - u/2`` with ``u = 4 p q D + (p - q)²`` (Berisha et al., arXiv 1412.6534). The statistic
+    is clipped to [0, 1] here and nowhere else, for an estimate may leave the range of the divergence.
 
     Parameters
     ----------

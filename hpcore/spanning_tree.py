@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._approximation import LARGEST_DIRECT, Approximation, Direct, FixedPoint, Packed
+from hpcore._blas import one_blas_thread
 from hpcore._layout import Nodes, lay_out, slabs
 from hpcore._validate import row_chunks
 from hpcore.distances import Points
@@ -57,9 +58,10 @@ def available_threads() -> int:
 def in_threads(work: Callable[[Task], Answer], tasks: Sequence[Task], n_threads: int) -> Iterator[Answer]:
     """Yield ``work(task)`` in the order of the tasks; leaving early drops the tasks that have not begun."""
     if n_threads == 1 or len(tasks) <= 1:
-        yield from map(work, tasks)
+        with one_blas_thread:
+            yield from map(work, tasks)
         return
-    with ThreadPoolExecutor(n_threads) as pool:
+    with one_blas_thread, ThreadPoolExecutor(n_threads) as pool:
         futures = [pool.submit(work, task) for task in tasks]
         futures.reverse()
         try:
@@ -81,9 +83,12 @@ class Forests:
         n_threads: int,
         memory_budget: int | None,
         report: Progress,
-        approximation: Approximation | None = None,
+        approximation: Callable[[int], Approximation] | None = None,
     ) -> None:
-        """Build the trees; ``report("class_trees", done, n_classes)`` is called after each."""
+        """Build the trees; ``report("class_trees", done, n_classes)`` is called after each.
+
+        `approximation` makes the bounds, given the exponent of a scale; which one has no influence on any result.
+        """
         from hpcore import _mst_cpu
 
         self.points, self.n_classes = points, n_classes
@@ -91,11 +96,13 @@ class Forests:
         self._plan = make_plan(points, self.nodes, n_threads, memory_budget)
         self._slabs = slabs(self.nodes, self._plan.part_size)
         exponent = _exponent(points)
-        exact = Direct(np.float64, exponent)
-        if approximation is None:
-            approximation = _approximation(points, exact, exponent)
         self._context = _mst_cpu.Context(
-            points, self.nodes, approximation, exact, 4.0**exponent, _Scratch(self._plan.part_size)
+            points,
+            self.nodes,
+            (approximation or _approximation(points))(exponent),
+            Direct(np.float64, exponent),
+            4.0**exponent,
+            _Scratch(self._plan.part_size),
         )
         self.trees = self._class_trees(report)
         self._core = np.concatenate([tree.core for tree in self.trees])
@@ -170,16 +177,17 @@ class _Scratch(threading.local):
 
 
 def _exponent(points: Points) -> int:
-    """The power of two that brings the largest coordinate to about 1."""
+    """The power of two that brings the largest coordinate to about 1, as far as the type of the rows holds it."""
     rows = points.rows
     largest = max(float(max(rows[chunk].max(), -rows[chunk].min())) for chunk in row_chunks(rows))
-    return -int(np.frexp(largest)[1])
+    limit = int(np.finfo(rows.dtype).maxexp) - 2
+    return max(-limit, min(limit, -int(np.frexp(largest)[1])))
 
 
-def _approximation(points: Points, exact: Direct, exponent: int) -> Approximation:
+def _approximation(points: Points) -> Callable[[int], Approximation]:
     if points.rows.shape[1] > LARGEST_DIRECT:
-        return FixedPoint()
-    return Direct(np.float32, exponent) if points.rows.dtype == np.float32 else exact
+        return FixedPoint
+    return partial(Direct, np.float32 if points.rows.dtype == np.float32 else np.float64)
 
 
 @dataclass(frozen=True)

@@ -157,8 +157,8 @@ def effective_resistances(
     n_nodes = nodes.shape[0]
     if n_nodes > LARGEST_TIE_COMPONENT:
         raise TooManyTies(
-            f'`ties="average"` would need the inverse of a dense {n_nodes} x {n_nodes} matrix: that many groups of points '
-            f"are joined by edges of one length (at most {LARGEST_TIE_COMPONENT}). "
+            f'`ties="average"` would need the inverse of a dense {n_nodes} x {n_nodes} matrix: that many groups of '
+            f"points are joined by edges of one length (at most {LARGEST_TIE_COMPONENT}). "
             '`ties="first"` takes one tree; `cross_edges_min` and `cross_edges_max` then tell how far it can be off.'
         )
     i, j = np.split(ends, 2)

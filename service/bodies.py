@@ -1,6 +1,8 @@
 """Bounds on request bodies, before anything parses them."""
 
+import json
 from collections.abc import AsyncIterator
+from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -23,8 +25,9 @@ class SmallBodies:
         """Serve one request."""
         if scope["type"] != "http" or scope["path"] in STREAMED_PATHS:
             return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
         body, more = b"", scope["method"] not in ("GET", "HEAD", "DELETE", "OPTIONS")
-        problem = self._refuse(Headers(scope=scope))
+        problem = self._refuse(headers)
         while more and problem is None:
             message = await receive()
             if message["type"] != "http.request":
@@ -33,6 +36,8 @@ class SmallBodies:
             more = message.get("more_body", False)
             if len(body) > self._limit:
                 problem = self._too_large()
+        if problem is None and body and "json" in headers.get("content-type", "").lower():
+            problem = _unreadable(body)
         if problem is not None:
             return await problem_response(problem)(scope, receive, send)
         return await self._app(scope, _replay(body, receive), send)
@@ -45,6 +50,29 @@ class SmallBodies:
 
     def _too_large(self) -> Problem:
         return Problem.of("request_too_large", f"the body is larger than {self._limit} bytes")
+
+
+def _unreadable(body: bytes) -> Problem | None:
+    """Refuse what is not JSON, or what two readers would understand differently."""
+    try:
+        found = json.loads(body, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+        json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair cannot be written down again
+    except (ValueError, RecursionError) as error:
+        return Problem.of("invalid_json", f"the body must be one JSON document in UTF-8: {error}")
+    return None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"an object names {name[:80]!r} twice")
+        found[name] = value
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -8,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from contract.schemas import FieldError, Problem, ProblemError
@@ -39,8 +40,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
         problems = error.errors()
-        if any(item["type"] == "json_invalid" for item in problems):
-            return problem_response(Problem.of("invalid_json", "the body must be one JSON document in UTF-8"))
+        if any(item["loc"][0] == "path" for item in problems):  # an id that cannot exist is an id that does not exist
+            return problem_response(_not_found(request))
         return problem_response(
             Problem.of("invalid_request", _summary(problems), errors=_fields(problems), instance=request.url.path)
         )
@@ -48,24 +49,29 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _framework(request: Request, error: HTTPException) -> Response:
         code = _CODE_OF_STATUS.get(error.status_code, "invalid_request")
-        detail = str(error.detail)
         if code == "not_found":
-            detail = f"there is no resource at {request.url.path}; /docs lists what there is"
-        problem = Problem.of(code, detail, instance=request.url.path)
+            return problem_response(_not_found(request))
+        problem = Problem.of(code, str(error.detail), instance=request.url.path)
         # What the framework answers keeps its status, even where the catalogue knows the code under another one.
         title = HTTPStatus(error.status_code).phrase if problem.status != error.status_code else problem.title
         problem = problem.model_copy(update={"status": error.status_code, "title": title})
         return problem_response(problem, dict(error.headers or {}))
 
     @app.exception_handler(OperationalError)
-    async def _database(request: Request, error: OperationalError) -> Response:
-        log.error("the database does not answer", path=request.url.path, error=str(error.orig))
+    @app.exception_handler(NoConnection)
+    async def _database(request: Request, error: OperationalError | NoConnection) -> Response:
+        log.error("the database does not answer", path=request.url.path, error=str(error))
         return problem_response(Problem.of("not_ready", "the database does not answer; try again in a moment"))
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> Response:
         log.error("request failed", path=request.url.path, exc_info=error)
         return problem_response(Problem.of("internal_error", "the request failed; the service's log says more"))
+
+
+def _not_found(request: Request) -> Problem:
+    detail = f"there is no resource at {request.url.path}; /docs lists what there is"
+    return Problem.of("not_found", detail, instance=request.url.path)
 
 
 def _fields(problems: Sequence[Any]) -> list[FieldError]:

@@ -32,6 +32,7 @@ AnalysisPath = Annotated[
     str, PathParameter(pattern=r"^an_[0-9a-f]{30}$", examples=["an_0006440d1f4a3c5b8e2f1a9d7c6b4e"])
 ]
 Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end before answering.")]
+_TAG = r"^[^\x00-\x1f\x7f:]+:[^\x00-\x1f\x7f]*$"
 _LOOK_SECONDS = 0.05
 _EVENT_SECONDS = 0.2
 
@@ -115,7 +116,7 @@ def _queue(body: AnalysisRequest, found: Stores) -> str:
 def _preferred_wait(prefer: str | None) -> float:
     for item in (prefer or "").split(","):
         name, _, value = item.strip().partition("=")
-        if name == "wait" and value.isdigit():
+        if name == "wait" and value.isdecimal():
             return min(float(value), 60.0)
     return 0.0
 
@@ -141,7 +142,7 @@ def list_analyses(
     found: WithStores,
     caller: Reader,
     status: AnalysisStatus | None = None,
-    tag: Annotated[str | None, Query(description="`name:value`", max_length=400)] = None,
+    tag: Annotated[str | None, Query(description="`name:value`", max_length=400, pattern=_TAG)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> AnalysisPage:

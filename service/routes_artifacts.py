@@ -115,7 +115,7 @@ async def _store(
             raise
         raise ProblemError("insufficient_storage", "the disk is full; nothing was kept") from error
     artifact, new = await run_sync(found.artifacts.add, tenant, sha256, writer.size, file_format)
-    if new:
+    if artifact.status == "pending":  # also one that was noted and never inspected, because the service was killed
         inspection = NewJob(tenant, "inspection", {"sha256": sha256}, INSPECTION_QUEUE, sha256, inputs=[sha256])
         await run_sync(lambda: found.jobs.submit(inspection, max_unfinished=found.settings.max_unfinished_jobs))
     response.status_code = 201 if new else 200

@@ -24,7 +24,9 @@ def create_key(body: KeyRequest, found: WithStores, caller: Administrator) -> Ne
 
 
 @router.delete("/{key_id}", status_code=204, operation_id="delete_key")
-def delete_key(key_id: Annotated[str, Path(max_length=64)], found: WithStores, caller: Administrator) -> None:
+def delete_key(
+    key_id: Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")], found: WithStores, caller: Administrator
+) -> None:
     """Revoke a key at once."""
     if not found.keys.delete(caller.tenant, key_id):
         raise ProblemError("not_found", f"there is no key {key_id}")

@@ -62,6 +62,19 @@ def cross_edges(points: ArrayLike, labels: ArrayLike, metric: str = "euclidean")
     return cross_count(prim(squared_distances(points, metric)), labels)
 
 
+def cross_edges_range(points: ArrayLike, labels: ArrayLike) -> tuple[int, int]:
+    """Least and greatest R over all minimum spanning trees: equal lengths are ordered by whether they cross.
+
+    For points whose distances are exact in float64, such as small integers.
+    """
+    kind = np.asarray(labels)
+    weights = squared_distances(points)
+    crosses = (kind[:, None] != kind[None, :]).astype(float)
+    rank = np.unique(weights, return_inverse=True)[1].reshape(weights.shape) * 2.0
+    least, most = (cross_count(prim(rank + sign * crosses), kind) for sign in (1.0, -1.0))
+    return least, most
+
+
 def pairwise_cross_edges(points: ArrayLike, labels: ArrayLike, metric: str = "euclidean") -> NDArray[np.int64]:
     """R of every class pair, in the order (0, 1), (0, 2), …, (1, 2), …."""
     rows, kind = np.asarray(points), np.asarray(labels)

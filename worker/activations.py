@@ -1,6 +1,7 @@
 """A file of activations as labels and named layers: one network state on one split."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,10 @@ from worker.arrays import Array, StoredArray, check_layer
 from worker.npz import read_npz
 from worker.safetensors_file import read_safetensors
 
-_ZIP_MAGIC = b"PK"
+# Four bytes: a .safetensors header of 19280 bytes starts with "PK" as well.
+_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+_MOST_LABEL_BYTES = 2**30
+_MOST_LAYER_NAME_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ def open_activations(path: Path, *, max_unpacked_bytes: int) -> ActivationFile:
         What is wrong with the file, and what to do about it.
     """
     with path.open("rb") as file:
-        magic = file.read(2)
-    if magic == _ZIP_MAGIC:
+        magic = file.read(4)
+    if magic in _ZIP_MAGIC:
         arrays = {array.name: array for array in read_npz(path, max_unpacked_bytes)}
         order = arrays.pop("layers", None)
         names = None if order is None else _strings_of(order)
@@ -74,7 +78,18 @@ def _strings_of(array: StoredArray) -> list[str]:
         raise ProblemError(
             "layers_invalid", f"`layers` must be a 1-D array of strings, not {array.dtype} {list(array.shape)}"
         )
-    return [str(name) for name in array.load()]
+    _check_bytes(array, _MOST_LAYER_NAME_BYTES, "layers_invalid")
+    try:
+        return [str(name) for name in array.load()]
+    except ValueError as error:
+        raise ProblemError("layers_invalid", "`layers` holds characters that do not exist in Unicode") from error
+
+
+def _check_bytes(array: StoredArray, limit: int, code: str) -> None:
+    """Refuse an array that is loaded whole and too large for that."""
+    size = math.prod(array.shape) * np.dtype(array.dtype).itemsize
+    if size > limit:
+        raise ProblemError(code, f"`{array.name}` takes {size} bytes, more than {limit}; store shorter names")
 
 
 def _json_names(metadata: dict[str, str], key: str) -> list[str] | None:
@@ -110,13 +125,16 @@ def _classes(labels: StoredArray, class_names: Sequence[str] | None) -> tuple[tu
             "labels_invalid",
             f"`labels` is {labels.dtype} of shape {list(labels.shape)}; it must be one integer or string per row",
         )
+    _check_bytes(labels, _MOST_LABEL_BYTES, "labels_invalid")
+    stored = labels.load()
     try:
-        values, codes = np.unique(labels.load(), return_inverse=True)
+        values, codes = np.unique(stored, return_inverse=True)
         names = tuple(value.decode() if isinstance(value, bytes) else str(value) for value in values)
-    except UnicodeDecodeError as error:
-        raise ProblemError("labels_invalid", "`labels` holds bytes that are not UTF-8 text") from error
-    if class_names is not None:
-        names = _named(names, values, class_names)
+        if class_names is not None:
+            names = _named(names, values, class_names)
+        "".join(names).encode()  # half of a surrogate pair is a string to Python, and cannot be written down
+    except ValueError as error:
+        raise ProblemError("labels_invalid", "the class names are not UTF-8 text") from error
     if len(names) < 2:
         raise ProblemError("too_few_classes", f"the labels name {len(names)} class; separation needs at least two")
     counts = np.bincount(codes)
@@ -131,7 +149,7 @@ def _classes(labels: StoredArray, class_names: Sequence[str] | None) -> tuple[tu
 def _named(codes: tuple[str, ...], values: Array, class_names: Sequence[str]) -> tuple[str, ...]:
     if values.dtype.kind not in "iu" or len(set(class_names)) != len(class_names):
         raise ProblemError("labels_invalid", "`classes` must name each class once, and `labels` be indices into it")
-    if values.min() < 0 or values.max() >= len(class_names):
+    if len(values) and (values[0] < 0 or values[-1] >= len(class_names)):
         raise ProblemError(
             "labels_invalid", f"`labels` runs from {codes[0]} to {codes[-1]} but `classes` has {len(class_names)} names"
         )

@@ -1,6 +1,9 @@
 """A worker that needs no broker: it looks into the database for work. Run: `python -m worker.poll`."""
 
+import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -30,14 +33,13 @@ def serve_lane(
         while not stop.is_set():
             try:
                 claim = jobs.claim(runner.name, settings.lease_seconds, queues=queues)
-            except OperationalError as error:
-                log.warning("no claim: the database does not answer", error=str(error.orig))
+                if claim is None:
+                    stop.wait(settings.poll_seconds)
+                else:
+                    runner.run(claim, stop.is_set)
+            except OperationalError as error:  # a job that was running comes back when its lease has run out
+                log.warning("the database does not answer", error=str(error.orig))
                 stop.wait(1.0)
-                continue
-            if claim is None:
-                stop.wait(settings.poll_seconds)
-            else:
-                runner.run(claim, stop.is_set)
     finally:
         runner.close()
 
@@ -63,17 +65,29 @@ def main() -> None:
     database.upgrade()
     stop = stop_on_signals()
     end_with_parent()
+    failed = threading.Event()
+
+    def guarded(lane: Callable[..., None], *arguments: Any) -> None:
+        """Run a lane; if it fails, end the whole worker, so that whoever supervises it notices."""
+        try:
+            lane(*arguments)
+        except Exception:
+            log.exception("a lane of the worker failed")
+            failed.set()
+            stop.set()
+
     lanes = [
-        threading.Thread(target=serve_lane, args=(settings, database, settings.queue_names(), WARM_ANALYSIS, stop)),
-        threading.Thread(target=serve_lane, args=(settings, database, (INSPECTION_QUEUE,), WARM_INSPECTION, stop)),
-        threading.Thread(target=reconcile, args=(settings, database, stop)),
+        threading.Thread(target=guarded, args=(serve_lane, settings, database, queues, warm, stop))
+        for queues, warm in ((settings.queue_names(), WARM_ANALYSIS), ((INSPECTION_QUEUE,), WARM_INSPECTION))
     ]
+    lanes.append(threading.Thread(target=guarded, args=(reconcile, settings, database, stop)))
     for lane in lanes:
         lane.start()
     log.info("worker ready", queues=settings.queue_names())
     for lane in lanes:
         lane.join()
     database.close()
+    sys.exit(1 if failed.is_set() else 0)
 
 
 if __name__ == "__main__":

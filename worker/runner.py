@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
 from contract.artifacts import ID_PREFIX, Artifacts
@@ -55,7 +54,8 @@ class Child:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        with contextlib.suppress(ValidationError, ValueError):  # garbage from a dying child counts as its death
+        # Garbage from a dying child counts as its death (a ValidationError is a ValueError).
+        with self._process.stdout, contextlib.suppress(ValueError):
             for line in self._process.stdout:
                 self._events.put(EVENTS.validate_json(line))
         self._events.put(None)

@@ -62,7 +62,9 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
         header = json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise _invalid("its header is not JSON") from error
-    if not isinstance(header, dict) or len(header) > MAX_ARRAYS + 1:
+    if not isinstance(header, dict):
+        raise _invalid("its header is not a JSON object")
+    if len(header) > MAX_ARRAYS + 1:
         raise ProblemError("too_many_members", f"the file must hold at most {MAX_ARRAYS} tensors")
     return header, 8 + size
 

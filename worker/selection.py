@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
+from fnmatch import filter as matching_glob
 
 import numpy as np
 
@@ -26,7 +26,8 @@ def select_layers(names: Sequence[str], selection: LayerSelection) -> list[str]:
     for name in (*selection.include, *selection.exclude):
         if not _GLOB & set(name):
             require_layer(name, names)
-    chosen = [name for name in names if _matches(name, selection.include) and not _matches(name, selection.exclude)]
+    included, excluded = _matching(names, selection.include), _matching(names, selection.exclude)
+    chosen = [name for name in names if name in included and name not in excluded]
     if not chosen:
         raise ProblemError(
             "no_layers", f"no layer is left of {len(names)}: include {selection.include}, exclude {selection.exclude}"
@@ -34,9 +35,9 @@ def select_layers(names: Sequence[str], selection: LayerSelection) -> list[str]:
     return chosen
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def _matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
     # A name that is spelled out always means itself, even where it holds a glob character.
-    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+    return (set(names) & set(patterns)).union(*(matching_glob(names, pattern) for pattern in set(patterns)))
 
 
 def require_layer(name: str, names: Sequence[str]) -> None:

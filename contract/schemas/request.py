@@ -9,7 +9,10 @@ State = Literal["trained", "untrained"]
 Split = Literal["train", "validation"]
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+# Names that people give end up in SQL, logs and terminals: no control characters.
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=_PRINTABLE)]
+TagText = Annotated[str, StringConstraints(max_length=256, pattern=_PRINTABLE)]
 ArtifactId = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -136,7 +139,7 @@ class AnalysisRequest(Strict):
     tests: TestOptions = TestOptions()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    tags: Annotated[dict[ShortText, Annotated[str, StringConstraints(max_length=256)]], Field(max_length=32)] = {}
+    tags: Annotated[dict[ShortText, TagText], Field(max_length=32)] = {}
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

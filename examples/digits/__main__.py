@@ -72,7 +72,7 @@ def _submit(client: Client, study: Study, cache: Path, line: "_Line") -> Analysi
 
 def _collect(client: Client, analysis: Analysis, folder: Path, line: "_Line") -> Report:
     def show(seen: Analysis) -> None:
-        line.show(seen.progress.stage or seen.status, SUBMITTED + (1 - SUBMITTED) * seen.progress.fraction)
+        line.show(seen.status, SUBMITTED + (1 - SUBMITTED) * seen.progress.fraction, detail=seen.progress.stage)
 
     client.wait(analysis.id, on_progress=show)
     content = client.report_as(analysis.id, "json")
@@ -92,8 +92,8 @@ class _Line:
         self._task = progress.add_task(study.name, total=1.0, doing="waits")
         self._name, self._doing = study.name, ""
 
-    def show(self, doing: str, done: float) -> None:
-        self._progress.update(self._task, completed=done, doing=doing)
+    def show(self, doing: str, done: float, *, detail: str = "") -> None:
+        self._progress.update(self._task, completed=done, doing=f"{doing} {detail}")
         console = self._progress.console
         if doing != self._doing and not console.is_terminal:
             console.print(f"{self._name}: {doing}", markup=False, highlight=False)

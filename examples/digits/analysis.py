@@ -1,5 +1,6 @@
 """The service that is started for the study, and what it is asked."""
 
+import functools
 import hashlib
 import json
 import os
@@ -65,7 +66,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
         process.communicate(timeout=STOP_SECONDS)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        # Too slow, or Ctrl-C again.
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
@@ -79,15 +81,29 @@ def submit(client: Client, study: Study, files: Sequence[Recording]) -> Analysis
     request = AnalysisRequest(inputs=inputs, components=COMPONENTS, tags={"study": study.name})
     found = client.submit(request, idempotency_key=f"{study.name}-{_request_key(request)}")
     if found.status in ("failed", "canceled"):
-        return client.submit(request)
+        found = client.submit(request)
+    _cancel_others(client, study, found)
     return found
+
+
+def _cancel_others(client: Client, study: Study, wanted: Analysis) -> None:
+    """Cancel what an interrupted run of other code has left in the queue: it would only be waited for."""
+    for status in ("queued", "running"):
+        for analysis in client.analyses(tag=f"study:{study.name}", status=status).items:
+            if analysis.id != wanted.id:
+                client.cancel(analysis.id)
 
 
 def _request_key(request: AnalysisRequest) -> str:
     """Give a digest of the request and of the code that answers it."""
-    digest = hashlib.sha256(request.model_dump_json().encode())
+    return hashlib.sha256(request.model_dump_json().encode() + _code_digest()).hexdigest()[:32]
+
+
+@functools.cache
+def _code_digest() -> bytes:
+    digest = hashlib.sha256()
     root = Path(__file__).parents[2]
     for package in ("contract", "hpcore", "worker"):
         for source in sorted((root / package).rglob("*.py")):
             digest.update(source.read_bytes())
-    return digest.hexdigest()[:32]
+    return digest.digest()

@@ -21,6 +21,9 @@ SAFETENSORS_DTYPES = {
     "int32": "I32",
     "int16": "I16",
     "int8": "I8",
+    "uint64": "U64",
+    "uint32": "U32",
+    "uint16": "U16",
     "uint8": "U8",
 }
 COPY_BLOCK = 16 * 2**20  # bytes held while a spooled layer is copied into the final file
@@ -41,12 +44,12 @@ class _Spool:
             size *= length
         return size
 
-    def write(self, rows: "np.ndarray", slots: "np.ndarray") -> None:
-        """Put `rows` at positions `slots` (ascending); neighbours go out in one write."""
+    def write(self, rows: "np.ndarray", places: "np.ndarray") -> None:
+        """Put `rows` at positions `places` (ascending); neighbours go out in one write."""
         start = 0
-        for stop in range(1, len(slots) + 1):
-            if stop == len(slots) or slots[stop] != slots[stop - 1] + 1:
-                self.stream.seek(int(slots[start]) * self.row_bytes)
+        for stop in range(1, len(places) + 1):
+            if stop == len(places) or places[stop] != places[stop - 1] + 1:
+                self.stream.seek(int(places[start]) * self.row_bytes)
                 self.stream.write(rows[start:stop].data)
                 start = stop
 
@@ -76,9 +79,9 @@ class ActivationWriter:
         stream = self._stack.enter_context((self._directory / str(len(self._spools))).open("w+b"))
         self._spools[layer] = _Spool(stream, row_shape, dtype)
 
-    def write(self, layer: str, rows: "np.ndarray", slots: "np.ndarray") -> None:
-        """Put `rows` of `layer` at the ascending row positions `slots`."""
-        self._spools[layer].write(rows, slots)
+    def write(self, layer: str, rows: "np.ndarray", places: "np.ndarray") -> None:
+        """Put `rows` of `layer` at the ascending row positions `places`."""
+        self._spools[layer].write(rows, places)
 
     def finish(self, labels: "np.ndarray", metadata: dict[str, str]) -> None:
         """Assemble the file from `labels` (int64, one per row) and the spooled layers, and clean up."""

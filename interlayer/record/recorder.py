@@ -126,14 +126,15 @@ class LayerRecorder:
         """
         rows, places = self._sample.place(labels)
         self._pass = ForwardPass(len(labels), rows, places)
-        # Until the pass is complete, the places of its rows are promised but not filled.
-        self._interrupted = True
         try:
             yield len(rows)
             if len(rows):
                 self._check_complete(self._pass)
                 self._n_passes += 1
-            self._interrupted = False
+        except BaseException:
+            # The places of these rows are promised and will never be filled.
+            self._interrupted = True
+            raise
         finally:
             self._pass = None
 

@@ -28,7 +28,7 @@ def data_table(
     )
     kind = f' class="{escape(class_)}"' if class_ else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"><table{kind}>'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(label)}"><table{kind}>'
         f"{f'<caption>{caption}</caption>' if caption else ''}<thead><tr>{columns}<tbody>{body}</table></div>"
     )
 

@@ -81,7 +81,7 @@ def dots(points: Sequence[tuple[float, float]], class_: str) -> str:
 
 def ticks(low: float, high: float) -> list[float]:
     """Return some four to eight round numbers from `low` to `high`."""
-    rough = (high - low) / 6
+    rough = (high - low) / 7.5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

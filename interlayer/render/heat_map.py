@@ -76,7 +76,7 @@ def _table(
         rows.append(f"<tr><th scope=row>{escape(names[index])}{row}")
     kind = "heat long" if long else "heat"
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{_said(state, layer)}">'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{_said(state, layer)}">'
         f'<table class="{kind}" data-state="{state}"><caption>{_caption(state, train, validation)}</caption>'
         f"<thead><tr><td>{head}<tbody>{''.join(rows)}</table></div>"
     )

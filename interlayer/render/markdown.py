@@ -69,7 +69,7 @@ def _layers(network: Network) -> str:
             cells.append(_with_stars(gap.difference, adjusted) if gap else text.MISSING)
         rows.append(cells)
     first = next(iter(network.series[0].layers.values()))
-    n = f"Mean separation, 0 mixed to 1 apart; {wording.sample_size(first)}."
+    n = f"Mean separation, 0 mixed to 1 apart, with its {wording.interval_of(first)}; {wording.sample_size(first)}."
     return f"### {_plain(wording.network_name(network))}\n\n{n}\n\n{_table(heads, rows)}"
 
 

@@ -64,7 +64,8 @@ def _layers(report: Report, found: Sequence[Network]) -> str:
 
 def _sample_size(network: Network) -> str:
     first = next(iter(network.series[0].layers.values()))
-    return f"<p class=muted>{escape(wording.sample_size(first))}. The bar through a mark is its interval.</p>"
+    said = f"{wording.sample_size(first)}. The bar through a mark is its {wording.interval_of(first)}."
+    return f"<p class=muted>{escape(said)}</p>"
 
 
 def _layer_table(network: Network) -> str:

@@ -45,7 +45,7 @@ def figure(chart: Chart, kind: str) -> str:
     size = f'height="{chart.height}"'
     return (
         f'<div class="chart"><svg width="{chart.axis_width}" {size} aria-hidden="true">{chart.axis}</svg>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(chart.name)}: chart">'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(chart.name)}: chart">'
         f'<svg class="{kind}" width="{chart.plot_width}" {size} role="img" aria-label="{told}">{chart.plot}</svg>'
         "</div></div>"
     )

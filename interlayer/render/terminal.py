@@ -64,7 +64,7 @@ def print_report(report: Report, console: Console, *, full: bool = False) -> Non
         for state in network.states:
             _print_layers(network, state, screen)
         _print_contrasts(network, screen, full)
-    if any(network.tests for network in found):
+    if found:
         _print_legend(found, screen)
 
 
@@ -119,7 +119,7 @@ def _print_layers(network: Network, state: State, screen: _Screen) -> None:
     names = list(dict.fromkeys(layer for part in series for layer in part.layers))
     first = next(iter(series[0].layers.values()))
     screen.console.print()
-    screen.line(f"{wording.STATE[state]}: mean separation, 0 mixed to 1 apart ({wording.sample_size(first)})", "bold")
+    screen.line(f"{wording.STATE[state]}: mean separation, 0 to 1, of {wording.sample_size(first)}", "bold")
     bar_width = _bar_width(screen, names, len(series), bool(by_gap))
     table = _table()
     table.add_column("layer", overflow="fold")
@@ -133,7 +133,7 @@ def _print_layers(network: Network, state: State, screen: _Screen) -> None:
             table.add_column(screen.text(heading, style), width=bar_width, no_wrap=True)
     if by_gap:
         table.add_column("gap", justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
+        table.add_column("", min_width=3, no_wrap=True)
     for name in names:
         cells = [screen.text(name), screen.text(_dimension(series[0].layers.get(name)))]
         for part in series:
@@ -191,7 +191,10 @@ def _print_contrasts(network: Network, screen: _Screen, full: bool) -> None:
                 for table in group:
                     _print_contrast(title, [table], screen)
         rest = [table for table in tables if table not in shown]
-        _print_in_lines(title, rest, screen)
+        if rest and not shown:
+            screen.console.print()
+            screen.line(title, "bold")
+        _print_in_lines(rest, screen)
 
 
 def _significant(table: Contrasts) -> list[TestRow]:
@@ -207,16 +210,13 @@ def _where(table: Contrasts, screen: _Screen, *, with_split: bool = True) -> Tex
     return where
 
 
-def _print_in_lines(title: str, tables: Sequence[Contrasts], screen: _Screen) -> None:
+def _print_in_lines(tables: Sequence[Contrasts], screen: _Screen) -> None:
     """Say of each table in one line what is significant in it."""
-    if not tables:
-        return
     lines = Table.grid(padding=(0, 2, 0, 0))
     for table in tables:
         lines.add_row(_where(table, screen), screen.text(_in_a_line(table)))
-    screen.console.print()
-    screen.line(title, "bold")
-    screen.console.print(lines)
+    if tables:
+        screen.console.print(lines)
 
 
 def _in_a_line(table: Contrasts) -> str:
@@ -237,8 +237,8 @@ def _place(row: TestRow) -> str:
 
 def _print_contrast(title: str, tables: Sequence[Contrasts], screen: _Screen) -> None:
     screen.console.print()
-    heading = screen.text(f"{title}: ", "bold")
-    screen.console.print(heading.append_text(_where(tables[0], screen, with_split=len(tables) == 1)))
+    title_line = screen.text(f"{title}: ", "bold")
+    screen.console.print(title_line.append_text(_where(tables[0], screen, with_split=len(tables) == 1)))
     drawn = _table()
     places = dict.fromkeys(_place(row) for table in tables for row in table.rows)
     drawn.add_column("layer" if tables[0].rows[0].input_layer is None else "step", overflow="fold")
@@ -248,7 +248,7 @@ def _print_contrast(title: str, tables: Sequence[Contrasts], screen: _Screen) ->
         heading = f"{wording.SPLIT[split]} Δ" if len(tables) > 1 and split else "Δ"
         drawn.add_column(screen.text(heading, _SPLIT_STYLE.get(split, "")), justify="right", no_wrap=True)
         if with_interval:
-            drawn.add_column("interval", min_width=16, no_wrap=True)
+            drawn.add_column("interval", justify="right", min_width=16, no_wrap=True)
         if with_p:
             drawn.add_column("p", justify="right", min_width=6, no_wrap=True)
         drawn.add_column("adjusted p", justify="right", no_wrap=True)
@@ -286,7 +286,9 @@ def _print_legend(found: Sequence[Network], screen: _Screen) -> None:
     tables = [table for network in found for family in families for table in contrasts(network, family)]
     used = {table.method for table in tables if table.method}
     screen.console.print()
-    screen.line("* adjusted p < 0.05, ** < 0.01, *** < 0.001.", "dim")
+    screen.line(f"± {wording.interval_of(next(iter(found[0].series[0].layers.values())))}", "dim")
+    if used:
+        screen.line("* adjusted p < 0.05, ** < 0.01, *** < 0.001", "dim")
     for name in sorted(used):
         method = wording.method(name)
         screen.line(f"p by {method.heading}: holds {method.assumes}", "dim")

@@ -20,8 +20,8 @@ PAIR_MARK = {True: "dot: a pair of classes", False: "thin line: from the lowest 
 SEVERITY = {"error": "Serious", "warning": "Notable", "info": "Found"}
 
 ESTIMAND = {
-    "these_classes": "these classes, new samples, this number of samples",
-    "population_of_classes": "a population of classes, of which these are a sample",
+    "these_classes": "new samples of these classes, as many as here",
+    "population_of_classes": "the population of classes that these are a sample of",
     "exchangeable_pairs": "class pairs that could be exchanged between the two sides",
     "exchangeable_membership": "samples that could be exchanged between training and validation",
 }
@@ -140,6 +140,12 @@ def sample_size(part: Separation) -> str:
     low, high = (min(part.n_per_class), max(part.n_per_class)) if part.n_per_class else (0, 0)
     rows = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     return f"{count(len(part.pairs.statistic), 'class pair')}, {rows} samples per class"
+
+
+def interval_of(part: Separation) -> str:
+    """Return which interval goes with a mean, and what it speaks about."""
+    bounds = part.interval
+    return f"{bounds.level:.0%} interval for {ESTIMAND[bounds.estimand]}"
 
 
 def summary(report: Report) -> str:

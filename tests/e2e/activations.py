@@ -1,6 +1,7 @@
 """Files of activations for end-to-end tests."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ def write_study(path: Path, *, n_per_class: int = 40, n_classes: int = 3, layers
     """Write a `.npz` in which each layer separates the classes better than the one before."""
     rng = np.random.default_rng(7)
     labels = np.repeat(np.arange(n_classes), n_per_class)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for layer in range(layers):
         values = rng.normal(size=(len(labels), dimension))
         values[:, 0] += 1.5 * (layer + 1) * labels

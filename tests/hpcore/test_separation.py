@@ -176,7 +176,7 @@ def test_bootstrap_with_replacement_is_no_null() -> None:
 
 
 def test_null_spread() -> None:
-    values = []
+    values: list[float] = []
     for seed in range(60):
         points, labels = blobs(50, 2, 0.0, seed, n_classes=4)
         values.extend(hpcore.pairwise_henze_penrose(points, labels, n_threads=1).statistic)
@@ -235,7 +235,7 @@ def test_extreme_float64_scales(scale: float) -> None:
 
 
 def test_cosine_zero_rows() -> None:
-    """Zero rows: 0 from each other, 1 from the rest; orthogonal rows are also at 1, so the tree is the star of trees."""
+    """Zero rows: 0 from each other, 1 from the rest; orthogonal rows are also at 1 from each other."""
     points = np.array([[0, 0, 0], [0, 0, 0], [1, 0, 0], [2, 0, 0], [0, 1, 0], [0, 3, 0.0]])
     labels = np.array([0, 1, 0, 0, 1, 1])
     found = hpcore.pairwise_henze_penrose(points, labels, metric="cosine")

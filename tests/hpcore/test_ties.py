@@ -19,7 +19,7 @@ def test_average_and_range_equal_enumeration(seed: int, n_values: int, d: int) -
     """Six lattice points: repeated ones, squares, stars and paths of equal edges in all mixtures."""
     rng = np.random.default_rng(seed)
     points = rng.integers(0, n_values, (6, d))
-    labels = rng.permutation([0, 0, 0, 1, 1, rng.integers(0, 2)])
+    labels = rng.permutation([0, 0, 0, 1, 1, int(rng.integers(0, 2))])
     least, most, mean = oracle.tree_range_and_mean(points, labels)
     found = hpcore.pairwise_henze_penrose(points, labels, n_threads=1)
     assert (found.cross_edges_min[0], found.cross_edges_max[0]) == (least, most)

@@ -456,15 +456,18 @@ class TestLayerRecorder:
         assert "1.Dropout" in recorder.recorded.layers
         assert model[0].weight.grad is not None
 
-    def test_a_failed_batch_spoils_the_recording(self, tmp_path: Path, images: Tensor, labels: Tensor) -> None:
+    @pytest.mark.parametrize("failing", [0, 2, 4])
+    def test_a_failed_batch_spoils_the_recording(
+        self, tmp_path: Path, images: Tensor, labels: Tensor, failing: int
+    ) -> None:
         model = convolutional(inplace=False)
 
         def loop() -> None:
             with LayerRecorder(model, tmp_path / "a.safetensors") as recorder:
-                for batch, batch_labels in pairs(images, labels):
+                for number, (batch, batch_labels) in enumerate(pairs(images, labels)):
                     try:
                         with recorder.batch(batch_labels):
-                            if len(batch) < 7:
+                            if number == failing:
                                 raise MemoryError
                             model(batch)
                     except MemoryError:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from contract.schemas import (
     SCHEMA_NAME,
@@ -215,12 +215,12 @@ def _findings(names: Sequence[str], memorised: bool) -> list[Finding]:
             message=f"The classes are separated from the first layer on ({names[0]}).",
         )  # fmt: skip
     worst = Finding(
-        code="worst_pairs", severity="warning", evidence={"pairs": [["3", "8"]]},
+        code="worst_class_pairs", severity="warning", evidence={"pairs": [["3", "8"]]},
         message=f"The least separated pair at {last} is 3 and 8.",
     )  # fmt: skip
     gain = Finding(
-        code="largest_step", severity="info", evidence={"layer": last},
-        message=f"The largest gain on training data is made by {names[-2] if len(names) > 1 else last}.",
+        code="idle_layers", severity="info", evidence={"layer": last},
+        message=f"{names[min(1, len(names) - 1)]} changes class separation by less than 0.05.",
     )  # fmt: skip
     return [first, gain, worst]
 
@@ -257,4 +257,13 @@ def without_numbers(report: Report) -> Report:
     for row in content["tests"]:
         for result in row["results"]:
             result |= {"p_value": None, "p_adjusted": None, "interval": None, "reason": reason}
+    return Report.model_validate(content)
+
+
+def without_subsample(report: Report, *, layers: Collection[str]) -> Report:
+    """The same report where the first test of every contrast that ends at one of `layers` gave no p-value."""
+    content = report.model_dump(by_alias=True)
+    for row in content["tests"]:
+        if row["output_layer"] in layers:
+            row["results"][0] |= {"p_value": None, "p_adjusted": None, "interval": None, "reason": "saturated"}
     return Report.model_validate(content)

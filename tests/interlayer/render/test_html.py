@@ -15,7 +15,13 @@ from interlayer.render.html import to_html
 from interlayer.render.networks import networks
 from interlayer.render.wording import PAPER
 from tests.interlayer.render.pages import Element, Page, value
-from tests.interlayer.render.sample import HOSTILE_NAMES, PAPER_LAYERS, sample_report, without_numbers
+from tests.interlayer.render.sample import (
+    HOSTILE_NAMES,
+    PAPER_LAYERS,
+    sample_report,
+    without_numbers,
+    without_subsample,
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,15 @@ def test_gap_table_is_training_minus_validation(report: Report, page: Page) -> N
         for layer, state, difference, *_ in table.rows:
             expected = means[instance, state, "train", layer] - means[instance, state, "validation", layer]
             assert value(difference) == pytest.approx(expected, abs=0.000501)
+
+
+def test_gap_without_a_test_is_the_difference_of_the_means(report: Report, page: Page) -> None:
+    untested = Page(to_html(report.model_copy(update={"tests": []})))
+    gaps, tested = (
+        [row[:3] for table in found.elements if "training − validation" in table.heads for row in table.rows]
+        for found in (untested, page)
+    )
+    assert gaps == tested
 
 
 def test_every_test_is_a_row_with_its_numbers(report: Report, page: Page) -> None:
@@ -150,8 +165,9 @@ def test_script_values_are_those_of_the_report(report: Report, page: Page) -> No
     assert values["networks"][0][0]["values"][at] == [round(1000 * v) for v in trained.pairs.statistic]
 
 
-def test_hostile_names_are_text() -> None:
-    hostile = sample_report(classes=HOSTILE_NAMES, layers=HOSTILE_NAMES, instances=HOSTILE_NAMES[:2])
+@pytest.mark.parametrize("names", [HOSTILE_NAMES, HOSTILE_NAMES[::-1]])
+def test_hostile_names_are_text(names: tuple[str, ...]) -> None:
+    hostile = sample_report(classes=names, layers=names, instances=HOSTILE_NAMES[:2])  # findings name the last layer
     content = to_html(hostile)
     page = Page(content)
     assert [e.tag for e in page.elements].count("script") == 2
@@ -178,6 +194,28 @@ def test_numbers_that_do_not_exist_are_dashes_with_their_reason() -> None:
     assert not re.search(r"NaN|None|Infinity|\bnan\b|\binf\b", shown)
     assert "too few rows for folds" in shown
     assert "–" in shown
+
+
+def test_a_missing_p_value_is_never_replaced_by_that_of_another_test() -> None:
+    report = without_subsample(sample_report(splits=("train",), states=("trained",)), layers=["5.ReLU", "6.Softmax"])
+    table = Page(to_html(report)).tables("contrast")[0]
+    assert "p, subsample\N{NO-BREAK SPACE}t" in table.heads
+    rows = {row[0]: row for row in table.rows}
+    silent, loud = rows["5.Dense → 5.ReLU"], rows["5.ReLU → 6.Dense"]
+    assert silent[3:7] == ["–", "–", "–", ""]
+    assert silent[7] == "<0.001"  # the paper's test, in its own column, without a mark
+    assert loud[4:7] == ["<0.001", "<0.001", "***"]
+    assert "– saturated" in Page(to_html(report)).shown
+
+
+def test_a_table_without_any_answer_of_the_first_method_names_the_next() -> None:
+    report = without_subsample(sample_report(splits=("train",), states=("trained",)), layers=PAPER_LAYERS)
+    table = Page(to_html(report)).tables("contrast")[0]
+    assert [head for head in table.heads if head.startswith("p, ")] == [
+        "p, paper's permutation",
+        "p, subsample\N{NO-BREAK SPACE}t",
+    ]
+    assert {row[6] for row in table.rows} >= {"", "***"}
 
 
 def test_large_report_stays_small() -> None:
@@ -235,4 +273,3 @@ def test_reader_notices_what_it_must() -> None:
         Page("<table><tr><td>1")
     table: Element = Page("<table><thead><tr><th>a<tbody><tr><td>1<td>2</table>").elements[0]
     assert (table.heads, table.rows) == (["a"], [["1", "2"]])
-    assert PAPER_LAYERS[0] == "0.Input"

@@ -8,7 +8,13 @@ from rich.console import Console
 
 from contract.schemas import Report
 from interlayer.render.terminal import print_report
-from tests.interlayer.render.sample import HOSTILE_NAMES, PAPER_LAYERS, sample_report, without_numbers
+from tests.interlayer.render.sample import (
+    HOSTILE_NAMES,
+    PAPER_LAYERS,
+    sample_report,
+    without_numbers,
+    without_subsample,
+)
 
 
 def printed(report: Report, width: int = 80, *, full: bool = False) -> str:
@@ -81,6 +87,15 @@ def test_quiet_tables_are_one_line_unless_all_is_wanted() -> None:
     assert "nothing significant" not in full
     assert len(full.splitlines()) > 1.5 * len(short.splitlines())
     assert "6.Dense → 6.Softmax" in short
+
+
+def test_a_missing_p_value_is_said_and_never_starred() -> None:
+    report = without_subsample(sample_report(), layers=["6.Softmax"])
+    line = next(line for line in printed(report, full=True).splitlines() if line.startswith("6.Dense → 6.Softmax"))
+    assert "*" not in line
+    assert line.count("–") == 3
+    silent = without_subsample(sample_report(memorised=False, splits=("train",)), layers=PAPER_LAYERS[3:])
+    assert "without a p-value (saturated)" in printed(silent, 120)
 
 
 def test_wide_console_shows_both_splits_of_a_table_side_by_side() -> None:

@@ -1,0 +1,477 @@
+"""The life of a job on both databases: what is promised holds whoever comes when."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from contract.database import Database, clock, jobs
+from contract.jobs import Claim, Jobs, NewJob, new_job_id
+from contract.schemas import Problem, ProblemError, Progress
+
+LEASE = 1000.0
+MANY = 10**6
+
+
+@pytest.fixture
+def store(any_database: Database) -> Jobs:
+    return Jobs(any_database)
+
+
+def new_job(tenant: str = "a", *, fingerprint: str = "f", queue: str = "cpu", **more: Any) -> NewJob:
+    return NewJob(tenant=tenant, kind="analysis", request={}, queue=queue, fingerprint=fingerprint, **more)
+
+
+def submitted(store: Jobs, tenant: str = "a", **more: Any) -> str:
+    return store.submit(new_job(tenant, **more), max_unfinished=MANY)[0].id
+
+
+def claimed(store: Jobs, worker: str = "w", *queues: str) -> Claim:
+    claim = store.claim(worker, LEASE, queues=queues or ("cpu",))
+    assert claim is not None
+    return claim
+
+
+def state_of(database: Database, job_id: str) -> tuple[str, int, int]:
+    with database.read() as connection:
+        row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
+    return row.state, row.attempt, row.losses
+
+
+def let_lease_run_out(database: Database, job_id: str) -> None:
+    with database.write() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(lease_until=clock() - 1))
+
+
+def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
+    barrier = threading.Barrier(count)
+
+    def started(number: int) -> Any:
+        barrier.wait(60)
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(started, range(count)))
+
+
+class TestSubmit:
+    def test_a_new_job_waits(self, store: Jobs) -> None:
+        analysis, new = store.submit(new_job(), max_unfinished=MANY)
+        assert new
+        assert (analysis.status, analysis.progress.fraction, analysis.execution.attempts) == ("queued", 0.0, 0)
+        assert store.get("a", analysis.id) == analysis
+
+    def test_the_same_key_and_body_find_the_same_job(self, store: Jobs) -> None:
+        first, _ = store.submit(new_job(idempotency_key="k"), max_unfinished=MANY)
+        again, new = store.submit(new_job(idempotency_key="k"), max_unfinished=MANY)
+        assert (again.id, new) == (first.id, False)
+
+    def test_a_replay_is_answered_even_where_the_queue_is_full(self, store: Jobs) -> None:
+        first, _ = store.submit(new_job(idempotency_key="k"), max_unfinished=1)
+        assert store.submit(new_job(idempotency_key="k"), max_unfinished=1)[0].id == first.id
+
+    def test_the_same_key_with_another_body_is_refused(self, store: Jobs) -> None:
+        submitted(store, idempotency_key="k")
+        with pytest.raises(ProblemError) as caught:
+            submitted(store, idempotency_key="k", fingerprint="other")
+        assert (caught.value.problem.code, caught.value.problem.status) == ("idempotency_mismatch", 422)
+
+    def test_keys_of_tenants_are_their_own(self, store: Jobs) -> None:
+        assert submitted(store, "a", idempotency_key="k") != submitted(store, "b", idempotency_key="k")
+
+    def test_without_a_key_every_request_is_a_job(self, store: Jobs) -> None:
+        assert submitted(store) != submitted(store)
+
+    def test_twenty_at_once_make_one_row(self, store: Jobs, any_database: Database) -> None:
+        ids = at_once(20, lambda _: submitted(store, idempotency_key="k"))
+        with any_database.read() as connection:
+            rows = connection.execute(select(func.count()).select_from(jobs)).scalar_one()
+        assert len(set(ids)) == rows == 1
+
+    def test_the_limit_counts_unfinished_analyses_of_the_tenant(self, store: Jobs) -> None:
+        submitted(store, "b")
+        for _ in range(2):
+            store.submit(new_job(), max_unfinished=2)
+        inspection = NewJob(tenant="a", kind="inspection", request={}, queue="inspect", fingerprint="f")
+        store.submit(inspection, max_unfinished=2)
+        with pytest.raises(ProblemError) as caught:
+            store.submit(new_job(), max_unfinished=2)
+        assert caught.value.problem.code == "queue_full"
+        assert caught.value.problem.status == 429
+        store.succeed(claimed(store, "w"), report_sha256=None, device=None)  # of tenant b, the first
+        store.succeed(claimed(store, "w"), report_sha256=None, device=None)
+        assert store.submit(new_job(), max_unfinished=2)[1]
+
+    def test_ids_sort_by_time(self) -> None:
+        ids = [new_job_id("analysis") for _ in range(50)]
+        assert len(set(ids)) == 50
+        assert [i[:17] for i in ids] == sorted(i[:17] for i in ids)
+
+
+class TestClaim:
+    def test_an_empty_queue_gives_nothing(self, store: Jobs) -> None:
+        assert store.claim("w", LEASE, queues=["cpu"]) is None
+
+    def test_a_claim_says_what_to_do_and_is_an_attempt(self, store: Jobs) -> None:
+        job_id, _ = store.submit(
+            NewJob("a", "analysis", {"seed": 7}, "cpu", "f", inputs=["11", "22", "11"]), max_unfinished=MANY
+        )
+        claim = claimed(store, "host:1")
+        assert claim == Claim(job_id.id, "a", "analysis", {"seed": 7}, 1, 0)
+        seen = store.get("a", claim.id)
+        assert seen is not None
+        assert (seen.status, seen.execution.workers, seen.execution.attempts) == ("running", ["host:1"], 1)
+
+    def test_other_queues_are_left_alone(self, store: Jobs) -> None:
+        job_id = submitted(store, queue="gpu")
+        assert store.claim("w", LEASE, queues=["cpu"]) is None
+        assert claimed(store, "w", "cpu", "gpu").id == job_id
+
+    def test_the_oldest_of_a_tenant_comes_first(self, store: Jobs) -> None:
+        ids = [submitted(store) for _ in range(4)]
+        assert [claimed(store).id for _ in range(4)] == ids
+
+    def test_one_job_goes_to_one_of_twenty_workers(self, store: Jobs, any_database: Database) -> None:
+        job_id = submitted(store)
+        claims = at_once(20, lambda number: store.claim(f"w{number}", LEASE, queues=["cpu"]))
+        assert len([claim for claim in claims if claim is not None]) == 1
+        assert state_of(any_database, job_id) == ("running", 1, 0)
+
+    def test_one_message_that_comes_twenty_times_is_taken_once(self, store: Jobs) -> None:
+        job_id = submitted(store)
+        claims = at_once(20, lambda number: store.claim_one(job_id, f"w{number}", LEASE))
+        assert len([claim for claim in claims if claim is not None]) == 1
+
+    def test_twenty_jobs_go_to_twenty_workers(self, store: Jobs) -> None:
+        ids = {submitted(store) for _ in range(20)}
+        taken: set[str] = set()
+
+        def take(number: int) -> None:
+            while (claim := store.claim(f"w{number}", LEASE, queues=["cpu"])) is not None:
+                assert claim.id not in taken
+                taken.add(claim.id)
+
+        at_once(8, take)
+        # Whoever loses a race on PostgreSQL sees an empty queue for a moment; what is left is there for the next look.
+        while (claim := store.claim("w", LEASE, queues=["cpu"])) is not None:
+            taken.add(claim.id)
+        assert taken == ids
+
+    def test_a_message_of_a_job_that_is_not_there_or_done_finds_nothing(self, store: Jobs) -> None:
+        job_id = submitted(store)
+        assert store.claim_one("an_unknown", "w", LEASE) is None
+        claim = store.claim_one(job_id, "w", LEASE)
+        assert claim is not None
+        store.succeed(claim, report_sha256=None, device=None)
+        assert store.claim_one(job_id, "w", LEASE) is None
+
+    def test_the_tenant_with_the_fewest_running_jobs_is_next(self, store: Jobs) -> None:
+        for _ in range(3):
+            submitted(store, "busy")
+        last = submitted(store, "quiet")
+        assert claimed(store).tenant == "busy"
+        assert claimed(store).id == last, "a tenant that queued many jobs must not make others wait"
+        assert claimed(store).tenant == "busy"
+
+
+class TestFencing:
+    @pytest.fixture
+    def stale(self, store: Jobs, any_database: Database) -> Claim:
+        """A claim of a worker that was frozen, whose job another worker now has."""
+        submitted(store)
+        stale = claimed(store, "frozen")
+        let_lease_run_out(any_database, stale.id)
+        assert store.requeue_expired(3) == 1
+        assert claimed(store, "other").attempt == 2
+        return stale
+
+    @pytest.mark.parametrize(
+        "late",
+        [
+            lambda store, claim: store.succeed(claim, report_sha256="0" * 64, device="cpu"),
+            lambda store, claim: store.fail(claim, Problem.of("non_finite", "…")),
+            lambda store, claim: store.canceled(claim),
+            lambda store, claim: store.release(claim, lost=False, max_attempts=3),
+            lambda store, claim: store.release(claim, lost=True, max_attempts=1),
+        ],
+        ids=["succeed", "fail", "canceled", "release", "release lost"],
+    )
+    def test_a_lost_attempt_changes_nothing(
+        self, store: Jobs, any_database: Database, stale: Claim, late: Callable[[Jobs, Claim], bool | None]
+    ) -> None:
+        with any_database.read() as connection:
+            before = connection.execute(select(jobs)).one()
+        assert not late(store, stale)
+        with any_database.read() as connection:
+            assert connection.execute(select(jobs)).one() == before
+
+    def test_its_heartbeat_says_lost_and_renews_nothing(
+        self, store: Jobs, any_database: Database, stale: Claim
+    ) -> None:
+        let_lease_run_out(any_database, stale.id)
+        assert store.heartbeat(stale, LEASE, Progress(stage="late", done=1, total=2, fraction=0.5)) == "lost"
+        assert store.requeue_expired(3) == 1
+
+    def test_only_one_of_two_results_is_committed(self, store: Jobs, any_database: Database) -> None:
+        job_id = submitted(store)
+        claim = claimed(store)
+        results = at_once(10, lambda n: store.succeed(claim, report_sha256=str(n) * 64, device="cpu"))
+        assert sorted(results) == [False] * 9 + [True]
+        assert store.report_sha256("a", job_id) == str(results.index(True)) * 64
+
+
+class TestLoss:
+    def test_a_live_lease_is_left_alone_and_a_heartbeat_renews_it(self, store: Jobs, any_database: Database) -> None:
+        submitted(store)
+        claim = claimed(store)
+        assert store.requeue_expired(3) == 0
+        let_lease_run_out(any_database, claim.id)
+        assert store.heartbeat(claim, LEASE, None) == "held"
+        assert store.requeue_expired(3) == 0
+
+    def test_an_expired_lease_puts_the_job_back(self, store: Jobs, any_database: Database) -> None:
+        submitted(store)
+        claim = claimed(store)
+        store.heartbeat(claim, LEASE, Progress(stage="layer", done=3, total=4, fraction=0.75))
+        let_lease_run_out(any_database, claim.id)
+        assert store.requeue_expired(3) == 1
+        assert state_of(any_database, claim.id) == ("queued", 1, 1)
+        seen = store.get("a", claim.id)
+        assert seen is not None
+        assert (seen.status, seen.progress.fraction) == ("queued", 0.0)
+        assert store.unannounced(1000.0) == [(claim.id, "cpu")], "the broker must be told again"
+
+    def test_a_job_that_kills_workers_fails_in_the_end(self, store: Jobs, any_database: Database) -> None:
+        job_id = submitted(store)
+        for attempt in (1, 2, 3):
+            assert claimed(store).attempt == attempt
+            let_lease_run_out(any_database, job_id)
+            assert store.requeue_expired(3) == 1
+        assert state_of(any_database, job_id) == ("failed", 3, 3)
+        seen = store.get("a", job_id)
+        assert seen is not None
+        assert seen.error is not None
+        assert seen.error.code == "worker_lost"
+        assert "3 times" in seen.error.detail
+        assert store.claim("w", LEASE, queues=["cpu"]) is None
+
+    def test_a_dead_child_counts_like_a_dead_worker(self, store: Jobs, any_database: Database) -> None:
+        job_id = submitted(store)
+        store.release(claimed(store), lost=True, max_attempts=2)
+        assert state_of(any_database, job_id) == ("queued", 1, 1)
+        store.release(claimed(store), lost=True, max_attempts=2)
+        assert state_of(any_database, job_id) == ("failed", 2, 2)
+
+    def test_a_graceful_stop_costs_no_attempt(self, store: Jobs, any_database: Database) -> None:
+        job_id = submitted(store)
+        for _ in range(5):
+            store.release(claimed(store), lost=False, max_attempts=1)
+        assert state_of(any_database, job_id) == ("queued", 5, 0)
+
+    def test_reconcilers_do_not_count_a_loss_twice(self, store: Jobs, any_database: Database) -> None:
+        job_id = submitted(store)
+        claimed(store)
+        let_lease_run_out(any_database, job_id)
+        assert sum(at_once(8, lambda _: store.requeue_expired(3))) == 1
+        assert state_of(any_database, job_id) == ("queued", 1, 1)
+
+
+class TestCancel:
+    def test_a_queued_job_is_canceled_at_once(self, store: Jobs) -> None:
+        job_id = submitted(store)
+        seen = store.request_cancel("a", job_id)
+        assert seen is not None
+        assert seen.status == "canceled"
+        assert seen.error is not None
+        assert seen.error.code == "canceled"
+        assert seen.finished_at is not None
+        assert store.claim("w", LEASE, queues=["cpu"]) is None
+        assert store.claim_one(job_id, "w", LEASE) is None
+        assert store.request_cancel("a", job_id) == seen, "asking again is fine and changes nothing"
+
+    def test_a_running_job_learns_of_it_with_its_heartbeat(self, store: Jobs) -> None:
+        submitted(store)
+        claim = claimed(store)
+        asked = store.request_cancel("a", claim.id)
+        assert asked is not None
+        assert asked.status == "canceling"
+        assert store.heartbeat(claim, LEASE, None) == "cancel"
+        assert store.canceled(claim)
+        done = store.get("a", claim.id)
+        assert done is not None
+        assert done.status == "canceled"
+
+    def test_a_cancel_that_was_answered_beats_the_result(self, store: Jobs) -> None:
+        submitted(store)
+        claim = claimed(store)
+        store.request_cancel("a", claim.id)
+        assert not store.succeed(claim, report_sha256="0" * 64, device="cpu")
+        assert store.canceled(claim)
+        assert store.report_sha256("a", claim.id) is None
+
+    def test_a_finished_job_stays_as_it_is(self, store: Jobs) -> None:
+        submitted(store)
+        claim = claimed(store)
+        store.succeed(claim, report_sha256="0" * 64, device="cpu")
+        before = store.get("a", claim.id)
+        assert store.request_cancel("a", claim.id) == before
+        assert before is not None
+        assert before.status == "succeeded"
+
+    @pytest.mark.parametrize("lost", [True, False])
+    def test_a_canceled_job_does_not_come_back_with_its_worker(
+        self, store: Jobs, any_database: Database, lost: bool
+    ) -> None:
+        submitted(store)
+        claim = claimed(store)
+        store.request_cancel("a", claim.id)
+        store.release(claim, lost=lost, max_attempts=3)
+        assert state_of(any_database, claim.id)[0] == "canceled"
+
+    def test_a_canceled_job_whose_worker_died_is_canceled(self, store: Jobs, any_database: Database) -> None:
+        submitted(store)
+        claim = claimed(store)
+        store.request_cancel("a", claim.id)
+        let_lease_run_out(any_database, claim.id)
+        assert store.requeue_expired(3) == 1
+        assert state_of(any_database, claim.id)[0] == "canceled"
+
+    def test_cancel_against_commit_has_one_winner(self, store: Jobs) -> None:
+        for _ in range(5):
+            submitted(store)
+            claim = claimed(store)
+
+            def act(number: int, claim: Claim = claim) -> Any:
+                if number:
+                    return store.request_cancel("a", claim.id)
+                return store.succeed(claim, report_sha256="0" * 64, device="cpu")
+
+            committed, asked = at_once(2, act)
+            assert committed == (asked.status == "succeeded")
+            assert committed or store.canceled(claim)
+
+
+class TestHistory:
+    def finished(self, store: Jobs, tenant: str = "a", **more: Any) -> str:
+        job_id = submitted(store, tenant, **more)
+        claim = store.claim_one(job_id, "w", LEASE)
+        assert claim is not None
+        store.succeed(claim, report_sha256="0" * 64, device="cpu")
+        return job_id
+
+    def test_newest_first_and_page_by_page(self, store: Jobs) -> None:
+        ids = [submitted(store) for _ in range(7)]
+        submitted(store, "b")
+        store.submit(NewJob("a", "inspection", {}, "inspect", "f"), max_unfinished=MANY)
+        seen: list[str] = []
+        before = None
+        while page := store.newest("a", limit=3, before=before):
+            seen += [analysis.id for analysis in page]
+            before = seen[-1]
+        assert seen == ids[::-1]
+
+    def test_filters(self, store: Jobs) -> None:
+        waiting = submitted(store, tags={"model": "one", "run": "7"})
+        done = self.finished(store, tags={"model": "two"})
+        running = submitted(store, queue="gpu")
+        canceling = submitted(store, queue="gpu")
+        for job_id in (running, canceling):
+            assert store.claim_one(job_id, "w", LEASE)
+        store.request_cancel("a", canceling)
+
+        def ids(**filters: Any) -> list[str]:
+            return [analysis.id for analysis in store.newest("a", limit=50, **filters)]
+
+        assert ids(status="queued") == [waiting]
+        assert ids(status="succeeded") == [done]
+        assert ids(status="running") == [running]
+        assert ids(status="canceling") == [canceling]
+        assert ids(tag=("model", "two")) == [done]
+        assert ids(tag=("model", "one"), status="succeeded") == []
+        assert ids(tag=("run", "8")) == []
+
+    def test_nothing_of_another_tenant_can_be_seen_or_changed(self, store: Jobs, any_database: Database) -> None:
+        job_id = submitted(store, "a", inputs=["11"])
+        assert store.get("b", job_id) is None
+        assert store.request_cancel("b", job_id) is None
+        assert store.newest("b", limit=50) == []
+        assert not store.uses("b", "11")
+        assert state_of(any_database, job_id)[0] == "queued"
+        done = self.finished(store, "a")
+        assert store.report_sha256("b", done) is None
+        assert not store.delete("b", done)
+        assert store.get("a", done) is not None
+
+    def test_only_finished_analyses_can_be_deleted(self, store: Jobs) -> None:
+        waiting = submitted(store, tags={"x": "y"}, inputs=["11"])
+        assert not store.delete("a", waiting)
+        claim = claimed(store)
+        assert not store.delete("a", waiting)
+        store.succeed(claim, report_sha256="0" * 64, device="cpu")
+        assert store.delete("a", waiting)
+        assert store.get("a", waiting) is None
+        assert store.newest("a", limit=5, tag=("x", "y")) == []
+        assert not store.delete("a", waiting)
+
+    def test_an_input_is_in_use_until_its_jobs_have_ended(self, store: Jobs) -> None:
+        submitted(store, inputs=["11", "22"])
+        assert store.uses("a", "22")
+        assert not store.uses("a", "33")
+        store.fail(claimed(store), Problem.of("non_finite", "…"))
+        assert not store.uses("a", "22")
+
+    def test_inspections_are_no_analyses(self, store: Jobs) -> None:
+        inspection, _ = store.submit(NewJob("a", "inspection", {}, "inspect", "f"), max_unfinished=MANY)
+        assert store.get("a", inspection.id) is None
+        assert store.request_cancel("a", inspection.id) is None
+
+    def test_durations_and_times_are_the_databases(self, store: Jobs) -> None:
+        done = store.get("a", self.finished(store))
+        assert done is not None
+        assert done.started_at is not None
+        assert done.finished_at is not None
+        assert done.created_at <= done.started_at <= done.finished_at
+        assert set(done.execution.durations) == {"queued", "running"}
+        assert done.report == f"/v1/analyses/{done.id}/report"
+        assert (done.progress.fraction, done.execution.device) == (1.0, "cpu")
+
+
+class TestOutbox:
+    def test_a_job_is_announced_once_until_the_resend_time(self, store: Jobs, any_database: Database) -> None:
+        first, second = submitted(store), submitted(store, queue="gpu")
+        assert store.unannounced(1000.0) == [(first, "cpu"), (second, "gpu")]
+        store.announced([first])
+        assert store.unannounced(1000.0) == [(second, "gpu")]
+        with any_database.write() as connection:
+            connection.execute(update(jobs).values(sent_at=clock() - 2000.0))
+        assert store.unannounced(1000.0) == [(first, "cpu"), (second, "gpu")], "the broker may have lost it"
+
+    def test_jobs_that_do_not_wait_are_not_announced(self, store: Jobs) -> None:
+        submitted(store)
+        claimed(store)
+        assert store.unannounced(0.0) == []
+
+    def test_a_backlog_is_announced_in_parts(self, store: Jobs) -> None:
+        ids = [submitted(store) for _ in range(5)]
+        assert [job_id for job_id, _ in store.unannounced(1000.0, limit=2)] == ids[:2]
+
+
+class TestProgress:
+    def test_is_kept_and_starts_anew_with_each_attempt(self, store: Jobs) -> None:
+        submitted(store)
+        claim = claimed(store)
+        progress = Progress(stage="instance 0: 3.Dense", done=3, total=8, fraction=0.375)
+        assert store.heartbeat(claim, LEASE, progress) == "held"
+        assert store.heartbeat(claim, LEASE, None) == "held"
+        seen = store.get("a", claim.id)
+        assert seen is not None
+        assert seen.progress == progress
+        store.release(claim, lost=False, max_attempts=3)
+        claimed(store)
+        again = store.get("a", claim.id)
+        assert again is not None
+        assert (again.progress.fraction, again.execution.attempts) == (0.0, 2)
+        assert again.execution.workers == ["w", "w"]

@@ -1,0 +1,107 @@
+"""The service of the demo starts, answers the study, remembers it, and is gone afterwards."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from contract.schemas import AnalysisRequest, InputReference
+from examples.digits.activations import Recording
+from examples.digits.analysis import COMPONENTS, embedded_service, submit
+from examples.digits.data import Study
+
+STUDY = Study("small", "ten classes far apart in few dimensions", n_instances=1)
+LAYERS = COMPONENTS["layers"]
+ROOT = Path(__file__).parents[2]
+
+
+def small_recording(folder: Path) -> Recording:
+    """Twelve rows of each of ten classes, 10 apart with a spread of 1, at every layer that the study names."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), 12)
+    arrays = {layer: 10.0 * labels[:, None] + rng.normal(size=(120, 2)) for layer in LAYERS}
+    path = folder / "small.safetensors"
+    save_file({"labels": labels, **arrays}, path)
+    return Recording(path, "0", "trained", "train")
+
+
+def processes_that_name(path: Path) -> list[int]:
+    """Find the running processes with `path` on their command line or in their environment."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(path) in told and int(entry.name) != os.getpid():
+            found.append(int(entry.name))
+    return found
+
+
+def test_a_study_is_analysed_once_and_found_again_after_a_restart(tmp_path: Path) -> None:
+    data = tmp_path / "service"
+    files = [small_recording(tmp_path)]
+    with embedded_service(data) as client:
+        first = client.wait(submit(client, STUDY, files).id, timeout=120)
+        assert first.status == "succeeded", first.error
+        report = client.report(first.id)
+        assert submit(client, STUDY, files).id == first.id
+    assert set(report.layers) == set(LAYERS)
+    assert all(separation.mean > 0.8 for separation in report.separations)
+    assert {row.component for row in report.tests if row.family == "component_step"} == set(COMPONENTS)
+    assert processes_that_name(data) == []
+
+    with embedded_service(data) as client:
+        again = submit(client, STUDY, files)
+        assert (again.id, again.status) == (first.id, "succeeded")
+
+
+def test_only_the_latest_request_of_a_study_is_left_in_the_queue(tmp_path: Path) -> None:
+    files = [small_recording(tmp_path)]
+    other_study = dataclasses.replace(STUDY, name="other")
+    with embedded_service(tmp_path / "service") as client:
+        # More work than can be done before the next request comes.
+        slow = AnalysisRequest(
+            inputs=[InputReference(artifact=client.upload(files[0].path).id, instance=str(i)) for i in range(50)],
+            tags={"study": STUDY.name},
+        )
+        stale = client.submit(slow)
+        kept = submit(client, other_study, files)
+        latest = submit(client, STUDY, files)
+        assert client.wait(stale.id, timeout=60).status == "canceled"
+        assert client.wait(kept.id, timeout=60).status == "succeeded"
+        assert client.wait(latest.id, timeout=60).status == "succeeded"
+
+
+def test_a_service_that_does_not_start_says_where_to_look(tmp_path: Path) -> None:
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "interlayer.sqlite3").mkdir()  # where the database file would go
+    with pytest.raises(RuntimeError, match=r"its log is .*service\.log"), embedded_service(tmp_path / "service"):
+        pass
+    assert (tmp_path / "service" / "service.log").stat().st_size > 0
+    assert processes_that_name(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_stops_its_service(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "examples.digits", "--out", str(tmp_path)]
+    demo = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert demo.stdout is not None
+    # The first line comes when the service is up and the first network is being trained.
+    assert demo.stdout.readline() == "digits-true: training 2 networks\n"
+    demo.send_signal(number)
+    printed, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert "Interrupted" in printed
+    assert "Traceback" not in printed
+    deadline = time.monotonic() + 10
+    while processes_that_name(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_that_name(tmp_path) == []
