@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     )
     worker_threads: Annotated[int, Field(ge=0)] = Field(0, description="Threads of a computation; 0: all processors.")
     worker_memory_bytes: Annotated[int, Field(ge=0)] = Field(
-        0, description="Working memory of a computation beyond its input; 0: a quarter of the machine's."
+        0, description="Working memory of a computation beyond its input; 0: as much as hpcore plans."
     )
 
     @property

@@ -13,7 +13,8 @@ from interlayer.render.networks import SPLITS, Network, networks
 ChartName = Literal["layers", "gap"]
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
-_TITLE_HEIGHT = 62
+_TITLE_HEIGHT = 84
+_LEAST_WIDTH = 620  # of the words above the chart
 _MARGIN = 14
 
 
@@ -25,7 +26,7 @@ def to_svg(report: Report, chart: ChartName = "layers", *, network: int = 0) -> 
     drawn = {"layers": layers_chart, "gap": gap_chart}[chart](found[network], report.layers)
     if drawn is None:
         raise ValueError(f"the report has nothing to draw in `{chart}`: it needs training and validation data")
-    width = drawn.axis_width + drawn.plot_width + 2 * _MARGIN
+    width = max(_LEAST_WIDTH, drawn.axis_width + drawn.plot_width + 2 * _MARGIN)
     height = drawn.height + _TITLE_HEIGHT + _MARGIN
     head = drawing.label(drawn.name, _MARGIN, 26, "heading") + _key_line(found[network], chart)
     axis = drawing.element("g", drawn.axis, transform=f"translate({_MARGIN} {_TITLE_HEIGHT})")
@@ -68,8 +69,11 @@ def _key_line(network: Network, chart: ChartName) -> str:
         parts.append(_mark(class_, x, 46) + drawing.label(said, x + 33, 50, "key"))
         x += 50 + 6.6 * len(said)
     if chart == "layers":
-        said = f"{wording.PAIR_MARK[shows_dots(network)]}, 0 mixed to 1 apart; bar through a mean: its interval"
+        said = f"{wording.PAIR_MARK[shows_dots(network)]}, 0 mixed to 1 apart"
         parts.append(drawing.label(said, x + 4, 50, "key"))
+    first = next(iter(network.series[0].layers.values()))
+    bar = f"bar through a mark: {wording.interval_of(first)}"
+    parts.append(drawing.label(f"{wording.sample_size(first)}; {bar}", _MARGIN, 72, "key"))
     return "".join(parts)
 
 
