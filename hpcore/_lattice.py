@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 MAX_STATES = 2**25
 """Largest table of counts, in float64 cells (256 MiB)."""
 
-MAX_ADDITIONS = 10**10
-"""Upper bound of the additions of one recursion, a few seconds of one core."""
+MAX_ADDITIONS = 5 * 10**9
+"""Upper bound of the additions of one recursion: below a second of one core."""
 
 _LARGEST_COUNT = 2.0**1020
 """Counts beyond this would overflow float64."""

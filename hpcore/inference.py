@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from hpcore import _validate
 from hpcore._result import Alternative, TestResult, check_alternative
 from hpcore.errors import InvalidInput
 from hpcore.permutation import RandomSource
+from hpcore.spanning_tree import available_threads, in_threads
 
 Floats = NDArray[np.float64]
 
@@ -128,7 +129,7 @@ def fold_means(
     Notes
     -----
     Cost: ``n_repeats / n_folds`` times that of `pairwise_henze_penrose` on all rows (twice, by default).
-    Memory: a copy of one fold of the rows, and what the kernel needs for it.
+    Memory: for each thread a copy of one fold of the rows, and what the kernel needs for it.
     """
     from hpcore import pairwise_henze_penrose
 
@@ -136,22 +137,30 @@ def fold_means(
     codes = np.asarray(labels)
     _validate.class_labels(codes, len(rows))
     folds = fold_assignment(codes, n_repeats=n_repeats, n_folds=n_folds, rng=rng)
+    tasks = list(np.ndindex(n_repeats, n_folds))
+    threads = available_threads() if n_threads is None else _validate.positive_integer(n_threads, "n_threads")
+    threads = min(threads, len(tasks))
+
+    def fold_mean(task: tuple[int, ...]) -> float:
+        repeat, fold = task
+        chosen = folds[repeat] == fold
+        separation = pairwise_henze_penrose(
+            rows[chosen],
+            codes[chosen],
+            metric=metric,
+            ties=ties,
+            device=device,
+            n_threads=1,
+            memory_budget=None if memory_budget is None else memory_budget // threads,
+        )
+        return float(separation.statistic.mean())
+
     means = np.empty((n_repeats, n_folds))
-    for repeat in range(n_repeats):
-        for fold in range(n_folds):
-            chosen = folds[repeat] == fold
-            separation = pairwise_henze_penrose(
-                rows[chosen],
-                codes[chosen],
-                metric=metric,
-                ties=ties,
-                device=device,
-                n_threads=n_threads,
-                memory_budget=memory_budget,
-            )
-            means[repeat, fold] = separation.statistic.mean()
-            if on_progress is not None:
-                on_progress("folds", repeat * n_folds + fold + 1, n_repeats * n_folds)
+    # Folds side by side rather than threads within a fold: the problems are small and many.
+    for done, (task, mean) in enumerate(zip(tasks, in_threads(fold_mean, tasks, threads), strict=True), start=1):
+        means[task] = mean
+        if on_progress is not None:
+            on_progress("folds", done, len(tasks))
     return means
 
 
@@ -283,11 +292,11 @@ def _t_result(statistic: float, variance: float, degrees: int, method: str, alte
             "identical" if same else "the difference is the same in every subsample: no variance to compare it with"
         )
     else:
-        distribution = stats.t(degrees)
         t = statistic / standard_error
-        tails = {"greater": distribution.sf(t), "less": distribution.cdf(t), "two-sided": 2 * distribution.sf(abs(t))}
+        upper, lower = stdtr(degrees, -t), stdtr(degrees, t)  # both tails from the left: accurate however small
+        tails = {"greater": upper, "less": lower, "two-sided": 2 * min(upper, lower)}
         p_value = min(1.0, float(tails[alternative]))
-        half_width = float(distribution.ppf(0.5 + CONFIDENCE_LEVEL / 2)) * standard_error
+        half_width = float(stdtrit(degrees, 0.5 + CONFIDENCE_LEVEL / 2)) * standard_error
         low, high = statistic - half_width, statistic + half_width
     return TestResult(
         statistic=statistic,

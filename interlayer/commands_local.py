@@ -10,11 +10,15 @@ import typer
 
 from interlayer import inputs as given
 from interlayer.errors import AnalysisFailed
-from interlayer.output import progress_line, write_report
+from interlayer.output import Targets, progress_line, write_report
 
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report JSON here.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write a table of every pair value here.")]
+TestsCsvOption = Annotated[Path | None, typer.Option("--tests-csv", help="Write a table of every test result here.")]
+PaperCsvOption = Annotated[Path | None, typer.Option("--paper-csv", help="Write tables in the paper's layout here.")]
+SvgOption = Annotated[Path | None, typer.Option("--svg", help="Write the picture of the layers here.")]
+FullOption = Annotated[bool, typer.Option("--full", help="Print every table, also those with nothing in them.")]
 MarkdownOption = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown summary here.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -44,7 +48,11 @@ def analyze(
     output: OutputOption = None,
     html: HtmlOption = None,
     csv: CsvOption = None,
-    markdown: MarkdownOption = None,
+    markdown: TestsCsvOption = Annotated[Path | None, typer.Option("--tests-csv", help="Write a table of every test result here.")]
+PaperCsvOption = Annotated[Path | None, typer.Option("--paper-csv", help="Write tables in the paper's layout here.")]
+SvgOption = Annotated[Path | None, typer.Option("--svg", help="Write the picture of the layers here.")]
+FullOption = Annotated[bool, typer.Option("--full", help="Print every table, also those with nothing in them.")]
+MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Analyse files of activations in this process: no server, no broker."""
@@ -70,7 +78,7 @@ def analyze(
         if as_json:
             sys.stdout.write(error.problem.model_dump_json(exclude_none=True) + "\n")
         raise
-    write_report(report, output=output, html=html, csv=csv, markdown=markdown, as_json=as_json)
+    write_report(report, Targets(output, html, csv, tests_csv, paper_csv, markdown, svg, as_json, full))
 
 
 def up(

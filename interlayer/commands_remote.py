@@ -10,9 +10,19 @@ from pydantic import ValidationError
 from contract.schemas import Analysis, AnalysisRequest, Report
 from interlayer import inputs as given
 from interlayer.client import Client
-from interlayer.commands_local import CsvOption, HtmlOption, JsonOption, MarkdownOption, OutputOption
+from interlayer.commands_local import (
+    CsvOption,
+    FullOption,
+    HtmlOption,
+    JsonOption,
+    MarkdownOption,
+    OutputOption,
+    PaperCsvOption,
+    SvgOption,
+    TestsCsvOption,
+)
 from interlayer.errors import AnalysisFailed, UsageError
-from interlayer.output import print_json, progress_line, stderr_console, write_report
+from interlayer.output import Targets, print_json, progress_line, stderr_console, write_report
 from interlayer.render.text import visible
 
 ServerOption = Annotated[str | None, typer.Option("--server", help="URL of the service [INTERLAYER_SERVER].")]
@@ -121,10 +131,14 @@ def report(
     output: OutputOption = None,
     html: HtmlOption = None,
     csv: CsvOption = None,
+    tests_csv: TestsCsvOption = None,
+    paper_csv: PaperCsvOption = None,
     markdown: MarkdownOption = None,
+    svg: SvgOption = None,
     server: ServerOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
+    full: FullOption = False,
 ) -> None:
     """Show the report of an analysis, or of a file, and write it in other forms."""
     path = Path(analysis_id)
@@ -133,7 +147,7 @@ def report(
     else:
         with Client(server, key) as client:
             found = client.report(analysis_id)
-    write_report(found, output=output, html=html, csv=csv, markdown=markdown, as_json=as_json)
+    write_report(found, Targets(output, html, csv, tests_csv, paper_csv, markdown, svg, as_json, full))
 
 
 def _read_report(path: Path) -> Report:

@@ -1,8 +1,9 @@
 """Where the command writes: results to stdout or files, progress to stderr."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,29 +59,51 @@ def progress_line() -> Iterator[ProgressLine]:
         yield ProgressLine(console, bar)
 
 
-def write_report(
-    report: Report, *, output: Path | None, html: Path | None, csv: Path | None, markdown: Path | None, as_json: bool
-) -> None:
-    """Write the report where it was asked for; with no file and no --json, print it for people."""
-    from interlayer.render.html import to_html
-    from interlayer.render.tables import to_csv, to_markdown
+@dataclass(frozen=True)
+class Targets:
+    """Where a report is to be written; what is None is not wanted."""
 
-    if output is not None:
-        output.write_bytes(report.to_bytes())
-    for path, render in ((html, to_html), (csv, to_csv), (markdown, to_markdown)):
+    output: Path | None = None
+    html: Path | None = None
+    csv: Path | None = None
+    tests_csv: Path | None = None
+    paper_csv: Path | None = None
+    markdown: Path | None = None
+    svg: Path | None = None
+    as_json: bool = False
+    full: bool = False
+
+
+def write_report(report: Report, targets: Targets) -> None:
+    """Write the report where it was asked for; with no --output and no --json, print it for people."""
+    from interlayer.render.html import to_html
+    from interlayer.render.svg import to_svg
+    from interlayer.render.tables import contrasts_to_csv, paper_to_csv, to_csv, to_markdown
+
+    renderings: list[tuple[Path | None, Callable[[Report], str]]] = [
+        (targets.html, to_html),
+        (targets.csv, to_csv),
+        (targets.tests_csv, contrasts_to_csv),
+        (targets.paper_csv, paper_to_csv),
+        (targets.markdown, to_markdown),
+        (targets.svg, to_svg),
+    ]
+    if targets.output is not None:
+        targets.output.write_bytes(report.to_bytes())
+    for path, render in renderings:
         if path is not None:
             path.write_text(render(report), encoding="utf-8")
-    if as_json:
+    if targets.as_json:
         sys.stdout.buffer.write(report.to_bytes())
-    elif output is None:
-        print_report(report)
+    elif targets.output is None:
+        print_report(report, full=targets.full)
 
 
-def print_report(report: Report) -> None:
+def print_report(report: Report, *, full: bool = False) -> None:
     """Print a report for people."""
     from interlayer.render.terminal import print_report as render
 
-    render(report, Console())
+    render(report, Console(), full=full)
 
 
 def print_json(value: Any) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from contract.schemas import Finding, Report, Separation
 from hpcore.inference import SMALLEST_CLASS_FOR_FIVE_FOLDS, SMALLEST_CLASS_FOR_FOLDS
-from worker.sentences import Case, finding, listed, number, verb
+from worker.sentences import Case, finding, layers_of, listed, number, rounded, verb
 
 TIE_RANGE = 0.01
 """Range of a layer's mean over all minimum spanning trees that a reader should know of."""
@@ -32,15 +32,15 @@ def ties(report: Report) -> Iterator[Finding]:
                 }
             )
     if cases:
-        names = list(dict.fromkeys(str(case["layer"]) for case in cases))
+        names = layers_of(cases, report)
         widest = max(number(case["range"]) for case in cases)
         most_repeated = max(number(case["duplicate_share"]) for case in cases)
         yield finding(
             "ties",
             "warning" if widest >= TIE_RANGE else "info",
             f"{listed(names)} {verb(names, 'has', 'have')} repeated or equally distant points (up to "
-            f"{most_repeated:.0%} repeated rows): single minimum trees differ by up to {widest:.3f} in the mean; "
-            "the average over all of them is reported.",
+            f"{most_repeated:.0%} repeated rows): single minimum trees differ by up to {rounded(widest, 3)} in the "
+            "mean; the average over all of them is reported.",
             cases,
         )
 

@@ -8,7 +8,7 @@ from contract.schemas import Finding, Report, Separation
 from hpcore.multiplicity import holm
 from hpcore.study import SATURATED_CROSS_EDGES
 from worker.readings import LEVEL, held_out, losses, rows, separated_layers, trained
-from worker.sentences import Case, finding, listed, number, verb
+from worker.sentences import Case, finding, layers_of, listed, number, rounded, verb
 
 IDLE_MARGIN = 0.05
 """A layer is idle where the whole interval of its step lies within this distance of zero."""
@@ -21,7 +21,7 @@ PAIR_BEHIND = 0.1
 
 
 def idle_layers(report: Report) -> Iterator[Finding]:
-    """Steps of trained networks that change nothing, or less than .05 with 95 % confidence, on the split held out."""
+    """Steps of all trained networks that change nothing, or less than .05 with 95 % confidence, on held-out data."""
     cases: list[Case] = []
     for network, splits in trained(report):
         split, _ = held_out(splits)
@@ -45,8 +45,10 @@ def idle_layers(report: Report) -> Iterator[Finding]:
                         "high": high,
                     }
                 )
+    total = sum(1 for _ in trained(report))
+    cases = [case for case in cases if sum(other["layer"] == case["layer"] for other in cases) == total]
     if cases:
-        names = list(dict.fromkeys(str(case["layer"]) for case in cases))
+        names = layers_of(cases, report)
         yield finding(
             "idle_layers",
             "info",
@@ -73,12 +75,13 @@ def losing_layers(report: Report) -> Iterator[Finding]:
             for row in losses(rows(report, "layer_step", network, split))
         ]
     if cases:
+        cases.sort(key=lambda case: report.layers.index(str(case["layer"])))
         names = list(dict.fromkeys(f"{case['input_layer']} → {case['layer']}" for case in cases))
         largest = min(number(case["difference"]) for case in cases)
         yield finding(
             "losing_layers",
             "warning" if -largest >= NOTABLE_LOSS else "info",
-            f"Class separation is lost on {cases[0]['split']} data at {listed(names)} (up to {-largest:.3f}).",
+            f"Class separation is lost on {cases[0]['split']} data at {listed(names)} (up to {rounded(-largest, 3)}).",
             cases,
         )
 
@@ -101,7 +104,7 @@ def saturation(report: Report) -> Iterator[Finding]:
         if separation.mean >= CEILING and _spare_edges(separation) < SATURATED_CROSS_EDGES
     ]
     if cases:
-        names = list(dict.fromkeys(str(case["layer"]) for case in cases))
+        names = layers_of(cases, report)
         splits_named = " and ".join(sorted({str(case["split"]) for case in cases}))
         yield finding(
             "saturation",
@@ -148,13 +151,13 @@ def worst_class_pairs(report: Report) -> Iterator[Finding]:
             )
     if cases:
         named = [pair for case in cases for pair in _cases(case["pairs"])]
-        names = list(dict.fromkeys(f"{pair['class_a']} and {pair['class_b']}" for pair in named))
+        names = list(dict.fromkeys(f"{pair['class_a']} – {pair['class_b']}" for pair in named))
         lowest = min(number(pair["statistic"]) for pair in named)
         yield finding(
             "worst_class_pairs",
             "info",
             f"At {cases[0]['layer']} these class pairs stay far behind the rest on {cases[0]['split']} data: "
-            f"{listed(names)} (down to {lowest:.2f}, mean {number(cases[0]['mean']):.2f}).",
+            f"{listed(names)} (down to {rounded(lowest)}, mean {rounded(cases[0]['mean'])}).",
             cases,
         )
 

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from contract.schemas import Finding, Report
 from worker.readings import held_out, is_significant, rows, separated_layers, trained
-from worker.sentences import Case, finding, listed, number, share, verb
+from worker.sentences import Case, finding, layers_of, listed, number, rounded, share, verb
 
 MEMORIZED_TRAINING = 0.5
 """Mean HP from which training data count as separated in the memorization rule."""
@@ -51,8 +51,8 @@ def memorization(report: Report) -> Iterator[Finding]:
             "memorization",
             "error",
             f"{share(cases, report)} memorized the training labels: at {worst['layer']} the classes are separated on "
-            f"training data (mean HP {number(worst['train']):.2f}) but not on validation data "
-            f"({number(worst['validation']):.2f}).",
+            f"training data (mean HP {rounded(worst['train'])}) but not on validation data "
+            f"({rounded(worst['validation'])}).",
             cases,
         )
 
@@ -84,7 +84,7 @@ def generalization_gap(report: Report) -> Iterator[Finding]:
             "generalization_gap",
             "warning" if number(worst["gap"]) >= NOTABLE_GAP else "info",
             f"Training data are better separated than validation data in {listed(worst['layers'])}, "
-            f"by up to {number(worst['gap']):.2f} at {worst['layer']}.{opened}",
+            f"by up to {rounded(worst['gap'])} at {worst['layer']}.{opened}",
             cases,
         )
 
@@ -114,7 +114,7 @@ def no_separation(report: Report) -> Iterator[Finding]:
             "no_separation",
             "warning",
             f"{share(cases, report)} {verb(cases, 'separates', 'separate')} the classes at no layer on "
-            f"{best_case['split']} data; the largest mean HP is {number(best_case['mean']):.2f} at "
+            f"{best_case['split']} data; the largest mean HP is {rounded(best_case['mean'])} at "
             f"{best_case['layer']}.",
             cases,
         )
@@ -140,12 +140,12 @@ def first_separation(report: Report) -> Iterator[Finding]:
                 }
             )
     if cases:
-        names = list(dict.fromkeys(str(case["layer"]) for case in cases))
+        names = layers_of(cases, report)
         yield finding(
             "first_separation",
             "info",
-            f"The first layer with significant class separation on {cases[0]['split']} data is {listed(names)} "
-            f"(mean HP {number(cases[0]['mean']):.2f}).",
+            f"The first layer with significant class separation on {cases[0]['split']} data is {listed(names, 'or')} "
+            f"(mean HP {rounded(cases[0]['mean'])}).",
             cases,
         )
 
@@ -179,11 +179,11 @@ def adaptation(report: Report) -> Iterator[Finding]:
             idle,
         )
     if active:
-        names = list(dict.fromkeys(str(case["layer"]) for case in active))
+        names = layers_of(active, report)
         yield finding(
             "adaptation",
             "info",
-            f"On {active[0]['split']} data training has improved class separation from {listed(names)} on, by up to "
-            f"{max(number(case['largest']) for case in active):.2f}.",
+            f"On {active[0]['split']} data training has improved class separation from {listed(names, 'or')} on, "
+            f"by up to {rounded(max(number(case['largest']) for case in active))}.",
             active,
         )

@@ -29,17 +29,29 @@ def verb(subjects: Sequence[object], singular: str, plural: str) -> str:
     return singular if len(subjects) == 1 else plural
 
 
-def listed(names: JsonValue | Sequence[str]) -> str:
+def listed(names: JsonValue | Sequence[str], conjunction: str = "and") -> str:
     """Names in a sentence, the first few of them."""
     assert isinstance(names, list), "names come from the evidence"
     shown = [str(name) for name in names[:_NAMED]]
     rest = len(names) - len(shown)
     if rest:
         return f"{', '.join(shown)} and {rest} more"
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} {conjunction} {shown[-1]}"
+
+
+def layers_of(cases: Sequence[Case], report: Report) -> list[str]:
+    """The layers of some cases, each once, in the order of the network."""
+    concerned = {case["layer"] for case in cases}
+    return [layer for layer in report.layers if layer in concerned]
 
 
 def number(value: JsonValue) -> float:
     """A number from the evidence."""
     assert isinstance(value, int | float), "evidence holds a number here"
     return float(value)
+
+
+def rounded(value: JsonValue, digits: int = 2) -> str:
+    """A number from the evidence in a sentence; what rounds to zero has no sign."""
+    text = f"{number(value):.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text

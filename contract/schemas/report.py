@@ -4,9 +4,9 @@ Minor versions only add. There is never a NaN or an infinity: a number that does
 beside it says why. No clock, host or device is in here: the same request gives the same bytes.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from contract.schemas.request import Metric, Split, State
 
@@ -70,6 +70,12 @@ class Pairs(Part):
     statistic: list[float] = Field(description="1 - R(m+n)/(2mn), never clipped.")
     z: list[float | None] = Field(description="Friedman-Rafsky z given the tree; negative means separated.")
     p_value: list[float | None] = Field(description="Lower tail: few cross edges, separated classes.")
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Self:
+        if len({len(getattr(self, name)) for name in type(self).model_fields}) > 1:
+            raise ValueError("the columns of `pairs` differ in length")
+        return self
 
 
 class Separation(Part):
@@ -161,6 +167,17 @@ class Report(Part):
     warnings: list[ReportWarning]
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        used = {found.layer for found in self.separations}
+        used |= {name for row in self.tests for name in (row.input_layer, row.output_layer) if name is not None}
+        if unknown := used - set(self.layers):
+            raise ValueError(f"`layers` lacks {sorted(unknown)[:3]}")
+        named = {name for found in self.separations for name in (*found.pairs.class_a, *found.pairs.class_b)}
+        if unknown := named - set(self.classes):
+            raise ValueError(f"`classes` lacks {sorted(unknown)[:3]}")
+        return self
 
     def to_bytes(self) -> bytes:
         """Return the canonical JSON: UTF-8, compact, ends in a newline."""

@@ -166,4 +166,4 @@ def status(row: Any) -> str:
 
 
 TestArrows = JobsMachine.TestCase
-TestArrows.settings = hypothesis_settings(max_examples=30, stateful_step_count=40)
+TestArrows.settings = hypothesis_settings(max_examples=20, stateful_step_count=30)

@@ -28,8 +28,9 @@ def test_analyze_prints_a_table_and_keeps_stdout_for_it(study: Path, capsys: pyt
 
 
 def test_analyze_writes_every_form(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = {name: tmp_path / f"report.{name}" for name in ("json", "html", "csv", "md")}
+    paths = {name: tmp_path / f"report.{name}" for name in ("json", "html", "csv", "md", "tests", "svg")}
     arguments = ["-o", paths["json"], "--html", paths["html"], "--csv", paths["csv"], "--markdown", paths["md"]]
+    arguments += ["--tests-csv", paths["tests"], "--svg", paths["svg"]]
     assert run(["analyze", str(study), *map(str, arguments)]) == 0
     report = Report.model_validate_json(paths["json"].read_bytes())
     assert report.layers == ["0.Dense", "1.Dense"]
@@ -37,6 +38,9 @@ def test_analyze_writes_every_form(study: Path, tmp_path: Path, capsys: pytest.C
     assert "0.Dense" in paths["md"].read_text()
     with paths["csv"].open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 2 * 3  # layers × class pairs
+    with paths["tests"].open(newline="") as file:
+        assert {row["family"] for row in csv.DictReader(file)} == {"layer_step"}
+    assert paths["svg"].read_text().startswith("<svg")
     assert capsys.readouterr().out == ""
 
 

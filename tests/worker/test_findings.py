@@ -241,6 +241,12 @@ class TestLayers:
     def test_not_where_every_layer_works(self) -> None:
         assert "idle_layers" not in by_code(network([0.2, 0.4, 0.6, 0.8]))
 
+    def test_idle_in_one_network_of_two_is_not_idle(self) -> None:
+        study = {**network([0.5, 0.5, 0.7, 0.8]), **network([0.3, 0.5, 0.7, 0.8], instance="1")}
+        assert "idle_layers" not in by_code(study)
+        both = {**network([0.5, 0.5, 0.7, 0.8]), **network([0.5, 0.5, 0.6, 0.8], instance="1")}
+        assert [case["instance"] for case in cases(by_code(both)["idle_layers"])] == ["0", "1"]
+
     def test_losing(self) -> None:
         finding = by_code(network([0.5, 0.7, 0.8, 0.6]))["losing_layers"]
         assert finding.severity == "warning"
@@ -280,7 +286,7 @@ class TestPairs:
         (case,) = cases(finding)
         pair = list(itertools.combinations(CLASSES, 2))[7]
         assert [(p["class_a"], p["class_b"]) for p in case["pairs"]] == [pair]  # type: ignore[attr-defined]  # a list of pairs
-        assert f"{pair[0]} and {pair[1]}" in finding.message
+        assert f"{pair[0]} – {pair[1]}" in finding.message
 
     def test_not_within_noise(self) -> None:
         assert "worst_class_pairs" not in by_code(self.behind(12))

@@ -1,0 +1,163 @@
+"""Timings, interleaved; memory and first calls, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+import hpcore
+from bench import data, peers
+from hpcore._approximation import FloatProducts
+from hpcore._pair_counts import count_pairs
+from hpcore._validate import class_labels
+from hpcore.distances import distinct_points
+from hpcore.spanning_tree import Forests, available_threads
+
+Times = dict[str, float]
+
+
+def interleaved(works: Mapping[str, Callable[[], object]], n_repeats: int) -> dict[str, Times]:
+    """Run each work once to warm up, then all in turn; median, least and greatest seconds."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for repeat in range(n_repeats + 1):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            if repeat:
+                times[name].append(time.perf_counter() - start)
+    return {
+        name: {"median": statistics.median(each), "min": min(each), "max": max(each)} for name, each in times.items()
+    }
+
+
+def float32_path(rows: data.Array, labels: data.Array) -> object:
+    """The whole job with bounds from float32 products instead of 16-bit ones."""
+    groups = class_labels(labels, len(rows))
+    forests = Forests(
+        distinct_points(rows, "euclidean"),
+        groups.codes,
+        len(groups.classes),
+        n_threads=available_threads(),
+        memory_budget=None,
+        report=lambda *_: None,
+        approximation=FloatProducts,
+    )
+    return count_pairs(forests, "average", lambda *_: None)
+
+
+def against_ssyrk(rows: data.Array, labels: data.Array, n_repeats: int) -> dict[str, Any]:
+    """The whole job and the bare product of the same matrix: time ÷ SSYRK."""
+    from scipy.linalg.blas import ssyrk
+
+    turned = np.asfortranarray(rows.T)
+    works: dict[str, Callable[[], object]] = {
+        "ssyrk": lambda: ssyrk(1.0, turned, trans=1),
+        "ours": lambda: hpcore.pairwise_henze_penrose(rows, labels),
+    }
+    if rows.shape[1] > 16:
+        works["ours_float32"] = lambda: float32_path(rows, labels)
+    times = interleaved(works, n_repeats)
+    ratios = {name: times[name]["median"] / times["ssyrk"]["median"] for name in works if name != "ssyrk"}
+    least = {name: times[name]["min"] / times["ssyrk"]["min"] for name in works if name != "ssyrk"}
+    return {"shape": list(rows.shape), "seconds": times, "ratio_of_medians": ratios, "ratio_of_minima": least}
+
+
+def peers_on_pairs(rows: data.Array, labels: data.Array, n_pairs: int, *, slow: bool) -> dict[str, Any]:
+    """Seconds per pair of every peer, median over the first pairs; times 45 it is an extrapolation."""
+    answer: dict[str, Any] = {}
+    pairs = list(combinations(np.unique(labels), 2))[:n_pairs]
+    for name, peer in peers.installed().items():
+        if name in peers.SLOW_PEERS and not slow:
+            continue
+        seconds = []
+        for a, b in pairs[:1] if name in peers.SLOW_PEERS else pairs:
+            chosen = (labels == a) | (labels == b)
+            part, is_first = np.ascontiguousarray(rows[chosen]), labels[chosen] == a
+            start = time.perf_counter()
+            peer(part, is_first)
+            seconds.append(time.perf_counter() - start)
+        answer[name] = {"seconds_per_pair": statistics.median(seconds), "pairs": len(seconds)}
+    return answer
+
+
+def wrong_pairs(n_classes: int, n: int) -> dict[str, dict[str, dict[str, int]]]:
+    """Pairs whose count differs from direct float64 differences and an exact Prim; ties excused within the range."""
+    from tests import oracle
+
+    answer: dict[str, dict[str, dict[str, int]]] = {}
+    labels = data.labels(n_classes, n)
+    for name, make in data.ACCURACY.items():
+        rows = make(n_classes, n)
+        ours = hpcore.pairwise_henze_penrose(rows, labels)
+        float32 = float32_path(rows, labels)
+        reference = oracle.pairwise_cross_edges(rows, labels)
+        low, high = np.minimum(ours.cross_edges_min, reference), np.maximum(ours.cross_edges_max, reference)
+        found = {"hpcore": np.where(low == high, ours.cross_edges, reference)}
+        outside = (reference < ours.cross_edges_min) | (reference > ours.cross_edges_max)
+        found["hpcore"] = np.where(outside, ours.cross_edges, found["hpcore"])
+        found["hpcore float32"] = np.where(outside, float32.count, np.where(low == high, float32.count, reference))  # type: ignore[attr-defined]  # PairCounts
+        for peer_name, peer in peers.installed().items():
+            if peer_name in peers.SLOW_PEERS:
+                continue
+            counts = []
+            for a, b in ours.pairs:
+                chosen = (labels == a) | (labels == b)
+                counts.append(peer(np.ascontiguousarray(rows[chosen]), labels[chosen] == a))
+            in_range = (np.array(counts) >= low) & (np.array(counts) <= high)
+            found[peer_name] = np.where(in_range, reference, counts)
+        answer[name] = {
+            each: {"wrong": int((count != reference).sum()), "largest": int(np.abs(count - reference).max())}
+            for each, count in found.items()
+        }
+    return answer
+
+
+_ALONE = """
+import json, resource, sys, time
+import numpy as np
+import hpcore
+from bench import data
+kind, d, n_classes, n, budget = json.loads(sys.argv[1])
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+tiny = getattr(data, kind)(d, 2, 20)
+start = time.perf_counter()
+hpcore.pairwise_henze_penrose(tiny, data.labels(2, 20))
+first = time.perf_counter() - start
+rows, labels = getattr(data, kind)(d, n_classes, n), data.labels(n_classes, n)
+with open("/proc/self/clear_refs", "w") as reset:
+    reset.write("5")
+before = int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) / 1024
+start = time.perf_counter()
+hpcore.pairwise_henze_penrose(rows, labels, memory_budget=budget)
+seconds = time.perf_counter() - start
+high = int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1024
+print(json.dumps({"first_call": first, "seconds": seconds, "extra_megabytes": high - before}))
+"""
+
+
+def alone(
+    kind: str, d: int, n_classes: int, n: int, *, budget: int | None = None, cache: str | None = None
+) -> dict[str, float]:
+    """First call, seconds and peak memory beyond the input of one job in a fresh process (Linux)."""
+    environment = os.environ | ({"NUMBA_CACHE_DIR": cache} if cache else {})
+    command = [sys.executable, "-c", _ALONE, json.dumps([kind, d, n_classes, n, budget])]
+    answer = subprocess.run(command, check=True, capture_output=True, env=environment, text=True)
+    return dict(json.loads(answer.stdout))
+
+
+def first_calls() -> dict[str, float]:
+    """Seconds of the first call with an empty and with a filled cache of compiled kernels."""
+    with tempfile.TemporaryDirectory() as cache:
+        cold = alone("relu", 64, 2, 20, cache=cache)["first_call"]
+        warm = alone("relu", 64, 2, 20, cache=cache)["first_call"]
+    return {"cold": cold, "warm": warm}

@@ -1,0 +1,118 @@
+"""The results as a page with tables, and curves as SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_FLOORS = {  # time ÷ SSYRK: floor and aim for the 16-bit (or direct) path, floor for the float32 path
+    "10": (1.4, 0.9, None),
+    "64": (1.3, 1.0, None),
+    "512": (0.95, 0.75, 1.25),
+    "512 isotropic": (0.95, 0.75, 1.25),
+    "3072": (0.90, 0.65, 1.10),
+    "8192": (0.90, 0.65, 1.10),
+    "1000 x 50, d = 512": (1.5, 1.0, None),
+}
+_START, _END = "<!-- bench:start -->", "<!-- bench:end -->"
+
+
+def write_page(results: dict[str, Any], docs: Path, *, best: str, reference: str) -> None:
+    """Replace the measured part of ``docs/performance.md`` and the pictures beside it."""
+    page = docs / "performance.md"
+    text = page.read_text() if page.exists() else f"# Performance\n\n{_START}\n{_END}\n"
+    before, after = text.split(_START)[0], text.split(_END)[1]
+    page.write_text(f"{before}{_START}\n{_tables(results, best, reference)}\n{_END}{after}")
+    for index, (title, points) in enumerate(results["scaling"].items(), start=1):
+        (docs / f"scaling-{index}.svg").write_text(_curve(title, points))
+
+
+def _tables(results: dict[str, Any], best: str, reference: str) -> str:
+    machine = results["machine"]
+    lines = [
+        f"Measured on {machine['date']}: {machine['cpu']} ({machine['vector_instructions']}), {machine['threads']} threads, "
+        f"load {machine['load_before']:.1f} before and {machine['load_after']:.1f} after; Python {machine['python']}, "
+        f"numpy {machine['numpy']}, scipy {machine['scipy']}, numba {machine['numba']}.",
+        "",
+        "## Time ÷ SSYRK of the same matrix (10 × 1000 points, 45 pairs, medians; [ratio of minima])",
+        "",
+        "| d | SSYRK, s | ours, s [min, max] | ours ÷ SSYRK | floor / aim | float32 ÷ SSYRK | floor |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, case in results["limit"].items():
+        floor, aim, floor32 = _FLOORS[name]
+        ours, ssyrk = case["seconds"]["ours"], case["seconds"]["ssyrk"]
+        ratio, least = case["ratio_of_medians"], case["ratio_of_minima"]
+        float32 = f"{ratio['ours_float32']:.2f} [{least['ours_float32']:.2f}]" if "ours_float32" in ratio else "–"
+        lines.append(
+            f"| {name} | {ssyrk['median']:.3f} | {ours['median']:.3f} [{ours['min']:.3f}, {ours['max']:.3f}] "
+            f"| **{ratio['ours']:.2f}** [{least['ours']:.2f}] | {floor} / {aim} | {float32} | {floor32 or '–'} |"
+        )
+    lines += ["", "## Other tools: seconds per pair of 2000 points, times 45 (an extrapolation) ÷ ours on all 45", ""]
+    names = list(dict.fromkeys(name for case in results["peers"].values() for name in case))
+    lines += ["| d | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for d, case in results["peers"].items():
+        ours = results["limit"][d]["seconds"]["ours"]["median"]
+        cells = []
+        for name in names:
+            if name not in case:
+                cells.append("–")
+                continue
+            seconds = case[name]["seconds_per_pair"]
+            mark = "**" if name in (best, reference) else ""
+            cells.append(f"{seconds:.3g} s: {mark}{45 * seconds / ours:.0f} ×{mark}")
+        lines.append(f"| {d} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "## Memory beyond the input, and large cases (a process each)",
+        "",
+        "| case | s | MB |",
+        "|---|---|---|",
+    ]
+    for name, case in results["alone"].items():
+        lines.append(f"| {name} | {case['seconds']:.2f} | {case['extra_megabytes']:.0f} |")
+    first = results["first_calls"]
+    lines += [
+        "",
+        f"First call: {first['cold']:.1f} s with an empty cache, {first['warm']:.2f} s with a filled one.",
+        "",
+    ]
+    lines += ["## Wrong pairs (largest error) against direct differences in float64", ""]
+    columns = list(next(iter(results["wrong_pairs"].values())))
+    lines += ["| data | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in results["wrong_pairs"].items():
+        cells = [f"{row[c]['wrong']} ({row[c]['largest']})" if row[c]["wrong"] else "0" for c in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    pictures = " ".join(f"![{title}](scaling-{i}.svg)" for i, title in enumerate(results["scaling"], start=1))
+    return "\n".join([*lines, "", "## Scaling", "", pictures])
+
+
+def _curve(title: str, points: Sequence[Sequence[float]]) -> str:
+    """A line on two logarithmic axes."""
+    width, height, margin = 420, 280, 48
+    logs = [(math.log10(x), math.log10(y)) for x, y in points]
+    left, right = min(x for x, _ in logs), max(x for x, _ in logs)
+    low, high = math.floor(min(y for _, y in logs)), math.ceil(max(y for _, y in logs))
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = margin + (x - left) / (right - left) * (width - 2 * margin)
+        return across, height - margin - (y - low) / max(1, high - low) * (height - 2 * margin)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<text x="{width / 2}" y="22" text-anchor="middle" font-size="13">seconds by {title}</text>',
+    ]
+    for power in range(low, high + 1):
+        x, y = place(left, power)
+        parts.append(f'<line x1="{x}" y1="{y:.1f}" x2="{width - margin}" y2="{y:.1f}" stroke="#ddd"/>')
+        parts.append(f'<text x="{x - 6}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
+    spots = [place(x, y) for x, y in logs]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
+    parts.append(f'<polyline points="{path}" fill="none" stroke="#1f5fa8" stroke-width="2"/>')
+    for (x, y), (value, _) in zip(spots, points, strict=True):
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#1f5fa8"/>')
+        parts.append(f'<text x="{x:.1f}" y="{height - margin + 18}" text-anchor="middle">{value:g}</text>')
+    return "\n".join([*parts, "</svg>", ""])
