@@ -32,17 +32,17 @@ def scenarios() -> list[Scenario]:
     grid: list[Scenario] = []
     for k, repeats in ((2, 1000), (3, 800), (5, 500), (10, 400), (20, 150)):
         grid.append(Scenario("no separation", "step", "null", k, _even(k), 5, repeats, layers()))
-    for k, repeats in ((2, 600), (3, 500), (5, 400), (10, 300)):
+    for k, repeats in ((2, 600), (3, 500), (5, 400), (10, 150)):
         grid.append(Scenario("equal pairs", "step", "null", k, _even(k), 20, repeats, layers(near)))
         grid.append(Scenario("unlike pairs", "step", "null", k, _even(k), 5, repeats, layers(spread)))
         grid.append(Scenario("unlike pairs, unequal n", "step", "null", k, _uneven(k), 5, repeats, layers(spread)))
-    for k, repeats in ((2, 400), (5, 300), (10, 200)):
+    for k, repeats in ((2, 400), (5, 250), (10, 100)):
         grid.append(
             Scenario("equal pairs, moved apart", "step", "effect", k, _even(k), 20, repeats, layers(near, stretch=1.25))
         )
     grid += [
         Scenario("other classes in each layer", "step", "other_null", 5, _even(5), 5, 300, population(0.8)),
-        Scenario("other classes in each layer", "step", "other_null", 10, _even(10), 5, 200, population(0.8)),
+        Scenario("other classes in each layer", "step", "other_null", 10, _even(10), 5, 100, population(0.8)),
         Scenario("n = 32 (two folds)", "step", "null", 5, _even(5, 32), 5, 500, layers(spread)),
         Scenario("n = 64 (four folds)", "step", "null", 5, _even(5, 64), 5, 400, layers(spread)),
         Scenario("n = 1000", "step", "null", 2, _even(2, 1000), 5, 400, layers()),
@@ -53,7 +53,7 @@ def scenarios() -> list[Scenario]:
         Scenario("near saturation", "step", "null", 5, _even(5), 5, 300, layers(partial(simplex, distance=5.0))),
         Scenario("second layer saturated", "step", "effect", 5, _even(5), 5, 300, layers(near, stretch=4.5)),
     ]
-    for k, repeats in ((5, 400), (10, 120)):
+    for k, repeats in ((5, 300), (10, 80)):
         grid.append(Scenario("no separation", "gap", "null", k, _even(k), 5, repeats, splits()))
         grid.append(Scenario("equal pairs", "gap", "null", k, _even(k), k, repeats, splits(near)))
     grid += [

@@ -48,12 +48,12 @@ def analyze(
     output: OutputOption = None,
     html: HtmlOption = None,
     csv: CsvOption = None,
-    markdown: TestsCsvOption = Annotated[Path | None, typer.Option("--tests-csv", help="Write a table of every test result here.")]
-PaperCsvOption = Annotated[Path | None, typer.Option("--paper-csv", help="Write tables in the paper's layout here.")]
-SvgOption = Annotated[Path | None, typer.Option("--svg", help="Write the picture of the layers here.")]
-FullOption = Annotated[bool, typer.Option("--full", help="Print every table, also those with nothing in them.")]
-MarkdownOption = None,
+    tests_csv: TestsCsvOption = None,
+    paper_csv: PaperCsvOption = None,
+    markdown: MarkdownOption = None,
+    svg: SvgOption = None,
     as_json: JsonOption = False,
+    full: FullOption = False,
 ) -> None:
     """Analyse files of activations in this process: no server, no broker."""
     from interlayer.local import analyze as run
