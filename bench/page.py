@@ -32,9 +32,12 @@ def write_page(results: dict[str, Any], docs: Path, *, best: str, reference: str
 def _tables(results: dict[str, Any], best: str, reference: str) -> str:
     machine = results["machine"]
     lines = [
-        f"Measured on {machine['date']}: {machine['cpu']} ({machine['vector_instructions']}), {machine['threads']} threads, "
-        f"load {machine['load_before']:.1f} before and {machine['load_after']:.1f} after; Python {machine['python']}, "
-        f"numpy {machine['numpy']}, scipy {machine['scipy']}, numba {machine['numba']}.",
+        (
+            f"Measured on {machine['date']}: {machine['cpu']} ({machine['vector_instructions']}), "
+            f"{machine['threads']} threads, load {machine['load_before']:.1f} before and {machine['load_after']:.1f} "
+            f"after; Python {machine['python']}, numpy {machine['numpy']}, scipy {machine['scipy']}, "
+            f"numba {machine['numba']}."
+        ),
         "",
         "## Time ÷ SSYRK of the same matrix (10 × 1000 points, 45 pairs, medians; [ratio of minima])",
         "",
@@ -101,7 +104,8 @@ def _curve(title: str, points: Sequence[Sequence[float]]) -> str:
         return across, height - margin - (y - low) / max(1, high - low) * (height - 2 * margin)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"',
+        ' font-family="sans-serif" font-size="11">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
         f'<text x="{width / 2}" y="22" text-anchor="middle" font-size="13">seconds by {title}</text>',
     ]

@@ -45,7 +45,7 @@ __all__ = [
     "measure_layer",
 ]
 
-Estimand = Literal["these_classes", "population_of_classes", "exchangeable_pairs"]
+Estimand = Literal["these_classes", "population_of_classes", "exchangeable_pairs", "exchangeable_membership"]
 Multiplicity = Literal["holm", "benjamini_hochberg"]
 
 FEWEST_CLASSES_FOR_JACKKNIFE = 5

@@ -16,6 +16,7 @@ from worker.safetensors_file import read_safetensors
 # Four bytes: a .safetensors header of 19280 bytes starts with "PK" as well.
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _MOST_LABEL_BYTES = 2**30
+_NO_TEXT = (ValueError, SystemError)  # the second comes from numpy, for numbers beyond the last character of Unicode
 _MOST_LAYER_NAME_BYTES = 2**24
 
 
@@ -81,7 +82,7 @@ def _strings_of(array: StoredArray) -> list[str]:
     _check_bytes(array, _MOST_LAYER_NAME_BYTES, "layers_invalid")
     try:
         return [str(name) for name in array.load()]
-    except ValueError as error:
+    except _NO_TEXT as error:
         raise ProblemError("layers_invalid", "`layers` holds characters that do not exist in Unicode") from error
 
 
@@ -133,7 +134,7 @@ def _classes(labels: StoredArray, class_names: Sequence[str] | None) -> tuple[tu
         if class_names is not None:
             names = _named(names, values, class_names)
         "".join(names).encode()  # half of a surrogate pair is a string to Python, and cannot be written down
-    except ValueError as error:
+    except _NO_TEXT as error:
         raise ProblemError("labels_invalid", "the class names are not UTF-8 text") from error
     if len(names) < 2:
         raise ProblemError("too_few_classes", f"the labels name {len(names)} class; separation needs at least two")

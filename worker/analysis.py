@@ -22,6 +22,7 @@ from worker.selection import (
     rows_per_class,
     select_layers,
 )
+from worker.split_tests import SplitTests, compare_splits, diagnostics, relative_cost, with_membership
 
 Progress = Callable[[str, int, int, float], None]
 _TIES = "average"
@@ -101,9 +102,11 @@ def analyze(
         for item, file in zip(request.inputs, files, strict=True)
     ]
     try:
-        measured = _measure(request, inputs, resources, on_progress)
+        share = 1 / (1 + relative_cost(request.tests))  # of the work that measuring is
+        measured = _measure(request, inputs, resources, on_progress, share)
+        compared = _compare_splits(request, inputs, resources, on_progress, share)
         on_progress("tests", len(inputs) * len(layers[0]), len(inputs) * len(layers[0]), 1.0)
-        return _report(request, inputs, measured, per_class), _device(measured)
+        return _report(request, inputs, measured, compared, per_class), _device(measured)
     except OutOfMemory as error:
         raise ProblemError("out_of_memory", f"{error}; analyse fewer rows or smaller layers") from error
     except DeviceUnavailable as error:
@@ -122,7 +125,7 @@ def _open(item: InputReference, paths: Mapping[str, Path], resources: Resources)
 
 
 def _measure(
-    request: AnalysisRequest, inputs: list[_Input], resources: Resources, on_progress: Progress
+    request: AnalysisRequest, inputs: list[_Input], resources: Resources, on_progress: Progress, share: float
 ) -> dict[StateKey, dict[str, LayerMeasurement]]:
     """Measure every layer of every input, one at a time: no two layers are in memory together."""
     total = sum(len(item.layers) for item in inputs)
@@ -134,7 +137,7 @@ def _measure(
         for layer in item.layers:
             reference = item.reference
             stage = f"instance {reference.instance}, {reference.state}, {reference.split}: {layer}"
-            on_progress(stage, done, total, sum(weights[:done]) / sum(weights))
+            on_progress(stage, done, total, share * sum(weights[:done]) / sum(weights))
             measured[item.key][layer] = _measure_layer(request, item, layer, resources)
             done += 1
     return measured
@@ -163,6 +166,28 @@ def _measure_layer(request: AnalysisRequest, item: _Input, layer: str, resources
         ) from error
 
 
+def _compare_splits(
+    request: AnalysisRequest, inputs: list[_Input], resources: Resources, on_progress: Progress, share: float
+) -> list[SplitTests]:
+    by_key = {item.key: item for item in inputs}
+
+    def show(key: StateKey, layer: str, done: int, total: int) -> None:
+        stage = f"instance {key.instance}, {key.state}, training against validation: {layer}"
+        on_progress(stage, done, total, share + (1 - share) * done / total)
+
+    return compare_splits(
+        list(by_key),
+        inputs[0].layers,
+        lambda key, layer: (by_key[key].load(layer), by_key[key].codes),
+        request.tests,
+        metric=request.metric,
+        device=request.device,
+        seed=request.seed,
+        n_threads=resources.n_threads,
+        on_layer=show,
+    )
+
+
 def _dimension(file: ActivationFile, layer: str) -> int:
     shape: tuple[int, ...] = file.layers[layer].shape
     size = 1
@@ -175,6 +200,7 @@ def _report(
     request: AnalysisRequest,
     inputs: list[_Input],
     measured: Mapping[StateKey, Mapping[str, LayerMeasurement]],
+    compared: list[SplitTests],
     per_class: int | None,
 ) -> Report:
     classes, layers = inputs[0].file.classes, inputs[0].layers
@@ -190,7 +216,9 @@ def _report(
         method=request.tests.method,
         seed=request.seed,
         class_jackknife=request.tests.classes == "sample",
+        adjustment=request.tests.adjustment,
     )
+    tests = with_membership(tests, compared, request.tests)
     dropped = sum(len(item.file.codes) - len(item.rows) for item in inputs if item.rows is not None)
     report = Report(
         provenance=reporting.provenance(request, per_class, _TIES),
@@ -198,6 +226,7 @@ def _report(
         layers=list(layers),
         separations=separations,
         tests=[reporting.test_row(test) for test in tests],
+        diagnostics=diagnostics(compared),
         findings=[],
         warnings=reporting.warnings(request, dropped, per_class, separations),
     )

@@ -78,6 +78,8 @@ def _stored_array(archive: zipfile.ZipFile, path: Path, member: zipfile.ZipInfo)
         with archive.open(member) as stream:
             shape, dtype = _header(stream)
             header_bytes = stream.tell()
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise _corrupt(f"array {name!r}: {error}") from error
     except Exception as error:  # a header is a Python literal, and numpy lets through whatever its parser raises
         raise ProblemError("invalid_array", f"array {name!r} has no valid header ({str(error)[:200]})") from error
     if dtype.hasobject:
@@ -93,7 +95,9 @@ def _stored_array(archive: zipfile.ZipFile, path: Path, member: zipfile.ZipInfo)
             "invalid_array",
             f"array {name!r} declares {declared} bytes but the file holds {member.file_size}; the file is damaged",
         )
-    return StoredArray(name, shape, str(dtype), dtype.kind, partial(_load, path, member.filename))
+    # Numbers go by one name in either byte order; of strings the name does not say the length.
+    shown = str(dtype) if dtype.kind in "US" else dtype.name
+    return StoredArray(name, shape, shown, dtype.kind, partial(_load, path, member.filename))
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:

@@ -53,6 +53,8 @@ def provenance(request: AnalysisRequest, per_class: int | None, ties: str) -> Pr
             "n_resamples": request.tests.n_resamples,
             "method": request.tests.method,
             "classes": request.tests.classes,
+            "adjustment": request.tests.adjustment,
+            "membership": request.tests.membership,
             "level": 0.05,
         },
     )

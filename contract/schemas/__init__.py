@@ -10,6 +10,7 @@ from contract.schemas.problem import PROBLEMS, FieldError, Problem, ProblemError
 from contract.schemas.report import (
     SCHEMA_NAME,
     SCHEMA_VERSION,
+    Diagnostic,
     Finding,
     Input,
     Interval,
@@ -62,6 +63,7 @@ __all__ = [
     "Artifact",
     "ArtifactStatus",
     "DataReference",
+    "Diagnostic",
     "Estimate",
     "Execution",
     "FieldError",

@@ -137,6 +137,21 @@ class TestRow(Part):
     results: list[TestResult]
 
 
+class Diagnostic(Part):
+    """A question about the data rather than about a layer, answered where it was asked for.
+
+    `shift`: do training and validation data differ at all, class by class? Stouffer's z of Friedman-Rafsky tests.
+    """
+
+    code: Literal["shift"]
+    instance: str
+    state: State
+    step: int | None
+    layer: str
+    statistic: float
+    p_value: float | None
+
+
 class Finding(Part):
     """What was found, in a sentence, with the numbers behind it."""
 
@@ -163,6 +178,7 @@ class Report(Part):
     layers: list[str]
     separations: list[Separation]
     tests: list[TestRow]
+    diagnostics: list[Diagnostic] = []
     findings: list[Finding]
     warnings: list[ReportWarning]
 

@@ -95,7 +95,10 @@ class TestOptions(Strict):
 
     `method` is that of the permutation test: `auto` uses the exact lattice distribution where it exists and Monte
     Carlo elsewhere. `classes` says what the classes stand for: `fixed` (these very classes) or `sample` (drawn from a
-    population of classes, which adds the leave-one-class-out jackknife beside the subsample test).
+    population of classes, which adds the leave-one-class-out jackknife beside the subsample test). `adjustment` is for
+    the tests of one family. On request, training and validation data of a layer are also compared sample by sample:
+    `membership` reshuffles who was trained on, over trees built anew each time (`rebuild`, slow) or over fixed ones
+    (`score`, quick); `shift` asks whether the two sets differ at all.
     """
 
     __test__ = False  # not a pytest class
@@ -103,6 +106,9 @@ class TestOptions(Strict):
     n_resamples: Annotated[int, Field(ge=99, le=10_000_000)] = 50_000
     method: Literal["auto", "exact", "monte_carlo"] = "auto"
     classes: Literal["fixed", "sample"] = "fixed"
+    adjustment: Literal["holm", "benjamini_hochberg"] = "holm"
+    membership: Literal["none", "score", "rebuild"] = "none"
+    shift: bool = False
 
 
 Block = Annotated[list[Name], Field(min_length=2, max_length=10_000)]

@@ -20,7 +20,7 @@ from interlayer.client import Client
 # Parts of the network whose contribution is tested as a whole: those of the paper's tables S-5 and S-4.
 COMPONENTS = {
     "blocks": ["0.Input", "2.MaxPool", "4.MaxPool", "5.ReLU", "6.Softmax"],
-    "layers": [
+    "activated layers": [
         "0.Input",
         "1.ReLU",
         "2.ReLU",

@@ -18,7 +18,7 @@ from examples.digits.analysis import COMPONENTS, embedded_service, submit
 from examples.digits.data import Study
 
 STUDY = Study("small", "ten classes far apart in few dimensions", n_instances=1)
-LAYERS = COMPONENTS["layers"]
+LAYERS = COMPONENTS["activated layers"]
 ROOT = Path(__file__).parents[2]
 
 

@@ -175,7 +175,7 @@ class TestWhichTests:
 
 
 class TestTelescoping:
-    @settings(max_examples=10, deadline=None)  # each example is a whole study
+    @settings(max_examples=10)  # each example is a whole study
     @given(seed=st.integers(0, 1000))
     def test_identities_of_the_tables(self, seed: int) -> None:
         tests = layer_tests(

@@ -141,7 +141,7 @@ class TestLayerOrder:
             with pytest.raises(ProblemError) as caught:
                 opened(path)
             assert caught.value.problem.code == "layers_invalid"
-            assert "10.Softmax" in caught.value.problem.detail
+            assert "every layer of the file once" in caught.value.problem.detail
 
     def _safetensors(self, path: Path, wanted: list[str]) -> Path:
         save_file(self.arrays(self.names), path, metadata={"layers": json.dumps(wanted)})
@@ -183,10 +183,9 @@ def test_a_large_layer_is_not_read_before_it_is_asked_for(tmp_path: Path) -> Non
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as written:
         written.writestr("labels.npy", files.npy(LABELS))
-        written.writestr("layer.npy", files.npy(layer_array("f4")))
+        written.writestr("layer.npy", files.npy(np.ones((6, 50_000))))
     content = bytearray(stream.getvalue())
-    at = content.index(files.npy(layer_array("f4"))[-16:])
-    content[at] ^= 1  # the checksum no longer fits
+    content[len(content) // 2] ^= 1  # the checksum no longer fits
     (tmp_path / "a").write_bytes(content)
     layer = opened(tmp_path / "a").layers["layer"]
     with pytest.raises(ProblemError) as caught:

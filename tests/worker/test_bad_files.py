@@ -1,0 +1,439 @@
+"""Whatever is in a file, the answer is a problem with a stable code that says what to do, in bounded memory."""
+
+import io
+import json
+import struct
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.schemas import ProblemError
+from tests.worker import files
+from tests.worker.files import archive, npy, npy_claiming, npy_with_header, safetensors
+from worker.activations import open_activations
+
+UNPACKED = 2**24
+LABELS = np.array([0, 0, 0, 1, 1, 1])
+LAYER = np.arange(12, dtype=np.float32).reshape(6, 2)
+
+
+def with_members(**members: bytes) -> bytes:
+    """Return a good archive in which some members are others."""
+    return archive({**files.good_members(), **{f"{name}.npy": content for name, content in members.items()}})
+
+
+def labelled(labels: Any) -> bytes:
+    array = np.asarray(labels)
+    layer = np.zeros((array.shape[0] if array.shape else 1, 2), np.float32)
+    return with_members(labels=npy(array), layer=npy(layer))
+
+
+def patched(content: bytes, before: bytes, after: bytes) -> bytes:
+    assert before in content
+    assert len(before) == len(after)
+    return content.replace(before, after)
+
+
+def directory_field(content: bytes, offset: int, form: str, value: int) -> bytes:
+    """Change a field of the last entry of an archive's directory."""
+    at = content.rindex(b"PK\x01\x02") + offset
+    return content[:at] + struct.pack(form, value) + content[at + struct.calcsize(form) :]
+
+
+def overlapping() -> bytes:
+    """Two entries of the directory share the bytes of one member."""
+    content = archive({"labels.npy": npy(LABELS), "layer1.npy": npy(LAYER), "layer2.npy": npy(LAYER)})
+    first = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 4)
+    offset = struct.unpack_from("<I", content, first + 42)[0]
+    return directory_field(content, 42, "<I", offset)
+
+
+def torch_file() -> bytes:
+    import torch
+
+    stream = io.BytesIO()
+    torch.save({"labels": torch.zeros(4)}, stream)
+    return stream.getvalue()
+
+
+def members_with(compression: int) -> bytes:
+    return archive(files.good_members(), compression)
+
+
+def tensors(**changes: Any) -> bytes:
+    """Return a good .safetensors file in which some entries of the header are others."""
+    header, payload = files.good_tensors()
+    return safetensors({**header, **changes}, payload)
+
+
+def tensor(shape: list[int], begin: int, end: int, dtype: str = "F32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+GOOD_HEADER, GOOD_PAYLOAD = files.good_tensors()
+
+NPZ: dict[str, tuple[Callable[[], bytes], str, str]] = {
+    # what is wrong: (the file, the code, what the message must name)
+    "object array": (lambda: with_members(layer=npy(np.array([{}] * 6, object))), "object_dtype", "layer"),
+    "object labels": (lambda: labelled(np.array(["a", None, 1, 2], object)), "object_dtype", "labels"),
+    "structured with objects": (
+        lambda: with_members(layer=npy(np.zeros(6, [("a", "O"), ("b", "f4")]))),
+        "object_dtype",
+        "layer",
+    ),
+    "7 TiB in 128 bytes": (
+        lambda: with_members(layer=npy_claiming((1_000_000, 1_000_000))),
+        "invalid_array",
+        "declares",
+    ),
+    "2 GiB in 16 bytes": (
+        lambda: with_members(layer=npy_claiming((6, 2**25), payload=bytes(16))),
+        "invalid_array",
+        "declares",
+    ),
+    "payload too short": (lambda: with_members(layer=npy(LAYER)[:-1]), "invalid_array", "damaged"),
+    "payload too long": (lambda: with_members(layer=npy(LAYER) + bytes(984)), "invalid_array", "damaged"),
+    "overflowing shape": (lambda: with_members(layer=npy_claiming((2**62, 4))), "invalid_array", "shape"),
+    "negative shape": (lambda: with_members(layer=npy_claiming((-1, 4))), "invalid_array", "shape"),
+    "negative twice": (lambda: with_members(layer=npy_claiming((-6, -2), "<f4", bytes(48))), "invalid_array", "shape"),
+    "70 dimensions": (lambda: with_members(layer=npy_claiming((1,) * 70)), "invalid_array", "shape"),
+    "shape of booleans": (lambda: with_members(layer=npy_claiming((True, False))), "label_length_mismatch", "layer"),
+    "header of 400 KB": (lambda: with_members(layer=npy_with_header(" " * 400_000)), "invalid_array", "header"),
+    "3000 nested lists": (lambda: with_members(layer=npy_with_header("[" * 3000)), "invalid_array", "header"),
+    "3000 minus signs": (
+        lambda: with_members(layer=npy_with_header("{'a': " + "-" * 3000 + "1}")),
+        "invalid_array",
+        "header",
+    ),
+    "header that is no dictionary": (lambda: with_members(layer=npy_with_header("7")), "invalid_array", "header"),
+    "header with keys of two kinds": (
+        lambda: with_members(layer=npy_with_header("{'a': 1, 2: 3}")),
+        "invalid_array",
+        "header",
+    ),
+    "header with an open string": (
+        lambda: with_members(layer=npy_with_header("{'descr': '''")),
+        "invalid_array",
+        "header",
+    ),
+    "header with a bad indent": (
+        lambda: with_members(layer=npy_with_header("{\n  1\n 2L")),
+        "invalid_array",
+        "header",
+    ),
+    "unknown type": (lambda: with_members(layer=npy_claiming((6, 2), "<q99")), "invalid_array", "header"),
+    "version 9": (lambda: with_members(layer=b"\x93NUMPY\x09\x00" + npy(LAYER)[8:]), "invalid_array", "version"),
+    "no array at all": (lambda: with_members(layer=b""), "invalid_array", "layer"),
+    "booleans": (lambda: with_members(layer=npy(LAYER > 3)), "dtype_unsupported", "bool"),
+    "complex numbers": (lambda: with_members(layer=npy(LAYER.astype(complex))), "dtype_unsupported", "complex"),
+    "long doubles": (lambda: with_members(layer=npy(LAYER.astype(np.longdouble))), "dtype_unsupported", "float"),
+    "big-endian long doubles": (
+        lambda: with_members(layer=npy(LAYER.astype(np.dtype(np.longdouble).newbyteorder(">")))),
+        "dtype_unsupported",
+        "layer",
+    ),
+    "dates": (lambda: with_members(layer=npy(LAYER.astype("M8[s]"))), "dtype_unsupported", "datetime"),
+    "text as a layer": (lambda: with_members(layer=npy(LAYER.astype("U8"))), "dtype_unsupported", "layer"),
+    "structured": (lambda: with_members(layer=npy(np.zeros(6, [("a", "f4")]))), "dtype_unsupported", "layer"),
+    "bfloat16 as void": (lambda: with_members(layer=npy(np.zeros((6, 2), "V2"))), "dtype_unsupported", "bfloat16"),
+    "no rows": (lambda: labelled(np.zeros(0, int)), "too_few_classes", "0 class"),
+    "one class": (lambda: labelled([5, 5, 5]), "too_few_classes", "1 class"),
+    "a class of one": (lambda: labelled(["a", "a", "b"]), "too_few_samples", "'b'"),
+    "columns: none": (
+        lambda: with_members(layer=npy(np.zeros((6, 0), np.float32))),
+        "invalid_array",
+        "empty",
+    ),
+    "labels: two axes": (lambda: with_members(labels=npy(np.zeros((6, 1), int))), "labels_invalid", "per row"),
+    "labels: a number": (lambda: with_members(labels=npy(np.array(3))), "labels_invalid", "per row"),
+    "labels: floats": (lambda: labelled([0.0, 0.0, 1.0, 1.0]), "labels_invalid", "float"),
+    "labels: not UTF-8": (lambda: labelled(np.array([b"\xff", b"a"] * 2)), "labels_invalid", "UTF-8"),
+    "labels: half a character": (lambda: labelled(np.array(["\ud800", "a"] * 2)), "labels_invalid", "UTF-8"),
+    "labels: no character": (
+        lambda: with_members(labels=npy(np.array([0x110000] * 3 + [65] * 3, "<u4").view("<U1"))),
+        "labels_invalid",
+        "UTF-8",
+    ),
+    "labels: 8 GiB of names": (
+        lambda: with_members(labels=npy_claiming((6,), f"<U{2**29}")),
+        "invalid_array",
+        "labels",
+    ),
+    "labels: too few": (lambda: with_members(labels=npy(LABELS[1:-1])), "label_length_mismatch", "4 labels"),
+    "layer: a number": (lambda: with_members(layer=npy(np.array(1.5))), "label_length_mismatch", "layer"),
+    "no labels": (lambda: archive({"layer.npy": npy(LAYER)}), "labels_missing", "'layer'"),
+    "no layer": (lambda: archive({"labels.npy": npy(LABELS)}), "no_layers", "layer"),
+    "nothing": (lambda: archive({}), "labels_missing", "labels"),
+    "layers: numbers": (lambda: with_members(layers=npy(np.array([1, 2]))), "layers_invalid", "strings"),
+    "layers: two axes": (lambda: with_members(layers=npy(np.array([["layer"]]))), "layers_invalid", "1-D"),
+    "bomb by its directory": (
+        lambda: archive({**files.good_members(), "zeros.npy": npy(np.zeros(2**22))}, zipfile.ZIP_DEFLATED),
+        "decompressed_too_large",
+        "unpacks",
+    ),
+    "zip64 lie": (
+        lambda: directory_field(with_members(), 24, "<I", 0xFFFFFFFF),
+        "",  # the library may refuse the archive or believe the lie, which is over the limit
+        "",
+    ),
+    "bomb that lies": (
+        lambda: directory_field(
+            archive({**files.good_members(), "zeros.npy": npy(np.zeros((6, 2**19)))}, zipfile.ZIP_DEFLATED),
+            24,
+            "<I",
+            1000,
+        ),
+        "corrupt_archive",
+        "zeros",
+    ),
+    "20000 members": (lambda: archive({f"{i}.npy": b"" for i in range(20_000)}), "too_many_members", "4096"),
+    "a zip in a zip": (
+        lambda: archive({**files.good_members(), "more.npz": with_members()}),
+        "unsafe_member_name",
+        "more.npz",
+    ),
+    "a path upwards": (
+        lambda: archive({**files.good_members(), "../../etc/x.npy": npy(LAYER)}),
+        "unsafe_member_name",
+        "../../etc/x.npy",
+    ),
+    "an absolute path": (lambda: archive({"/abs.npy": npy(LAYER)}), "unsafe_member_name", "/abs.npy"),
+    "backslashes": (lambda: archive({"a\\b.npy": npy(LAYER)}), "unsafe_member_name", "numpy.savez"),
+    "a member twice": (
+        lambda: patched(
+            archive({"labels.npy": npy(LABELS), "layer1.npy": npy(LAYER), "layer2.npy": npy(LAYER)}),
+            b"layer2.npy",
+            b"layer1.npy",
+        ),
+        "duplicate_member",
+        "layer1",
+    ),
+    "bzip2": (lambda: members_with(zipfile.ZIP_BZIP2), "compression_unsupported", "numpy.savez"),
+    "LZMA": (lambda: members_with(zipfile.ZIP_LZMA), "compression_unsupported", "numpy.savez"),
+    "encrypted": (lambda: directory_field(with_members(), 8, "<H", 1), "corrupt_archive", "password"),
+    "truncated": (lambda: with_members()[:-40], "corrupt_archive", "numpy.savez"),
+    "truncated at half": (lambda: with_members()[: len(with_members()) // 2], "corrupt_archive", "numpy.savez"),
+    "damaged directory": (
+        lambda: patched(with_members(), b"PK\x01\x02", b"PK\x07\x07"),
+        "corrupt_archive",
+        "numpy.savez",
+    ),
+    "damaged deflate stream": (
+        lambda: members_with(zipfile.ZIP_DEFLATED)[:46] + b"\xff" * 40 + members_with(zipfile.ZIP_DEFLATED)[86:],
+        "corrupt_archive",
+        "labels",
+    ),
+    "overlapping members": (overlapping, "corrupt_archive", "overlap"),
+    "checksum of the labels": (
+        lambda: patched(with_members(), LABELS.tobytes(), LABELS[::-1].tobytes()),
+        "corrupt_archive",
+        "CRC",
+    ),
+    "torch.save": (torch_file, "pickle_forbidden", "safetensors"),
+    "four bytes": (lambda: b"PK\x03\x04", "corrupt_archive", "numpy.savez"),
+}
+
+SAFETENSORS: dict[str, tuple[Callable[[], bytes], str, str]] = {
+    "empty": (lambda: b"", "invalid_safetensors", "JSON"),
+    "three bytes": (lambda: b"abc", "header_too_large", "bytes"),
+    "header of 2**63": (lambda: safetensors(GOOD_HEADER, GOOD_PAYLOAD, size=2**63), "header_too_large", str(2**63)),
+    "header of 101 MB": (lambda: safetensors(b"{}", size=101_000_000), "header_too_large", "101000000"),
+    "header longer than the file": (lambda: safetensors(b"{}", size=1000), "invalid_safetensors", "write it again"),
+    "5000 tensors": (
+        lambda: safetensors({str(i): tensor([0], 0, 0) for i in range(5000)}),
+        "too_many_members",
+        "4096",
+    ),
+    "not JSON": (lambda: safetensors(b"{not json}"), "invalid_safetensors", "JSON"),
+    "a list": (lambda: safetensors([1, 2]), "invalid_safetensors", "object"),
+    "a tensor that is no object": (lambda: tensors(layer=3), "invalid_safetensors", "write it again"),
+    "a tensor without offsets": (
+        lambda: tensors(layer={"dtype": "F32", "shape": [4, 2]}),
+        "invalid_safetensors",
+        "write it again",
+    ),
+    "deep JSON": (
+        lambda: safetensors(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        "invalid_safetensors",
+        "JSON",
+    ),
+    "not UTF-8": (lambda: safetensors(b'{"\xff": 1}'), "invalid_safetensors", "JSON"),
+    "a name twice": (
+        lambda: safetensors(b'{"labels": 1, "labels": 2}'),
+        "duplicate_member",
+        "twice",
+    ),
+    "overlap": (lambda: tensors(layer=tensor([4, 2], 24, 56)), "invalid_safetensors", "write it again"),
+    "hole": (
+        lambda: safetensors({**GOOD_HEADER, "layer": tensor([4, 2], 40, 72)}, GOOD_PAYLOAD + bytes(8)),
+        "invalid_safetensors",
+        "write it again",
+    ),
+    "short": (lambda: safetensors(GOOD_HEADER, GOOD_PAYLOAD[:-1]), "invalid_safetensors", "write it again"),
+    "trailing": (lambda: safetensors(GOOD_HEADER, GOOD_PAYLOAD + b"x"), "invalid_safetensors", "write it again"),
+    "shape against bytes": (lambda: tensors(layer=tensor([4, 3], 32, 64)), "invalid_safetensors", "write it again"),
+    "overflow": (lambda: tensors(layer=tensor([2**62, 4], 32, 64)), "invalid_safetensors", "write it again"),
+    "negative": (lambda: tensors(layer=tensor([-4, -2], 32, 64)), "invalid_safetensors", "write it again"),
+    "unknown type": (lambda: tensors(layer=tensor([4, 2], 32, 64, "F33")), "invalid_safetensors", "write it again"),
+    "eight bit floats": (lambda: tensors(layer=tensor([4, 8], 32, 64, "F8_E4M3")), "dtype_unsupported", "F8_E4M3"),
+    "booleans": (lambda: tensors(layer=tensor([4, 8], 32, 64, "BOOL")), "dtype_unsupported", "bool"),
+    "metadata of 10 MB": (lambda: tensors(__metadata__={"x": "y" * 10_000_000}), "header_too_large", "bytes"),
+    "metadata that is no text": (lambda: tensors(__metadata__={"x": 1}), "invalid_safetensors", "write it again"),
+    "layers: no JSON": (lambda: tensors(__metadata__={"layers": "[layer"}), "layers_invalid", "JSON list"),
+    "layers: deep": (lambda: tensors(__metadata__={"layers": "[" * 100_000}), "layers_invalid", "JSON list"),
+    "layers: numbers": (lambda: tensors(__metadata__={"layers": "[1]"}), "layers_invalid", "JSON list"),
+    "layers: half a character": (lambda: tensors(__metadata__={"layers": r'["\ud800"]'}), "layers_invalid", "ud800"),
+    "classes: one name": (lambda: tensors(__metadata__={"classes": '["a"]'}), "labels_invalid", "1 names"),
+    "classes: a name twice": (lambda: tensors(__metadata__={"classes": '["a", "a"]'}), "labels_invalid", "once"),
+    "classes: no list": (lambda: tensors(__metadata__={"classes": '{"a": 1}'}), "labels_invalid", "JSON list"),
+    "classes: half a character": (
+        lambda: tensors(__metadata__={"classes": r'["\ud800", "b"]'}),
+        "labels_invalid",
+        "UTF-8",
+    ),
+    "classes: no rows": (
+        lambda: safetensors(
+            {"labels": tensor([0], 0, 0, "I64"), "l": tensor([0, 2], 0, 0), "__metadata__": {"classes": '["a"]'}}
+        ),
+        "too_few_classes",
+        "0 class",
+    ),
+    "labels missing": (
+        lambda: safetensors({"layer": tensor([4, 2], 0, 32)}, GOOD_PAYLOAD[32:]),
+        "labels_missing",
+        "'layer'",
+    ),
+    "label length": (lambda: tensors(layer=tensor([8], 32, 64)), "label_length_mismatch", "4 labels"),
+    "HTML": (lambda: b"<!DOCTYPE html><html></html>", "header_too_large", "bytes"),
+}
+
+
+def problem_of(path: Path) -> Any:
+    with pytest.raises(ProblemError) as caught:
+        open_activations(path, max_unpacked_bytes=UNPACKED)
+    return caught.value.problem
+
+
+@pytest.mark.parametrize("case", [*NPZ.values(), *SAFETENSORS.values()], ids=[*NPZ, *SAFETENSORS])
+def test_a_bad_file_is_refused_with_its_code(tmp_path: Path, case: tuple[Callable[[], bytes], str, str]) -> None:
+    content, code, named = case
+    path = tmp_path / "file"
+    path.write_bytes(content())
+    problem = problem_of(path)
+    assert code in ("", problem.code), problem
+    assert named in problem.detail
+    assert 400 <= problem.status < 500
+    json.dumps(problem.model_dump(), ensure_ascii=False).encode()
+
+
+HUGE = ("7 TiB in 128 bytes", "2 GiB in 16 bytes", "bomb that lies", "labels: 8 GiB of names", "bomb by its directory")
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_a_file_that_lies_about_its_size_costs_no_memory(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(NPZ[name][0]())
+    problem_of(path)  # imports and caches first
+    tracemalloc.start()
+    try:
+        problem_of(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_labels_are_bounded_before_they_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.activations._MOST_LABEL_BYTES", 40)
+    path = tmp_path / "file"
+    path.write_bytes(with_members())
+    assert problem_of(path).code == "labels_invalid"
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    class Canary:
+        def __reduce__(self) -> Any:
+            return Path.touch, (tmp_path / "code ran",)
+
+    path = tmp_path / "file"
+    path.write_bytes(with_members(layer=npy(np.array([Canary()] * 6, object))))
+    problem_of(path)
+    path.write_bytes(labelled(np.array([Canary()] * 6, object)))
+    problem_of(path)
+    assert not (tmp_path / "code ran").exists()
+
+
+# -- any file at all --------------------------------------------------------------------------------------------------
+
+SEEDS = [
+    archive(files.good_members()),
+    archive(files.good_members(), zipfile.ZIP_DEFLATED),
+    archive({**files.good_members(), "layers.npy": npy(np.array(["layer"]))}),
+    labelled(np.array(["cat", "dog"] * 3)),
+    safetensors(*files.good_tensors()),
+    tensors(__metadata__={"layers": '["layer"]', "classes": '["a", "b"]'}),
+    tensors(layer=tensor([4, 4], 32, 64, "BF16")),
+]
+
+MUTATION = st.one_of(
+    st.tuples(st.just("set"), st.floats(0, 1), st.binary(min_size=1, max_size=8)),
+    st.tuples(st.just("cut"), st.floats(0, 1), st.binary(max_size=0)),
+    st.tuples(st.just("insert"), st.floats(0, 1), st.binary(min_size=1, max_size=40)),
+    st.tuples(st.just("repeat"), st.floats(0, 1), st.binary(max_size=0)),
+)
+
+
+def mutated(content: bytes, mutations: list[tuple[str, float, bytes]]) -> bytes:
+    for kind, place, data in mutations:
+        at = int(place * len(content))
+        if kind == "set":
+            content = content[:at] + data + content[at + len(data) :]
+        elif kind == "cut":
+            content = content[:at]
+        elif kind == "insert":
+            content = content[:at] + data + content[at:]
+        else:
+            content = content[:at] + content[at // 2 :]
+    return content
+
+
+def read_all(path: Path) -> None:
+    try:
+        file = open_activations(path, max_unpacked_bytes=UNPACKED)
+        loaded = [layer.load() for layer in file.layers.values()]
+    except ProblemError as error:
+        assert 400 <= error.problem.status < 500
+        error.problem.to_bytes()
+    else:
+        file.inspection().model_dump_json()
+        assert all(len(array) == len(file.codes) for array in loaded)
+
+
+@given(seed=st.sampled_from(SEEDS), mutations=st.lists(MUTATION, max_size=4))
+def test_a_damaged_file_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, seed: bytes, mutations: list[tuple[str, float, bytes]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(mutated(seed, mutations))
+    read_all(path)
+
+
+@pytest.mark.parametrize("number", range(len(SEEDS)))
+def test_every_single_byte_may_be_damaged(tmp_path: Path, number: int) -> None:
+    path, seed = tmp_path / "damaged", SEEDS[number]
+    for at, value in enumerate(seed):
+        path.write_bytes(seed[:at] + bytes([0xFF if at % 2 else value ^ 0x20]) + seed[at + 1 :])
+        read_all(path)
+
+
+@given(header=st.text(st.characters(max_codepoint=255), max_size=60) | st.text("{}[]()'\",:-1L \n#", max_size=60))
+def test_any_text_may_be_the_header_of_an_array(tmp_path_factory: pytest.TempPathFactory, header: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(with_members(layer=npy_with_header(header, bytes(48))))
+    read_all(path)
