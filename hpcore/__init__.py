@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hpcore._result import TestResult
     from hpcore.errors import HpcoreError, InvalidInput
-    from hpcore.inference import class_jackknife_test, fold_means, subsample_test
+    from hpcore.folds import fold_means
+    from hpcore.inference import class_jackknife_test, subsample_test
     from hpcore.membership import membership_test
     from hpcore.multiclass import multiclass_bayes_error_bounds
     from hpcore.permutation import permutation_test
@@ -40,7 +41,7 @@ _HOME = {
     "TestResult": "hpcore._result",
     "bayes_error_bounds": "hpcore.separation",
     "class_jackknife_test": "hpcore.inference",
-    "fold_means": "hpcore.inference",
+    "fold_means": "hpcore.folds",
     "henze_penrose": "hpcore.separation",
     "membership_test": "hpcore.membership",
     "multiclass_bayes_error_bounds": "hpcore.multiclass",

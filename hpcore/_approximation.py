@@ -89,8 +89,8 @@ class FixedPoint:
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
         """Measured rounding errors, and those of float32."""
-        error = left.error + right.error + left.error * right.error + _GUARD
-        return _product_bounds(left, error), _product_bounds(right, error)
+        error = left.error + right.error + left.error * right.error
+        return product_bounds(left, error), product_bounds(right, error)
 
 
 class FloatProducts:
@@ -127,11 +127,13 @@ class FloatProducts:
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
         """Worst case of a sum in float32."""
-        error = 2 * (left.data.shape[1] + 4) * U32 + _GUARD
-        return _product_bounds(left, error), _product_bounds(right, error)
+        error = 2 * (left.data.shape[1] + 4) * U32
+        return product_bounds(left, error), product_bounds(right, error)
 
 
-def _product_bounds(points: Packed, error: float) -> NDArray[np.float32]:
+def product_bounds(points: Packed, error: float) -> NDArray[np.float32]:
+    """Bounds where the inner products are known up to ``error (|x|² + |y|²) / 2``; those of float32 come on top."""
+    error += _GUARD
     bounds = np.empty((5, points.n_points), np.float32)
     bounds[0] = points.squared_norm * (1.0 + error) + _TINY
     bounds[1] = points.squared_norm * (1.0 - error) - _TINY

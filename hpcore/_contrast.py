@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hpcore._result import Alternative, TestResult
 from hpcore.errors import InvalidInput
-from hpcore.inference import SMALLEST_CLASS_FOR_FOLDS, class_jackknife_test, subsample_test
+from hpcore.folds import SMALLEST_CLASS_FOR_FOLDS
+from hpcore.inference import class_jackknife_test, subsample_test
 from hpcore.permutation import Method, permutation_tests
 
 if TYPE_CHECKING:  # the separation module brings the kernels along

@@ -244,3 +244,46 @@ def pair_forests(
         n_nodes = n_first + node_start[b + 1] - node_start[b]
         count[p], squared_degrees[p] = _unique_tree(u[order], v[order], weight[order], tolerance, n_first, n_nodes)
         is_tied[p] = count[p] < 0
+
+
+@kernel()
+def unite_edges(
+    component: NDArray[np.intp], u: NDArray[np.intp], v: NDArray[np.intp], taken: NDArray[np.bool_]
+) -> None:
+    """Join components by edges in turn and mark those that join; `component` names the root of every node."""
+    size = np.bincount(component, minlength=component.shape[0])
+    for e in range(u.shape[0]):
+        taken[e] = _unite(component, size, u[e], v[e])
+    for node in range(component.shape[0]):
+        component[node] = find(component, node)
+
+
+@kernel()
+def linkage_order(
+    u: NDArray[np.intp],
+    v: NDArray[np.intp],
+    weight: NDArray[np.float32],
+    order: NDArray[np.intp],
+    gap: NDArray[np.float32],
+) -> None:
+    """Order the nodes of a tree so that every component of single linkage is a run, given ascending edges.
+
+    ``gap[i]`` is the edge that joined the places i - 1 and i. Two nodes are first together in the component that the
+    largest gap between their places joined: that gap is the longest edge on the path between them.
+    """
+    n_nodes = order.shape[0]
+    parent, size = np.arange(n_nodes), np.ones(n_nodes, np.intp)
+    first, last, following = np.arange(n_nodes), np.arange(n_nodes), np.full(n_nodes, -1, np.intp)
+    before = np.zeros(n_nodes, np.float32)
+    for e in range(u.shape[0]):
+        left, right = find(parent, u[e]), find(parent, v[e])
+        before[first[right]] = weight[e]
+        following[last[left]] = first[right]
+        start, end = first[left], last[right]
+        _unite(parent, size, left, right)
+        root = find(parent, left)
+        first[root], last[root] = start, end
+    node = first[find(parent, 0)]
+    for place in range(n_nodes):
+        order[place], gap[place] = node, before[node]
+        node = following[node]

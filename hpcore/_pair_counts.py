@@ -13,7 +13,7 @@ from hpcore.spanning_tree import Forests, Progress
 from hpcore.ties import CrossEdges, cross_edges, sorted_edges
 
 if TYPE_CHECKING:
-    from hpcore._mst_cpu import Cross
+    from hpcore._candidates import Cross
 
 
 @dataclass(frozen=True)

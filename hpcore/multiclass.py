@@ -39,7 +39,7 @@ def multiclass_bayes_error_bounds(
     rows = _validate.activation_matrix(activations)
     groups = _validate.class_labels(labels, rows.shape[0])
     metric = _validate.choice(metric, "metric", _validate.METRICS)
-    resolve_device(_validate.choice(device, "device", _validate.DEVICES))
+    device = resolve_device(_validate.choice(device, "device", _validate.DEVICES))
     points = distinct_points(rows, metric)
     n_classes = groups.classes.shape[0]
     shape = (points.representative.shape[0], n_classes)

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from hpcore import _validate
-from hpcore._pair_counts import count_pairs
+from hpcore._pair_counts import PairCounts, count_pairs
 from hpcore.distances import distinct_points
 from hpcore.errors import InvalidInput
-from hpcore.spanning_tree import Forests, Progress, available_threads, resolve_device
+from hpcore.spanning_tree import Forests, Progress, available_threads, on_device, resolve_device
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,21 @@ def pairwise_henze_penrose(
 
     points = distinct_points(rows, metric)
     n_classes = groups.classes.shape[0]
-    forests = Forests(points, groups.codes, n_classes, n_threads=threads, memory_budget=memory_budget, report=report)
-    found = count_pairs(forests, ties, report)
+
+    def count(part_size: int) -> PairCounts:
+        forests = Forests(
+            points,
+            groups.codes,
+            n_classes,
+            n_threads=threads,
+            memory_budget=memory_budget,
+            report=report,
+            device=device,
+            part_size=part_size,
+        )
+        return count_pairs(forests, ties, report)
+
+    found = on_device(device, count)
     pairs = np.stack(np.triu_indices(n_classes, 1), axis=1).astype(np.int64)
     counts = groups.sizes[pairs]
     z, p_value = friedman_rafsky_test(found.count, counts, found.squared_weights, found.squared_strengths)

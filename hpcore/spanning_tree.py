@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations_with_replacement, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -23,7 +25,8 @@ from hpcore.errors import DeviceUnavailable, OutOfMemory
 from hpcore.ties import Edges
 
 if TYPE_CHECKING:
-    from hpcore._mst_cpu import Cross, Tree
+    from hpcore._candidates import Cross, Tree
+    from hpcore._mst_cpu import Blocks
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -31,6 +34,8 @@ Progress = Callable[[str, int, int], None]
 
 PART_SIZE = 1024
 """Nodes of a block's side: 4 MiB of numbers per thread, which stay in the cache."""
+DEVICE_PART_SIZE = 4096
+SMALLEST_DEVICE_PART = 256
 _NODE_BYTES = 256  # indices, tree edges and core lengths of a node
 _CANDIDATE_BYTES = 64  # ends and length of a candidate edge, while it is sorted
 
@@ -43,11 +48,23 @@ def resolve_device(device: str) -> str:
     DeviceUnavailable
         ``"cuda"`` was asked for and is missing.
     """
-    if device == "cuda":
-        raise DeviceUnavailable(
-            "`device`: 'cuda' was asked for, but no CUDA device can be used here; allowed: 'cpu', 'auto'."
-        )
-    return "cpu"
+    if device == "cpu" or (device == "auto" and not _has_nvidia_driver()):
+        return "cpu"
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
+    if device == "auto":
+        return "cpu"
+    raise DeviceUnavailable(
+        "`device`: 'cuda' was asked for, but torch finds no CUDA device here; allowed: 'cpu', 'auto'."
+    )
+
+
+def _has_nvidia_driver() -> bool:
+    """Whether importing torch can be worth its time."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
 
 
 def available_threads() -> int:
@@ -83,33 +100,34 @@ class Forests:
         n_threads: int,
         memory_budget: int | None,
         report: Progress,
+        device: str = "cpu",
+        part_size: int | None = None,
         approximation: Callable[[int], Approximation] | None = None,
     ) -> None:
         """Build the trees; ``report("class_trees", done, n_classes)`` is called after each.
 
-        `approximation` makes the bounds, given the exponent of a scale; which one has no influence on any result.
+        `device` is any torch device, or ``"cpu"`` for the kernels of the CPU; `approximation` makes the bounds, given
+        the exponent of a scale. Neither has an influence on any result.
         """
-        from hpcore import _mst_cpu
+        from hpcore._candidates import Context, centre_of
+        from hpcore._mst_cpu import CpuBlocks
 
         self.points, self.n_classes = points, n_classes
         self.nodes = lay_out(points, codes, n_classes)
-        self._plan = make_plan(points, self.nodes, n_threads, memory_budget)
+        self._plan = make_plan(points, self.nodes, n_threads, memory_budget, part_size or PART_SIZE)
         self._slabs = slabs(self.nodes, self._plan.part_size)
         exponent = _exponent(points)
-        self._context = _mst_cpu.Context(
-            points,
-            self.nodes,
-            (approximation or _approximation(points))(exponent),
-            Direct(np.float64, exponent),
-            4.0**exponent,
-            _Scratch(self._plan.part_size),
-        )
+        scratch = _Scratch(self._plan.part_size)
+        rough = CpuBlocks((approximation or _approximation(points))(exponent), scratch)
+        exact = CpuBlocks(Direct(np.float64, exponent), scratch)
+        blocks = rough if device == "cpu" else _blocks_on(device, exponent)
+        self._context = Context(points, self.nodes, blocks, rough, exact, 4.0**exponent)
         self.trees = self._class_trees(report)
         self._core = np.concatenate([tree.core for tree in self.trees])
-        self._centre = _mst_cpu.centre_of(points, self.nodes.row)
+        self._centre = centre_of(points, self.nodes.row)
 
     def _class_trees(self, report: Progress) -> list[Tree]:
-        from hpcore._mst_cpu import class_tree
+        from hpcore._candidates import class_tree
 
         tasks: list[tuple[slice, ...]] = []
         for slab in self._slabs:
@@ -127,7 +145,7 @@ class Forests:
 
     def between_classes(self) -> Iterator[Callable[[], Cross]]:
         """One task for every two slabs of classes; together they hold every pair of classes once."""
-        from hpcore._mst_cpu import cross_edges_between
+        from hpcore._candidates import cross_edges_between
 
         kept = self._packed_parts() if self._plan.keep_packed else {}
 
@@ -176,6 +194,30 @@ class _Scratch(threading.local):
         return self._memory
 
 
+def _blocks_on(device: str, exponent: int) -> Blocks:
+    from hpcore._mst_cuda import CudaBlocks
+
+    return CudaBlocks(exponent, device)
+
+
+def on_device(device: str, work: Callable[[int], Answer]) -> Answer:
+    """Return ``work(part_size)``, with smaller parts where the memory of a device is too small.
+
+    Raises
+    ------
+    OutOfMemory
+        Not even the smallest parts fit.
+    """
+    part_size = PART_SIZE if device == "cpu" else DEVICE_PART_SIZE
+    while True:
+        try:
+            return work(part_size)
+        except OutOfMemory:
+            if device == "cpu" or part_size <= SMALLEST_DEVICE_PART:
+                raise
+            part_size //= 2
+
+
 def _exponent(points: Points) -> int:
     """The power of two that brings the largest coordinate to about 1, as far as the type of the rows holds it."""
     rows = points.rows
@@ -199,7 +241,7 @@ class Plan:
     keep_packed: bool
 
 
-def make_plan(points: Points, nodes: Nodes, n_threads: int, budget: int | None) -> Plan:
+def make_plan(points: Points, nodes: Nodes, n_threads: int, budget: int | None, largest: int) -> Plan:
     """The fastest way that fits `budget` bytes beyond the input.
 
     Raises
@@ -209,7 +251,7 @@ def make_plan(points: Points, nodes: Nodes, n_threads: int, budget: int | None) 
     """
     n_nodes, n_features = nodes.row.shape[0], points.rows.shape[1]
     need = 0
-    for part_size in (PART_SIZE, PART_SIZE // 2, PART_SIZE // 4, PART_SIZE // 8, PART_SIZE // 16):
+    for part_size in (largest, largest // 2, largest // 4, largest // 8, largest // 16):
         size = min(part_size, n_nodes) + 32
         packed_row = 2 * n_features + 40
         block = 4 * size * size + 2 * size * packed_row

@@ -30,7 +30,8 @@ from hpcore._contrast import (
 from hpcore._result import Alternative, TestResult
 from hpcore._study_rows import Family, Measurements, Row, StateKey, adaptation, generalization, steps
 from hpcore.errors import InvalidInput
-from hpcore.inference import CONFIDENCE_LEVEL, fold_means, fold_plan, subsample_test
+from hpcore.folds import fold_means, fold_plan
+from hpcore.inference import CONFIDENCE_LEVEL, subsample_test
 from hpcore.permutation import Method, max_t_p_values
 
 __all__ = [
@@ -123,7 +124,7 @@ def measure_layer(
 ) -> LayerMeasurement:
     """Measure one layer: the statistic of every class pair, and its mean within folds for the subsample test.
 
-    The number of folds follows from the smallest class (`hpcore.inference.fold_plan`); `seed` draws them. All layers
+    The number of folds follows from the smallest class (`hpcore.folds.fold_plan`); `seed` draws them. All layers
     of all networks seen by the same images must be given the same row order and seed. ``folds=False`` saves two thirds
     of the time and leaves the subsample test unavailable. Other parameters are those of `pairwise_henze_penrose`.
     """

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hpcore import _validate
-from hpcore.inference import fold_means
+from hpcore.folds import fold_means
 from hpcore.permutation import RandomSource
 
 

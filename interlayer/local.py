@@ -63,8 +63,8 @@ def analyze(
         If the numerical core is not installed.
     """
     try:
-        from worker.analysis import Resources
         from worker.analysis import analyze as compute
+        from worker.measuring import Resources
     except ImportError as error:
         raise UsageError(f"{_EXTRA} [{error}]") from error
     addresses = [f"sha256:{_sha256(item.path)}" for item in inputs]

@@ -7,6 +7,7 @@ from pathlib import Path
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from contract.database import Database, metadata
@@ -20,6 +21,10 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("repeatable")
+
+
+# Plain tracebacks: what structlog prints by default shows every local variable, at length.
+structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
 
 
 class PostgreSQL:

@@ -1,64 +1,18 @@
 """From a request and the files it names to a report. The only place that maps schemas to hpcore and back."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from contract.schemas import AnalysisRequest, InputReference, ProblemError, Report, Separation
-from hpcore.errors import DeviceUnavailable, HpcoreError, InvalidInput, OutOfMemory
-from hpcore.study import LayerMeasurement, StateKey, layer_tests, measure_layer
+from hpcore.errors import DeviceUnavailable, HpcoreError, OutOfMemory
+from hpcore.study import StateKey, layer_tests
 from worker import reporting
 from worker.activations import ActivationFile, open_activations
-from worker.arrays import Array
 from worker.findings import findings
-from worker.selection import (
-    check_same_study,
-    draw_rows,
-    fold_seed,
-    require_layer,
-    rows_per_class,
-    select_layers,
-)
+from worker.measuring import TIES, Measured, Progress, Resources, StudyInput, measure
+from worker.selection import check_same_study, draw_rows, require_layer, rows_per_class, select_layers
 from worker.split_tests import SplitTests, compare_splits, diagnostics, relative_cost, with_membership
-
-Progress = Callable[[str, int, int, float], None]
-_TIES = "average"
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a computation may use; None leaves the choice to hpcore."""
-
-    n_threads: int | None = None
-    memory_bytes: int | None = None
-    max_unpacked_bytes: int = 2**40
-
-
-@dataclass(frozen=True)
-class _Input:
-    """One input with the rows that are used of it."""
-
-    reference: InputReference
-    file: ActivationFile
-    layers: tuple[str, ...]
-    rows: Array | None
-
-    @property
-    def codes(self) -> Array:
-        return self.file.codes if self.rows is None else self.file.codes[self.rows]
-
-    @property
-    def key(self) -> StateKey:
-        return StateKey(*self.reference.role)
-
-    def load(self, layer: str) -> Array:
-        """Return the used rows of a layer, flattened."""
-        array = self.file.layers[layer].load()
-        array = array.reshape(len(array), -1)
-        return array if self.rows is None else array[self.rows]
 
 
 def analyze(
@@ -98,12 +52,18 @@ def analyze(
         require_layer(name, layers[0])
     per_class = rows_per_class(request, files)
     inputs = [
-        _Input(item, file, layers[0], draw_rows(file.codes, per_class, seed=request.seed, split=item.split))
+        StudyInput(item, file, layers[0], draw_rows(file.codes, per_class, seed=request.seed, split=item.split))
         for item, file in zip(request.inputs, files, strict=True)
     ]
     try:
         share = 1 / (1 + relative_cost(request.tests))  # of the work that measuring is
-        measured = _measure(request, inputs, resources, on_progress, share)
+        measured = measure(
+            request,
+            inputs,
+            per_class,
+            resources,
+            lambda stage, done, total, fraction: on_progress(stage, done, total, share * fraction),
+        )
         compared = _compare_splits(request, inputs, resources, on_progress, share)
         on_progress("tests", len(inputs) * len(layers[0]), len(inputs) * len(layers[0]), 1.0)
         return _report(request, inputs, measured, compared, per_class), _device(measured)
@@ -124,50 +84,8 @@ def _open(item: InputReference, paths: Mapping[str, Path], resources: Resources)
         raise ProblemError("artifact_not_found", f"the file of {item.artifact} is gone; upload it again") from error
 
 
-def _measure(
-    request: AnalysisRequest, inputs: list[_Input], resources: Resources, on_progress: Progress, share: float
-) -> dict[StateKey, dict[str, LayerMeasurement]]:
-    """Measure every layer of every input, one at a time: no two layers are in memory together."""
-    total = sum(len(item.layers) for item in inputs)
-    # A layer's cost grows with its dimension, and has a part that doesn't.
-    weights = [64 + _dimension(item.file, layer) for item in inputs for layer in item.layers]
-    measured: dict[StateKey, dict[str, LayerMeasurement]] = {item.key: {} for item in inputs}
-    done = 0
-    for item in inputs:
-        for layer in item.layers:
-            reference = item.reference
-            stage = f"instance {reference.instance}, {reference.state}, {reference.split}: {layer}"
-            on_progress(stage, done, total, share * sum(weights[:done]) / sum(weights))
-            measured[item.key][layer] = _measure_layer(request, item, layer, resources)
-            done += 1
-    return measured
-
-
-def _measure_layer(request: AnalysisRequest, item: _Input, layer: str, resources: Resources) -> LayerMeasurement:
-    activations = item.load(layer)
-    try:
-        return measure_layer(
-            activations,
-            item.codes,
-            metric=request.metric,
-            ties=_TIES,
-            device=request.device,
-            seed=fold_seed(request.seed, item.reference.split),
-            n_threads=resources.n_threads,
-            memory_budget=resources.memory_bytes,
-        )
-    except InvalidInput as error:
-        role = item.reference
-        where = f"layer {layer!r} of instance {role.instance!r} ({role.state}, {role.split})"
-        if np.isfinite(activations).all():
-            raise ProblemError("invalid_activations", f"{where}: {error}") from error
-        raise ProblemError(
-            "non_finite", f"{where} holds NaN or infinity; record it again, in float32 if it overflowed float16"
-        ) from error
-
-
 def _compare_splits(
-    request: AnalysisRequest, inputs: list[_Input], resources: Resources, on_progress: Progress, share: float
+    request: AnalysisRequest, inputs: list[StudyInput], resources: Resources, on_progress: Progress, share: float
 ) -> list[SplitTests]:
     by_key = {item.key: item for item in inputs}
 
@@ -188,29 +106,21 @@ def _compare_splits(
     )
 
 
-def _dimension(file: ActivationFile, layer: str) -> int:
-    shape: tuple[int, ...] = file.layers[layer].shape
-    size = 1
-    for extent in shape[1:]:
-        size *= extent
-    return size
-
-
 def _report(
     request: AnalysisRequest,
-    inputs: list[_Input],
-    measured: Mapping[StateKey, Mapping[str, LayerMeasurement]],
+    inputs: list[StudyInput],
+    measured: Mapping[StateKey, Mapping[str, Measured]],
     compared: list[SplitTests],
     per_class: int | None,
 ) -> Report:
     classes, layers = inputs[0].file.classes, inputs[0].layers
     separations: list[Separation] = [
-        reporting.separation(item.reference, layer, _dimension(item.file, layer), classes, measured[item.key][layer])
+        reporting.separation(item.reference, layer, item.dimension(layer), classes, measured[item.key][layer])
         for item in inputs
         for layer in layers
     ]
     tests = layer_tests(
-        measured,
+        {key: {layer: found.layer for layer, found in layers.items()} for key, layers in measured.items()},
         request.components,
         n_resamples=request.tests.n_resamples,
         method=request.tests.method,
@@ -221,7 +131,7 @@ def _report(
     tests = with_membership(tests, compared, request.tests)
     dropped = sum(len(item.file.codes) - len(item.rows) for item in inputs if item.rows is not None)
     report = Report(
-        provenance=reporting.provenance(request, per_class, _TIES),
+        provenance=reporting.provenance(request, per_class, TIES),
         classes=list(classes),
         layers=list(layers),
         separations=separations,
@@ -233,6 +143,6 @@ def _report(
     return report.model_copy(update={"findings": findings(report)})
 
 
-def _device(measured: Mapping[StateKey, Mapping[str, LayerMeasurement]]) -> str:
-    devices: set[Any] = {m.separation.device for layers in measured.values() for m in layers.values()}
+def _device(measured: Mapping[StateKey, Mapping[str, Measured]]) -> str:
+    devices: set[Any] = {m.layer.separation.device for layers in measured.values() for m in layers.values()}
     return "+".join(sorted(devices))

@@ -69,7 +69,8 @@ def _inspect(work: Work) -> Event:
 
 
 def _analyze(work: Work, emitter: Emitter) -> Event:
-    from worker.analysis import Resources, analyze
+    from worker.analysis import analyze
+    from worker.measuring import Resources
 
     report, device = analyze(
         AnalysisRequest.model_validate(work.request),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from contract.schemas import Finding, Report, Separation
-from hpcore.inference import SMALLEST_CLASS_FOR_FIVE_FOLDS, SMALLEST_CLASS_FOR_FOLDS
+from hpcore.folds import SMALLEST_CLASS_FOR_FIVE_FOLDS, SMALLEST_CLASS_FOR_FOLDS
 from worker.sentences import Case, finding, layers_of, listed, number, rounded, verb
 
 TIE_RANGE = 0.01

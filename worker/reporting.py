@@ -6,20 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
+import hpcore.trend
 from contract.schemas import (
     AnalysisRequest,
+    Draws,
     Input,
     InputReference,
     Interval,
+    OverallTest,
     Pairs,
     Provenance,
     ReportWarning,
+    SampleSizeTrend,
     Separation,
     TestResult,
     TestRow,
 )
-from hpcore.study import LayerMeasurement, StudyResult, StudyTest, layer_interval
+from hpcore.study import StudyResult, StudyTest, layer_interval
 from worker.arrays import Array
+from worker.measuring import Measured
 
 ESTIMATOR = "1 - R (m + n) / (2 m n), R = cross-class edges of the Euclidean minimum spanning tree, unclipped"
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -48,7 +53,13 @@ def provenance(request: AnalysisRequest, per_class: int | None, ties: str) -> Pr
         metric=request.metric,
         ties=ties,
         seed=request.seed,
-        sampling={"per_class": request.sampling.per_class, "rows_per_class": per_class, "replacement": False},
+        sampling={
+            "per_class": request.sampling.per_class,
+            "rows_per_class": per_class,
+            "repeats": request.sampling.repeats,
+            "trend": request.sampling.trend,
+            "replacement": False,
+        },
         tests={
             "n_resamples": request.tests.n_resamples,
             "method": request.tests.method,
@@ -61,9 +72,10 @@ def provenance(request: AnalysisRequest, per_class: int | None, ties: str) -> Pr
 
 
 def separation(
-    item: InputReference, layer: str, dimension: int, classes: Sequence[str], measurement: LayerMeasurement
+    item: InputReference, layer: str, dimension: int, classes: Sequence[str], measured: Measured
 ) -> Separation:
     """Return one layer of one input."""
+    measurement = measured.layer
     found = measurement.separation
     values = found.statistic
     interval = layer_interval(measurement)
@@ -94,6 +106,9 @@ def separation(
         quantiles={f"{q:g}": float(v) for q, v in zip(_QUANTILES, np.quantile(values, _QUANTILES), strict=True)},
         n_duplicates=found.n_duplicates,
         n_zero_rows=found.n_zero_rows,
+        any_separation=_overall(measured.any_separation),
+        trend=_trend(measured.trend),
+        draws=_draws(measured.draw_means),
         fold_means=None if measurement.fold_means is None else measurement.fold_means.tolist(),
         pairs=Pairs(
             class_a=[classes[i] for i in first],
@@ -107,6 +122,26 @@ def separation(
             z=_finite(found.z),
             p_value=_finite(found.p_value),
         ),
+    )
+
+
+def _overall(test: hpcore.TestResult | None) -> OverallTest | None:
+    return None if test is None else OverallTest(statistic=test.statistic, p_value=test.p_value)
+
+
+def _trend(trend: hpcore.trend.SampleSizeTrend | None) -> SampleSizeTrend | None:
+    if trend is None:
+        return None
+    return SampleSizeTrend(
+        n_per_class=list(trend.n_min), means=list(trend.means), limit=trend.limit, reason=trend.reason
+    )
+
+
+def _draws(means: Sequence[float] | None) -> Draws | None:
+    if means is None:
+        return None
+    return Draws(
+        count=len(means), mean=float(np.mean(means)), sd=float(np.std(means, ddof=1)), min=min(means), max=max(means)
     )
 
 

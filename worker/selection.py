@@ -80,13 +80,16 @@ def rows_per_class(request: AnalysisRequest, files: Sequence[ActivationFile]) ->
     return rule
 
 
-def draw_rows(codes: Array, per_class: int | None, *, seed: int, split: Split) -> Array | None:
-    """Return the sorted rows of one seeded draw without replacement, None where every row is used."""
+def draw_rows(codes: Array, per_class: int | None, *, seed: int, split: Split, number: int = 0) -> Array | None:
+    """Return the sorted rows of one seeded draw without replacement, None where every row is used.
+
+    Each `number` is a draw of its own; the first is the one that a report is made of.
+    """
     counts = np.bincount(codes)
     if per_class is None or (counts == per_class).all():
         return None
     chosen = [
-        np.random.default_rng([seed, _SPLIT_NUMBER[split], code]).choice(
+        np.random.default_rng([seed, _SPLIT_NUMBER[split], code, number]).choice(
             np.flatnonzero(codes == code), per_class, replace=False
         )
         for code in range(len(counts))

@@ -78,6 +78,32 @@ class Pairs(Part):
         return self
 
 
+class OverallTest(Part):
+    """Are the classes separated at all? One tree over all points, its edges between any two classes."""
+
+    statistic: float = Field(description="1 - T / E T: 0 without separation.")
+    p_value: float | None
+
+
+class SampleSizeTrend(Part):
+    """The mean at a quarter, a half and all of the rows, and where it seems to go."""
+
+    n_per_class: list[int]
+    means: list[float]
+    limit: float | None = Field(description="Aitken's extrapolation: a reading, not an estimate with an error.")
+    reason: str | None
+
+
+class Draws(Part):
+    """The mean over several random draws of the rows, the reported draw among them."""
+
+    count: int
+    mean: float
+    sd: float
+    min: float
+    max: float
+
+
 class Separation(Part):
     """The distribution of class separation at one layer of one network state on one split."""
 
@@ -97,6 +123,9 @@ class Separation(Part):
     quantiles: dict[str, float]
     n_duplicates: int
     n_zero_rows: int
+    any_separation: OverallTest | None = None
+    trend: SampleSizeTrend | None = None
+    draws: Draws | None = None
     fold_means: list[list[float]] | None = Field(
         description="Mean statistic of every fold of every random partition; any contrast of layers is tested with it."
     )

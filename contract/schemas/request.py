@@ -84,10 +84,14 @@ class Sampling(Strict):
     """How many rows of each class are used.
 
     `equal` cuts every class of every input to the common minimum by one seeded draw; `all` keeps every row;
-    a number draws that many rows of each class.
+    a number draws that many rows of each class. Where rows are left out, `repeats` measures every layer over so many
+    draws and reports their spread. `trend` measures every layer at a quarter and a half of the rows, too: the estimate
+    is biased towards 0, and this shows by how much.
     """
 
     per_class: Literal["equal", "all"] | Annotated[int, Field(ge=2, le=1_000_000)] = "equal"
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    trend: bool = False
 
 
 class TestOptions(Strict):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from contract.schemas import Analysis, Report
 from examples.digits.activations import recordings
@@ -50,8 +51,15 @@ def main() -> int:
 
 def _run(client: Client, out: Path, console: Console) -> dict[Study, Report]:
     """Make each study while the service analyses the ones before it, then collect the reports."""
-    columns = SpinnerColumn(), TextColumn("{task.description:13}"), BarColumn(), TextColumn("{task.fields[doing]}")
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:13}"),
+        BarColumn(16),
+        TextColumn("{task.fields[doing]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        TimeElapsedColumn(),
+        console=console,
+        expand=True,
+    ) as progress:
         lines = {study: _Line(progress, study) for study in STUDIES}
         analyses = {study: _submit(client, study, out / "cache", line) for study, line in lines.items()}
         return {study: _collect(client, analyses[study], out / study.name, line) for study, line in lines.items()}
@@ -62,7 +70,7 @@ def _submit(client: Client, study: Study, cache: Path, line: "_Line") -> Analysi
         done = TRAINING * (instance + 1) / study.n_instances
         line.show(f"network {instance + 1} of {study.n_instances} trained in {n_epochs} epochs", done)
 
-    line.show(f"training {study.n_instances} networks", 0.0)
+    line.show(f"activations of {study.n_instances} networks", 0.0)
     files = recordings(study, cache, trained)
     line.show(f"uploading {len(files)} files of activations", TRAINING)
     analysis = submit(client, study, files)
@@ -93,7 +101,7 @@ class _Line:
         self._name, self._doing = study.name, ""
 
     def show(self, doing: str, done: float, *, detail: str = "") -> None:
-        self._progress.update(self._task, completed=done, doing=f"{doing} {detail}")
+        self._progress.update(self._task, completed=done, doing=detail or doing)
         console = self._progress.console
         if doing != self._doing and not console.is_terminal:
             console.print(f"{self._name}: {doing}", markup=False, highlight=False)

@@ -94,8 +94,8 @@ def test_an_interrupted_demo_stops_its_service(tmp_path: Path, number: signal.Si
     command = [sys.executable, "-m", "examples.digits", "--out", str(tmp_path)]
     demo = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert demo.stdout is not None
-    # The first line comes when the service is up and the first network is being trained.
-    assert demo.stdout.readline() == "digits-true: training 2 networks\n"
+    # The first line comes when the service is up and the first network is about to be trained.
+    assert demo.stdout.readline() == "digits-true: activations of 2 networks\n"
     demo.send_signal(number)
     printed, _ = demo.communicate(timeout=60)
     assert demo.returncode == 130

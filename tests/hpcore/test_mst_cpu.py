@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import hpcore
-from hpcore import _block_cpu, _mst_cpu, spanning_tree
+from hpcore import _block_cpu, _candidates, _mst_cpu, spanning_tree
 from hpcore._approximation import Approximation, Direct, FixedPoint, FloatProducts
 from hpcore._pair_counts import PairCounts, count_pairs
 from hpcore.distances import distinct_points
@@ -276,7 +276,7 @@ def test_core_lengths_are_longest_edges_on_paths() -> None:
 def test_fallbacks_run_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """With no candidates allowed every block goes through Prim on exact lengths."""
     calls: list[str] = []
-    original = _mst_cpu._between_trees
+    original = _candidates._between_trees
 
     def watched(*arguments: Any) -> Any:
         calls.append("between")
@@ -285,17 +285,18 @@ def test_fallbacks_run_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     rows, labels = relu(rng, 40), np.repeat(np.arange(4), 40)
     expected = counts(rows, labels)
-    monkeypatch.setattr(_mst_cpu, "_between_trees", watched)
+    monkeypatch.setattr(_candidates, "_between_trees", watched)
     for per_point in (0, 1):
         for part_size in (1024, 20):
-            monkeypatch.setattr(_mst_cpu, "CANDIDATES_PER_POINT", per_point)
+            for module in (_mst_cpu, _candidates):
+                monkeypatch.setattr(module, "CANDIDATES_PER_POINT", per_point)
             monkeypatch.setattr(spanning_tree, "PART_SIZE", part_size)
             np.testing.assert_array_equal(counts(rows, labels).count, expected.count)
     assert calls
 
 
 def test_far_clusters_need_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_mst_cpu, "_between_trees", lambda *_: pytest.fail("fell back"))
+    monkeypatch.setattr(_candidates, "_between_trees", lambda *_: pytest.fail("fell back"))
     rng = np.random.default_rng(3)
     labels = np.repeat(np.arange(4), 200)
     counts(relu(rng, 200), labels)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpcore import pairwise_henze_penrose
-from hpcore.inference import fold_assignment
+from hpcore.folds import fold_assignment
 from hpcore.trend import _extrapolated, sample_size_trend
 
 

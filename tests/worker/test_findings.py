@@ -13,6 +13,7 @@ from contract.schemas import Finding, InputReference, Provenance, Report
 from hpcore import PairwiseSeparation
 from hpcore.study import LayerMeasurement, StateKey, layer_tests
 from worker.findings import findings
+from worker.measuring import Measured
 from worker.reporting import separation as separation_model
 from worker.reporting import test_row as row_model
 
@@ -88,7 +89,7 @@ def report_of(study: Study) -> Report:
                 layer,
                 64,
                 CLASSES,
-                measurement,
+                Measured(measurement),
             )
             for key, layers in keyed.items()
             for layer, measurement in layers.items()

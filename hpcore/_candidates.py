@@ -1,0 +1,236 @@
+"""Candidate edges of minimum spanning trees: trees of the classes, then edges between slabs of classes.
+
+Every function returns a superset of the edges of all minimum trees, with exact lengths; see docs/algorithm.md. Where
+a filter lets too much pass, a dearer one follows: bounds from direct differences in float64, and Prim's algorithm
+over the trees of both sides instead of paths through their cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcore import _exact_cpu, _forest_cpu
+from hpcore._approximation import Packed
+from hpcore._layout import Nodes, Slab
+from hpcore._mst_cpu import CANDIDATES_PER_POINT, Blocks, CpuBlocks, Ends, Reaches, rounded_up
+from hpcore.distances import Points
+from hpcore.ties import sorted_edges
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Edges of all minimum trees of one set of nodes, sorted by (weight, u, v); `in_tree` marks one of the trees.
+
+    ``core`` is the longest edge (squared) from each node of the set to the core of that tree, see
+    `hpcore._forest_cpu.core_lengths`.
+    """
+
+    nodes: slice
+    u: NDArray[np.intp]
+    v: NDArray[np.intp]
+    weight: NDArray[np.float64]
+    in_tree: NDArray[np.bool_]
+    core: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cross:
+    """Candidates between the two classes of each pair: pair p has the edges ``start[p]:start[p + 1]``, in any order."""
+
+    pairs: NDArray[np.intp]
+    start: NDArray[np.intp]
+    u: NDArray[np.intp]
+    v: NDArray[np.intp]
+    weight: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all tasks share.
+
+    `blocks` computes on the chosen device; `rough` and `exact` are the fallbacks on the CPU. Coordinates are multiplied
+    by the square root of `scale`, a power of two, wherever bounds are compared.
+    """
+
+    points: Points
+    nodes: Nodes
+    blocks: Blocks
+    rough: CpuBlocks
+    exact: CpuBlocks
+    scale: float
+
+    def pack(self, part: slice, centre: NDArray[np.float64]) -> Packed:
+        """Bring the nodes of a part into the form of the blocks."""
+        return self.blocks.pack(self.points.rows, self.nodes.row[part], centre)
+
+    def lengths(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Exact squared distances between nodes."""
+        squared = np.empty(u.shape[0])
+        _exact_cpu.edge_lengths(self.points.rows, self.nodes.row[u], self.nodes.row[v], squared)
+        return squared
+
+    def upper(self, squared: NDArray[np.float64]) -> NDArray[Any]:
+        """Exact squared distances in the units of a block, rounded up."""
+        return rounded_up(squared * self.scale, self.blocks.dtype)
+
+
+def centre_of(points: Points, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Mean of some rows: of all, or of a few thousand spread evenly, for it only has to be near."""
+    centre = np.empty(points.rows.shape[1])
+    _exact_cpu.mean_row(points.rows, rows[:: 1 + rows.shape[0] // 4096], centre)
+    return centre
+
+
+def class_tree(context: Context, parts: Sequence[slice]) -> Tree:
+    """Tree of one class: trees of its parts, then the edges between parts."""
+    nodes = slice(parts[0].start, parts[-1].stop)
+    centre = centre_of(context.points, context.nodes.row[nodes])
+    trees = [_part_tree(context, part, centre) for part in parts]
+    if len(parts) == 1:
+        return trees[0]
+    found = [(tree.u, tree.v, tree.weight) for tree in trees]
+    for i, j in combinations(range(len(parts)), 2):
+        left, right = context.pack(parts[i], centre), context.pack(parts[j], centre)
+        spans = np.array([[0, left.n_points, 0, right.n_points]])
+        state = Reaches.open(spans[:, 1] - spans[:, 0], spans[:, 3] - spans[:, 2], context.blocks.dtype)
+        cores = (context.upper(trees[i].core), context.upper(trees[j].core))
+        u, v, n_found = context.blocks.between((left, right), cores, spans, state, state.at)
+        if n_found[0] < 0:
+            u, v = _between_trees(context, (trees[i], trees[j]))
+        else:
+            u, v = u + parts[i].start, v + parts[j].start
+        found.append((u, v, context.lengths(u, v)))
+    u, v, weight = (np.concatenate(each) for each in zip(*found, strict=True))
+    return _contract(context, nodes, u, v, weight)
+
+
+def cross_edges_between(
+    context: Context,
+    left: Slab,
+    right: Slab,
+    packed: Callable[[slice], Packed],
+    trees: Sequence[Tree],
+    core: NDArray[np.float64],
+) -> Cross:
+    """Candidates between every class of one slab and every later class of another.
+
+    `packed` brings parts into the form of the approximation, all around one centre; ``core (M,)`` holds the core
+    lengths of the nodes in the trees of their classes.
+    """
+    pairs = np.array([(a, b) for a in range(left.first, left.stop) for b in range(max(a + 1, right.first), right.stop)])
+    start = context.nodes.start
+    state = Reaches.open(
+        start[pairs[:, 0] + 1] - start[pairs[:, 0]],
+        start[pairs[:, 1] + 1] - start[pairs[:, 1]],
+        context.blocks.dtype,
+    )
+    found_u, found_v, found_pair = [], [], []
+    for row_part in left.parts:
+        rows = packed(row_part)
+        row_first, row_stop = _clipped(start, pairs[:, 0], row_part)
+        for column_part in right.parts:
+            columns = packed(column_part)
+            column_first, column_stop = _clipped(start, pairs[:, 1], column_part)
+            first = np.stack((row_first, row_stop), axis=1) - row_part.start
+            last = np.stack((column_first, column_stop), axis=1) - column_part.start
+            spans = np.concatenate((first, last), axis=1)
+            at = state.at + np.stack((row_first - start[pairs[:, 0]], column_first - start[pairs[:, 1]]), axis=1)
+            cores = (context.upper(core[row_part]), context.upper(core[column_part]))
+            u, v, n_found = context.blocks.between((rows, columns), cores, spans, state, at)
+            found_u.append(u + row_part.start)
+            found_v.append(v + column_part.start)
+            found_pair.append(np.repeat(np.arange(pairs.shape[0]), np.maximum(n_found, 0)))
+            for p in np.flatnonzero(n_found < 0):
+                ends = (slice(row_first[p], row_stop[p]), slice(column_first[p], column_stop[p]))
+                of_parts = tuple(
+                    _tree_of(context, part, trees[label]) for part, label in zip(ends, pairs[p], strict=True)
+                )
+                u, v = _between_trees(context, (of_parts[0], of_parts[1]))
+                found_u.append(u)
+                found_v.append(v)
+                found_pair.append(np.full(u.shape[0], p))
+    u, v, pair = np.concatenate(found_u), np.concatenate(found_v), np.concatenate(found_pair)
+    if len(found_pair) > 1:
+        order = np.argsort(pair, kind="stable")
+        u, v, pair = u[order], v[order], pair[order]
+    begin = np.searchsorted(pair, np.arange(pairs.shape[0] + 1)).astype(np.intp)
+    return Cross(pairs, begin, u, v, context.lengths(u, v))
+
+
+def _clipped(
+    start: NDArray[np.intp], labels: NDArray[np.intp], part: slice
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Nodes of the classes within a part."""
+    return np.maximum(start[labels], part.start), np.minimum(start[labels + 1], part.stop)
+
+
+def _part_tree(context: Context, part: slice, centre: NDArray[np.float64]) -> Tree:
+    """Tree of a part; on exact lengths where too many edges stay in doubt."""
+    n_points = part.stop - part.start
+    found = context.blocks.within(context.pack(part, centre), CANDIDATES_PER_POINT * n_points)
+    if found is None:
+        found = context.exact.within(context.exact.pack(context.points.rows, context.nodes.row[part], centre), None)
+    assert found is not None  # exact lengths have no limit
+    u, v = found[0] + part.start, found[1] + part.start
+    return _contract(context, part, u, v, context.lengths(u, v))
+
+
+def _tree_of(context: Context, part: slice, tree: Tree) -> Tree:
+    """Tree of a part of a class, given the tree of the class."""
+    if tree.nodes == part:
+        return tree
+    return _part_tree(context, part, centre_of(context.points, context.nodes.row[part]))
+
+
+def _between_trees(context: Context, trees: tuple[Tree, Tree]) -> Ends:
+    """Candidates between two sets by Prim's algorithm over both trees; on exact lengths where too many are in doubt."""
+    rows = [context.nodes.row[tree.nodes] for tree in trees]
+    centre = centre_of(context.points, np.concatenate(rows))
+    adjacency = _adjacency(trees)
+    for blocks, most in ((context.rough, CANDIDATES_PER_POINT * (len(rows[0]) + len(rows[1]))), (context.exact, None)):
+        packed = [blocks.pack(context.points.rows, each, centre) for each in rows]
+        found = blocks.between_trees((packed[0], packed[1]), adjacency, context.scale, most)
+        if found is not None:
+            break
+    assert found is not None  # exact lengths have no limit
+    return found[0] + trees[0].nodes.start, found[1] + trees[1].nodes.start
+
+
+def _contract(
+    context: Context, nodes: slice, u: NDArray[np.intp], v: NDArray[np.intp], weight: NDArray[np.float64]
+) -> Tree:
+    """Keep the candidates that lie in some minimum tree."""
+    n_nodes = nodes.stop - nodes.start
+    edges = sorted_edges(u - nodes.start, v - nodes.start, weight)
+    n_edges = edges.u.shape[0]
+    left, right, component = (np.empty(n_edges, np.intp) for _ in range(3))
+    in_tree = np.empty(n_edges, np.bool_)
+    nowhere = np.zeros(n_edges, np.bool_)
+    tolerance = context.points.tie_tolerance
+    _forest_cpu.level_forest(
+        n_nodes, edges.u, edges.v, edges.weight, tolerance, nowhere, nowhere, left, right, component, in_tree
+    )
+    core = np.empty(n_nodes)
+    _forest_cpu.core_lengths(edges.u[in_tree], edges.v[in_tree], edges.weight[in_tree], core)
+    keep = left >= 0
+    return Tree(
+        nodes, edges.u[keep] + nodes.start, edges.v[keep] + nodes.start, edges.weight[keep], in_tree[keep], core
+    )
+
+
+def _adjacency(trees: tuple[Tree, Tree]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Neighbours in one tree of either set as lists in a row; the nodes of the second set follow those of the first."""
+    shift = (-trees[0].nodes.start, trees[0].nodes.stop - trees[0].nodes.start - trees[1].nodes.start)
+    u = np.concatenate([tree.u[tree.in_tree] + by for tree, by in zip(trees, shift, strict=True)])
+    v = np.concatenate([tree.v[tree.in_tree] + by for tree, by in zip(trees, shift, strict=True)])
+    weight = np.concatenate([tree.weight[tree.in_tree] for tree in trees])
+    ends = np.concatenate((u, v))
+    order = np.argsort(ends, kind="stable")
+    starts = np.searchsorted(ends[order], np.arange(trees[0].core.shape[0] + trees[1].core.shape[0] + 1))
+    return starts.astype(np.intp), np.concatenate((v, u))[order], np.concatenate((weight, weight))[order]
