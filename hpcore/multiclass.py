@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from hpcore import _validate
 from hpcore.distances import distinct_points
-from hpcore.spanning_tree import Forests, available_threads, resolve_device
+from hpcore.spanning_tree import Forests, available_threads, on_device, resolve_device
 from hpcore.ties import Edges, contract_levels, sorted_edges
 
 
@@ -44,10 +44,21 @@ def multiclass_bayes_error_bounds(
     n_classes = groups.classes.shape[0]
     shape = (points.representative.shape[0], n_classes)
     copies = csr_array((np.ones(rows.shape[0]), (points.index, groups.codes)), shape=shape)
-    forests = Forests(
-        points, groups.codes, n_classes, n_threads=available_threads(), memory_budget=None, report=lambda *_: None
-    )
-    edges = global_candidates(forests)
+
+    def candidates(part_size: int) -> Edges:
+        forests = Forests(
+            points,
+            groups.codes,
+            n_classes,
+            n_threads=available_threads(),
+            memory_budget=None,
+            report=lambda *_: None,
+            device=device,
+            part_size=part_size,
+        )
+        return global_candidates(forests)
+
+    edges = on_device(device, candidates)
     same = _row_products(copies[edges.u], copies[edges.v])
     sizes = np.asarray(copies.sum(axis=1), np.int64)
     cross = sizes[edges.u] * sizes[edges.v] - same

@@ -44,6 +44,7 @@ def analyze(
     method: given.MethodOption = "auto",
     classes: given.ClassesOption = "fixed",
     device: given.DeviceOption = "auto",
+    fields: given.SetOption = None,
     threads: Annotated[int | None, typer.Option(help="Threads to use; all by default.")] = None,
     output: OutputOption = None,
     html: HtmlOption = None,
@@ -69,6 +70,7 @@ def analyze(
         method=method,
         classes=classes,
         device=device,
+        fields=fields,
     )
     inputs = given.parse_inputs(files, state, split, instance)
     try:

@@ -52,6 +52,7 @@ def submit(
     method: given.MethodOption = "auto",
     classes: given.ClassesOption = "fixed",
     device: given.DeviceOption = "auto",
+    fields: given.SetOption = None,
     tag: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, to find the analysis by; may be repeated.")] = None,
     idempotency_key: Annotated[
         str | None, typer.Option(help="The same key finds the same analysis, however often it is submitted.")
@@ -72,6 +73,7 @@ def submit(
         method=method,
         classes=classes,
         device=device,
+        fields=fields,
     )
     inputs = given.parse_inputs(files, state, split, instance)
     tags = dict(item.partition("=")[::2] for item in tag or [])

@@ -1,5 +1,6 @@
 """How files, their roles and the options of an analysis are written on a command line."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,14 @@ ResamplesOption = Annotated[int, typer.Option(help="Monte Carlo draws where no e
 MethodOption = Annotated[str, typer.Option(help="Permutation test: auto, exact or monte_carlo.")]
 ClassesOption = Annotated[str, typer.Option(help="fixed: these very classes; sample: classes like these.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Any other field of the request: tests.membership=score, tests.shift=true, sampling.trend=true, …",
+    ),
+]
 
 
 def parse_inputs(files: list[str], state: str, split: str, instance: str) -> list[LocalInput]:
@@ -70,6 +79,7 @@ def parse_options(
     method: str,
     classes: str,
     device: str,
+    fields: list[str] | None,
 ) -> dict[str, Any]:
     """Return the fields of a request that the options mean."""
     components = {}
@@ -78,7 +88,7 @@ def parse_options(
         if not equals:
             raise UsageError(f"--component {text!r} must be NAME=LAYER,LAYER,…")
         components[name] = [item.strip() for item in layers.split(",")]
-    return {
+    options: dict[str, Any] = {
         "metric": metric,
         "layers": {"include": layer or ["*"], "exclude": exclude or []},
         "components": components,
@@ -87,3 +97,22 @@ def parse_options(
         "device": device,
         "seed": seed,
     }
+    for text in fields or []:
+        _set_field(options, text)
+    return options
+
+
+def _set_field(options: dict[str, Any], text: str) -> None:
+    """Set a dotted field to a value: JSON where it is JSON, else the text itself."""
+    path, equals, value = text.partition("=")
+    *parents, name = path.split(".")
+    if not equals or not name:
+        raise UsageError(f"--set {text!r} must be FIELD=VALUE")
+    for parent in parents:
+        options = options.setdefault(parent, {})
+        if not isinstance(options, dict):
+            raise UsageError(f"--set {text!r}: {parent} has no fields")
+    try:
+        options[name] = json.loads(value)
+    except ValueError:
+        options[name] = value

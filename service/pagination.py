@@ -1,7 +1,6 @@
 """Opaque cursors of lists. A cursor only says where to go on; whose rows are shown is decided by the key."""
 
 import base64
-import binascii
 import re
 
 from contract.schemas import ProblemError
@@ -16,7 +15,7 @@ def decode_cursor(cursor: str) -> str:
     """Return the id in a cursor."""
     try:
         found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except (binascii.Error, UnicodeError) as error:
+    except ValueError as error:
         raise ProblemError("invalid_cursor", "use the `next_cursor` of the page before, unchanged") from error
     if not re.fullmatch(r"an_[0-9a-f]{30}", found):
         raise ProblemError("invalid_cursor", "use the `next_cursor` of the page before, unchanged")

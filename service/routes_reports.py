@@ -1,7 +1,7 @@
 """Reports, as JSON and in every rendering of it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
@@ -36,16 +36,22 @@ def get_report_as(analysis_id: AnalysisPath, extension: str, found: WithStores, 
 
 def _negotiate(accept: str) -> str:
     """Return the extension of the representation that `Accept` (RFC 9110) prefers."""
-    ranges = [_media_range(item) for item in accept.split(",")]
-    for quality, media_type in sorted(ranges, key=lambda pair: -pair[0]):
-        if quality == 0:
-            continue
-        if media_type in ("*/*", "application/*"):
-            return "json"
-        for extension, offered in _MEDIA_TYPES.items():
-            if media_type in (offered, offered.split("/")[0] + "/*"):
-                return extension
-    raise ProblemError("not_acceptable", f"there is {', '.join(_MEDIA_TYPES.values())}")
+    ranges = [_media_range(item) for item in accept.split(",") if item.strip()] or [(1.0, "*/*")]
+    preferences = {extension: _preference(offered, ranges) for extension, offered in _MEDIA_TYPES.items()}
+    best = max(preferences, key=lambda extension: preferences[extension])
+    if preferences[best][0] == 0:
+        raise ProblemError("not_acceptable", f"there is {', '.join(_MEDIA_TYPES.values())}")
+    return best
+
+
+def _preference(offered: str, ranges: Sequence[tuple[float, str]]) -> tuple[float, int]:
+    """Return the quality that the most specific fitting range gives to a media type, and how specific that is."""
+    found = (0.0, 0)
+    for specificity, wanted in enumerate(("*/*", offered.split("/")[0] + "/*", offered)):
+        for quality, media_type in ranges:
+            if media_type == wanted:
+                found = (quality, specificity)
+    return found
 
 
 def _media_range(item: str) -> tuple[float, str]:

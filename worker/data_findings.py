@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from contract.schemas import Finding, Report, Separation
 from hpcore.folds import SMALLEST_CLASS_FOR_FIVE_FOLDS, SMALLEST_CLASS_FOR_FOLDS
+from hpcore.multiplicity import holm
+from worker.readings import LEVEL, is_significant, networks, rows
 from worker.sentences import Case, finding, layers_of, listed, number, rounded, verb
 
 TIE_RANGE = 0.01
@@ -73,6 +75,46 @@ def unequal_classes(report: Report) -> Iterator[Finding]:
             f"Classes have between {min(sizes)} and {max(sizes)} points: the statistic depends on these numbers, so "
             "class pairs, and training with validation, are only roughly comparable.",
             [{"smallest": min(sizes), "largest": max(sizes)}],
+        )
+
+
+def shift(report: Report) -> Iterator[Finding]:
+    """Training and validation points of one class differ (Holm over the layers of a network, .05), where asked for."""
+    cases: list[Case] = []
+    for network in networks(report):
+        asked = [
+            found
+            for found in report.diagnostics
+            if (found.instance, found.state, found.step) == (network.instance, network.state, network.step)
+        ]
+        gaps = {row.output_layer for row in rows(report, "generalization_gap", network) if is_significant(row)}
+        for found, p_value in zip(asked, holm([found.p_value for found in asked]), strict=True):
+            if p_value is not None and p_value <= LEVEL:
+                cases.append(
+                    {
+                        "instance": network.instance,
+                        "state": network.state,
+                        "step": network.step,
+                        "layer": found.layer,
+                        "statistic": found.statistic,
+                        "p_adjusted": p_value,
+                        "gap": found.layer in gaps,
+                    }
+                )
+    if cases:
+        names = layers_of(cases, report)
+        without_gap = layers_of([case for case in cases if not case["gap"]], report)
+        meaning = (
+            f" In {listed(without_gap)} this is no difference in class separation: the two sets differ, which is not "
+            "memorization."
+            if without_gap
+            else ""
+        )
+        yield finding(
+            "shift",
+            "info",
+            f"Training and validation points of the same class differ in {listed(names)}.{meaning}",
+            cases,
         )
 
 

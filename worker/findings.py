@@ -17,6 +17,7 @@ _RULES: Sequence[Callable[[Report], Iterator[Finding]]] = (
     data_findings.small_sample,
     data_findings.unequal_classes,
     data_findings.ties,
+    data_findings.shift,
     network_findings.first_separation,
     network_findings.adaptation,
     layer_findings.worst_class_pairs,

@@ -76,8 +76,8 @@ def is_significant(row: TestRow) -> bool:
 def separated_layers(layers: Layers) -> list[str]:
     """Layers whose mean is above zero at a familywise level of .05 over all layers of one network and split.
 
-    The p-value of a layer is that of the one-sided subsample test of its mean; where there is none, the smallest
-    Friedman-Rafsky p-value of its class pairs times their number.
+    The p-value of a layer is that of the one-sided subsample test of its mean; where there is none, that of the overall
+    test; where that is missing too, the smallest Friedman-Rafsky p-value of its class pairs times their number.
     """
     p_values = holm([_layer_p_value(separation) for separation in layers.values()])
     return [layer for layer, p in zip(layers, p_values, strict=True) if p is not None and p <= LEVEL]
@@ -86,6 +86,8 @@ def separated_layers(layers: Layers) -> list[str]:
 def _layer_p_value(separation: Separation) -> float | None:
     if separation.interval.low is not None and separation.fold_means is not None:
         return subsample_test(separation.mean, separation.fold_means, alternative="greater").p_value
+    if separation.any_separation is not None:
+        return separation.any_separation.p_value
     pairs = [p for p in separation.pairs.p_value if p is not None]
     return min(1.0, len(pairs) * min(pairs)) if pairs else None
 

@@ -74,6 +74,10 @@ def test_roles_are_read_behind_the_at_sign(study: Path, tmp_path: Path) -> None:
         (["analyze", "{study}", "--component", "0.Dense"], "NAME=LAYER"),
         (["analyze", "{study}", "{study}"], "two inputs are both"),
         (["analyze", "{study}", "--seed", "-1"], "seed"),
+        (["analyze", "{study}", "--set", "tests.membership=perhaps"], "membership"),
+        (["analyze", "{study}", "--set", "colour=red"], "colour"),
+        (["analyze", "{study}", "--set", "metric"], "FIELD=VALUE"),
+        (["analyze", "{study}", "--set", "metric.kind=1"], "metric has no fields"),
         (["analyze"], "FILE"),
         (["dance"], "dance"),
         (["report", "{study}"], "not an interlayer report"),
@@ -105,6 +109,17 @@ def test_an_analysis_that_cannot_be_made_exits_with_4(
     assert f"[{code}]" in capsys.readouterr().err
     assert run(["analyze", str(study), *options, "--json"]) == 4
     assert json.loads(capsys.readouterr().out)["code"] == code
+
+
+def test_any_field_of_the_request_can_be_set(study: Path, tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    options = ["--set", "sampling.trend=true", "--set", "tests.adjustment=benjamini_hochberg"]
+    assert run(["analyze", str(study), *options, "-o", str(target)]) == 0
+    report = Report.model_validate_json(target.read_bytes())
+    assert all(s.trend is not None and s.trend.n_per_class == [10, 20, 40] for s in report.separations)
+    assert {r.adjustment for row in report.tests for r in row.results if r.method == "subsample"} == {
+        "benjamini_hochberg"
+    }
 
 
 def test_bad_files_exit_with_4_and_say_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from contract.schemas import Finding, InputReference, Provenance, Report
+from contract.schemas import Diagnostic, Finding, InputReference, OverallTest, Provenance, Report
 from hpcore import PairwiseSeparation
 from hpcore.study import LayerMeasurement, StateKey, layer_tests
 from worker.findings import findings
@@ -206,7 +206,16 @@ class TestSeparation:
     def test_not_where_a_layer_separates(self) -> None:
         assert "no_separation" not in by_code(network([0.0, 0.0, 0.0, 0.3]))
 
-    def test_small_classes_fall_back_on_pairs(self) -> None:
+    def test_small_classes_fall_back_on_the_overall_test(self) -> None:
+        report = report_of(network([0.0, 0.0, 0.9, 0.95], n=20))
+        separations = [
+            found.model_copy(update={"any_separation": OverallTest(statistic=0.2, p_value=p)})
+            for found, p in zip(report.separations, (0.3, 0.001, 0.001, 0.001), strict=True)
+        ]
+        found = {f.code: f for f in findings(report.model_copy(update={"separations": separations}))}
+        assert [case["layer"] for case in cases(found["first_separation"])] == ["1.Conv"]
+
+    def test_and_else_on_pairs(self) -> None:
         found = by_code(network([0.0, 0.0, 0.9, 0.95], n=20))
         (case,) = cases(found["first_separation"])
         assert case["layer"] == "2.Dense"
@@ -330,6 +339,33 @@ class TestData:
 
     def test_not_unequal(self) -> None:
         assert "unequal_classes" not in by_code(TRUE_LABELS)
+
+
+class TestShift:
+    def found(self, study: Study, p_value: float | None) -> list[Finding]:
+        report = report_of(study)
+        diagnostics = [
+            Diagnostic(
+                code="shift", instance="0", state="trained", step=None, layer=layer, statistic=4.0, p_value=p_value
+            )
+            for layer in LAYERS
+        ]
+        found = findings(report.model_copy(update={"diagnostics": diagnostics}))
+        return [finding for finding in found if finding.code == "shift"]
+
+    def test_a_shift_without_a_gap_is_called_so(self) -> None:
+        study = network([0.5, 0.6, 0.7, 0.8], [0.5, 0.6, 0.7, 0.8])
+        (finding,) = self.found(study, 1e-6)
+        assert "which is not memorization" in finding.message
+        assert [case["gap"] for case in cases(finding)] == [False] * 4
+
+    def test_a_gap_everywhere_is_not_excused(self) -> None:
+        (finding,) = self.found(network([0.5, 0.6, 0.7, 0.8], [0.1, 0.2, 0.3, 0.4]), 1e-6)
+        assert "memorization" not in finding.message
+
+    @pytest.mark.parametrize("p_value", [0.02, 0.5, None])
+    def test_not_without_significance_over_the_layers(self, p_value: float | None) -> None:
+        assert self.found(network([0.5, 0.6, 0.7, 0.8], [0.5, 0.6, 0.7, 0.8]), p_value) == []
 
 
 class TestReading:

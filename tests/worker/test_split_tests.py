@@ -21,11 +21,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     labels = np.repeat(np.arange(3), N_PER_CLASS)
     found = {}
     for split, gain in (("train", 1.5), ("validation", 0.0)):
-        first, second = rng.normal(size=(2, len(labels), 5))
+        first, second, moved = rng.normal(size=(3, len(labels), 5))
         second[:, 0] += gain * labels
-        second[:, 1] += 4.0 * (split == "validation")  # and moves all validation data, which separates nothing
+        moved[:, 0] += 1.5 * labels
+        moved[:, 1] += 4.0 * (split == "validation")  # which separates nothing
         found[split] = folder / f"{split}.npz"
-        np.savez(found[split], labels=labels, first=first, second=second)
+        np.savez(found[split], labels=labels, first=first, second=second, moved=moved)
     return found
 
 
@@ -65,7 +66,7 @@ def test_the_memorized_layer_is_told_from_the_other(
     files: dict[str, Path], asked: Literal["score", "rebuild"], method: str
 ) -> None:
     found = results(study(files, membership=asked), method)
-    assert set(found) == {"first", "second"}
+    assert set(found) == {"first", "second", "moved"}
     with np.load(files["train"]) as train, np.load(files["validation"]) as validation:
         for layer, result in found.items():
             direct = membership_test(
@@ -78,9 +79,13 @@ def test_the_memorized_layer_is_told_from_the_other(
 
 
 def test_a_shift_is_seen_where_it_is(files: dict[str, Path]) -> None:
-    shifts = {item.layer: item for item in study(files, shift=True).diagnostics}
-    assert known(shifts["second"].p_value) < 1e-6
+    report = study(files, shift=True)
+    shifts = {item.layer: item for item in report.diagnostics}
+    assert known(shifts["moved"].p_value) < 1e-6
     assert known(shifts["first"].p_value) > 0.01
+    (said,) = [finding for finding in report.findings if finding.code == "shift"]
+    assert "moved" in said.message
+    assert "first" not in said.message
 
 
 def test_the_adjustment_is_the_one_asked_for(files: dict[str, Path]) -> None:

@@ -1,0 +1,366 @@
+"""Analyses: accepted once, watched, canceled, listed."""
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from contract.jobs import Claim
+from contract.schemas import Problem, Progress
+from tests.service.conftest import MAX_UNFINISHED, History
+from tests.service.running import Caller, Service
+
+
+def claim_of(service: Service, analysis_id: str) -> Claim:
+    claim = service.stores.jobs.claim_one(analysis_id, "w", 1000.0)
+    assert claim is not None
+    return claim
+
+
+def succeed(service: Service, analysis_id: str) -> None:
+    assert service.stores.jobs.succeed(claim_of(service, analysis_id), report_sha256="0" * 64, device="cpu")
+
+
+def later(action: Any, *arguments: Any) -> threading.Timer:
+    timer = threading.Timer(0.3, action, arguments)
+    timer.start()
+    return timer
+
+
+class TestCreate:
+    def test_an_accepted_request_is_a_queued_analysis(self, caller: Caller) -> None:
+        artifact = caller.upload()
+        answer = caller.post({"inputs": [{"artifact": artifact}], "tags": {"model": "ä"}})
+        body = answer.json()
+        assert answer.status_code == 202
+        assert answer.headers["Location"] == f"/v1/analyses/{body['id']}"
+        assert answer.headers["Retry-After"]
+        assert "Idempotent-Replayed" not in answer.headers
+        assert (body["status"], body["tags"], body["error"], body["report"]) == ("queued", {"model": "ä"}, None, None)
+        assert body["execution"] == {"device": None, "attempts": 0, "workers": [], "durations": {}}
+        assert caller.http.get(answer.headers["Location"]).json() == body
+
+    @pytest.mark.parametrize(
+        ("change", "code", "pointer"),
+        [
+            ({"inputs": []}, "invalid_request", "/body/inputs"),
+            ({"metric": "manhattan"}, "invalid_request", "/body/metric"),
+            ({"metrics": "cosine"}, "invalid_request", "/body/metrics"),
+            ({"seed": -1}, "invalid_request", "/body/seed"),
+            ({"seed": 2**63}, "invalid_request", "/body/seed"),
+            ({"seed": "0"}, "", ""),
+            ({"sampling": {"per_class": 1}}, "invalid_request", "/body/sampling/per_class"),
+            ({"sampling": {"per_class": "some"}}, "invalid_request", "/body/sampling/per_class"),
+            ({"tests": {"n_resamples": 10**9}}, "invalid_request", "/body/tests/n_resamples"),
+            ({"layers": {"include": [""]}}, "invalid_request", "/body/layers/include/0"),
+            ({"layers": {"include": ["x"] * 10_001}}, "invalid_request", "/body/layers/include"),
+            ({"components": {"a/b~c": ["x"]}}, "invalid_request", "/body/components/a~1b~0c"),
+            ({"components": {"blocks": ["x", "x"]}}, "invalid_request", "/body"),
+            ({"tags": {"a": "\x00"}}, "invalid_request", "/body/tags/a"),
+            ({"tags": {"a\n": "x"}}, "invalid_request", "/body/tags/a"),
+            ({"tags": {"a": "x" * 257}}, "invalid_request", "/body/tags/a"),
+            ({"tags": {str(i): "" for i in range(33)}}, "invalid_request", "/body/tags"),
+            ({"device": "cuda"}, "device_unavailable", ""),
+        ],
+        ids=lambda value: str(value)[:40],
+    )
+    def test_a_request_that_does_not_fit_is_refused(
+        self, caller: Caller, change: dict[str, Any], code: str, pointer: str
+    ) -> None:
+        answer = caller.post({"inputs": [{"artifact": caller.upload()}], **change})
+        body = answer.json()
+        if not code:
+            assert answer.status_code in (202, 422)
+            return
+        assert (answer.status_code, body["code"]) == (422, code)
+        assert not pointer or body["errors"][0]["pointer"].startswith(pointer)
+
+    @pytest.mark.parametrize(
+        "item",
+        [
+            {},
+            {"artifact": "sha256:xyz"},
+            {"artifact": "../../etc/passwd"},
+            {"artifact": "sha256:" + "0" * 64, "model": {"name": "x"}},
+            {"model": {"name": "x"}},
+            {"model": {}, "data": {}},
+            {"artifact": "sha256:" + "0" * 64, "step": -1},
+            {"artifact": "sha256:" + "0" * 64, "instance": ""},
+        ],
+        ids=str,
+    )
+    def test_an_input_that_is_none_is_refused(self, caller: Caller, item: dict[str, Any]) -> None:
+        answer = caller.post({"inputs": [item]})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+    def test_models_are_not_served_here(self, caller: Caller) -> None:
+        answer = caller.post({"inputs": [{"model": {"name": "x"}, "data": {"name": "y"}}]})
+        assert (answer.status_code, answer.json()["code"]) == (422, "model_unsupported")
+
+    def test_the_same_role_twice_is_refused(self, caller: Caller) -> None:
+        artifact = caller.upload()
+        answer = caller.post({"inputs": [{"artifact": artifact}, {"artifact": artifact}]})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert "give each its own" in answer.json()["detail"]
+
+    def test_an_artifact_that_is_not_there(self, caller: Caller) -> None:
+        answer = caller.post({"inputs": [{"artifact": caller.upload()}, {"artifact": "sha256:" + "0" * 64, "step": 1}]})
+        assert (answer.status_code, answer.json()["code"]) == (404, "artifact_not_found")
+        assert answer.json()["errors"][0]["pointer"] == "/body/inputs/1/artifact"
+
+    def test_too_many_unfinished_analyses(self, caller: Caller) -> None:
+        artifact = caller.upload()
+        for _ in range(MAX_UNFINISHED):
+            caller.submit(artifact)
+        answer = caller.post({"inputs": [{"artifact": artifact}]})
+        assert (answer.status_code, answer.json()["code"]) == (429, "queue_full")
+        assert answer.headers["Retry-After"]
+        assert answer.json()["retryable"] is True
+
+
+class TestIdempotency:
+    def test_a_repeated_request_is_the_same_analysis(self, caller: Caller) -> None:
+        body = {"inputs": [{"artifact": caller.upload()}]}
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        first, again = caller.post(body, **key), caller.post(body, **key)
+        assert again.json()["id"] == first.json()["id"]
+        assert again.headers["Idempotent-Replayed"] == "true"
+        spelled_out = caller.post({**body, "metric": "euclidean"}, **key)
+        assert spelled_out.json()["id"] == first.json()["id"], "a default that is spelled out changes nothing"
+
+    def test_another_body_under_the_same_key_is_refused(self, caller: Caller) -> None:
+        body = {"inputs": [{"artifact": caller.upload()}]}
+        caller.post(body, **{"Idempotency-Key": "k"})
+        answer = caller.post({**body, "seed": 1}, **{"Idempotency-Key": "k"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_mismatch")
+
+    @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "\xe4"])
+    def test_a_key_must_be_short_printable_ascii(self, caller: Caller, key: str) -> None:
+        headers: Any = {"Idempotency-Key": key.encode("latin1")}
+        answer = caller.http.post("/v1/analyses", json={"inputs": [{"artifact": caller.upload()}]}, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_invalid")
+
+    def test_many_at_once_are_one(self, caller: Caller) -> None:
+        body = {"inputs": [{"artifact": caller.upload()}]}
+        ids: list[str] = []
+
+        def send() -> None:
+            ids.append(caller.post(body, **{"Idempotency-Key": "k"}).json()["id"])
+
+        threads = [threading.Thread(target=send) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(ids) == 10
+        assert len(set(ids)) == 1
+
+
+class TestWait:
+    def test_the_answer_comes_with_the_end(self, service: Service, caller: Caller) -> None:
+        analysis_id = caller.submit()
+        timer = later(succeed, service, analysis_id)
+        body = caller.http.get(f"/v1/analyses/{analysis_id}", params={"wait": 60}).json()
+        timer.join()
+        assert body["status"] == "succeeded"
+
+    def test_without_an_end_the_answer_comes_in_time(self, caller: Caller) -> None:
+        analysis_id = caller.submit()
+        start = time.monotonic()
+        assert caller.http.get(f"/v1/analyses/{analysis_id}", params={"wait": 0.2}).json()["status"] == "queued"
+        assert time.monotonic() - start >= 0.2
+
+    def test_submit_may_wait_too(self, service: Service, caller: Caller) -> None:
+        body = {"inputs": [{"artifact": caller.upload()}]}
+        first = caller.post(body, **{"Idempotency-Key": "k"}).json()["id"]
+        succeed(service, first)
+        done = caller.post(body, **{"Idempotency-Key": "k", "Prefer": "respond-async, wait=60"})
+        assert (done.status_code, done.json()["status"]) == (200, "succeeded")
+        assert "Retry-After" not in done.headers
+
+    @pytest.mark.parametrize("prefer", ["wait", "wait=", "wait=-1", "wait=x", "wait=\xb2", "wait=1e9", ",,=,"])
+    def test_a_preference_that_makes_no_sense_is_ignored(self, caller: Caller, prefer: str) -> None:
+        headers: Any = {"Prefer": prefer.encode("latin1")}
+        answer = caller.http.post("/v1/analyses", json={"inputs": [{"artifact": caller.upload()}]}, headers=headers)
+        assert answer.status_code == 202
+
+    @pytest.mark.parametrize("wait", ["-1", "61", "nan", "inf", "x", ""])
+    def test_a_wait_out_of_bounds_is_refused(self, caller: Caller, wait: str) -> None:
+        answer = caller.http.get(f"/v1/analyses/{caller.submit()}", params={"wait": wait})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def events(caller: Caller, analysis_id: str, **headers: str) -> Iterator[tuple[str, Any]]:
+    """Yield (id, analysis) of the event stream until it ends."""
+    with caller.http.stream("GET", f"/v1/analyses/{analysis_id}/events", headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        event_id = ""
+        for line in answer.iter_lines():
+            if line.startswith("id:"):
+                event_id = line[3:].strip()
+            if line.startswith("data:"):
+                yield event_id, json.loads(line[5:])
+
+
+class TestEvents:
+    def test_every_change_is_an_event_until_the_end(self, service: Service, caller: Caller) -> None:
+        analysis_id = caller.submit()
+        stream = events(caller, analysis_id)
+        seen = [next(stream)]
+        claim = claim_of(service, analysis_id)
+        seen.append(next(stream))
+        progress = Progress(stage="0.Input", done=1, total=3, fraction=0.25)
+        service.stores.jobs.heartbeat(claim, 60.0, progress)
+        seen.append(next(stream))
+        service.stores.jobs.succeed(claim, report_sha256="0" * 64, device="cpu")
+        seen += list(stream)
+        assert [body["status"] for _, body in seen] == ["queued", "running", "running", "succeeded"]
+        assert seen[2][1]["progress"] == progress.model_dump()
+        assert len({event_id for event_id, _ in seen}) == 4
+        assert seen[-1][1] == caller.http.get(f"/v1/analyses/{analysis_id}").json()
+
+    def test_who_comes_back_gets_what_was_missed_and_no_more(self, service: Service, caller: Caller) -> None:
+        analysis_id = caller.submit()
+        first, _ = next(events(caller, analysis_id))
+        succeed(service, analysis_id)
+        missed = list(events(caller, analysis_id, **{"Last-Event-ID": first}))
+        assert [body["status"] for _, body in missed] == ["succeeded"]
+        assert list(events(caller, analysis_id, **{"Last-Event-ID": missed[-1][0]})) == []
+        assert len(list(events(caller, analysis_id, **{"Last-Event-ID": "of something else"}))) == 1
+
+    def test_there_is_no_stream_of_what_is_not_there(self, caller: Caller) -> None:
+        answer = caller.http.get(f"/v1/analyses/an_{'0' * 30}/events")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+    def test_a_stream_ends_when_the_analysis_is_deleted(self, service: Service, caller: Caller) -> None:
+        analysis_id = caller.submit()
+        stream = events(caller, analysis_id)
+        next(stream)
+        succeed(service, analysis_id)
+        caller.http.delete(f"/v1/analyses/{analysis_id}")
+        assert len(list(stream)) <= 1
+
+
+class TestCancel:
+    def test_a_queued_analysis(self, caller: Caller) -> None:
+        analysis_id = caller.submit()
+        for _ in range(2):
+            answer = caller.http.post(f"/v1/analyses/{analysis_id}/cancel")
+            assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
+
+    def test_a_running_analysis(self, service: Service, caller: Caller) -> None:
+        analysis_id = caller.submit()
+        claim = claim_of(service, analysis_id)
+        for _ in range(2):
+            answer = caller.http.post(f"/v1/analyses/{analysis_id}/cancel")
+            assert (answer.status_code, answer.json()["status"]) == (200, "canceling")
+        assert service.stores.jobs.heartbeat(claim, 60.0, None) == "cancel"
+
+    def test_a_finished_analysis_stays(self, service: Service, caller: Caller) -> None:
+        analysis_id = caller.submit()
+        succeed(service, analysis_id)
+        answer = caller.http.post(f"/v1/analyses/{analysis_id}/cancel")
+        assert (answer.status_code, answer.json()["code"]) == (409, "already_finished")
+        assert caller.http.get(f"/v1/analyses/{analysis_id}").json()["status"] == "succeeded"
+
+
+class TestDelete:
+    def test_only_finished_ones(self, service: Service, caller: Caller) -> None:
+        analysis_id = caller.submit()
+        answer = caller.http.delete(f"/v1/analyses/{analysis_id}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "not_finished")
+        succeed(service, analysis_id)
+        assert caller.http.delete(f"/v1/analyses/{analysis_id}").status_code == 204
+        for method in ("GET", "DELETE"):
+            assert caller.http.request(method, f"/v1/analyses/{analysis_id}").status_code == 404
+
+
+class TestList:
+    def get(self, caller: Caller, **parameters: Any) -> Any:
+        answer = caller.http.get("/v1/analyses", params=parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def test_page_by_page(self, caller: Caller) -> None:
+        artifact = caller.upload()
+        ids = [caller.submit(artifact) for _ in range(5)]
+        seen: list[str] = []
+        page = self.get(caller, limit=2)
+        while True:
+            seen += [item["id"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            page = self.get(caller, limit=2, cursor=page["next_cursor"])
+        assert seen == ids[::-1]
+        assert self.get(caller, limit=5)["next_cursor"] is None, "a full last page has no next one"
+
+    def test_filters(self, service: Service, caller: Caller) -> None:
+        artifact = caller.upload()
+        done = caller.submit(artifact, tags={"run": "1:2"})
+        caller.submit(artifact, tags={"run": "3"})
+        succeed(service, done)
+        assert [item["id"] for item in self.get(caller, status="succeeded")["items"]] == [done]
+        assert [item["id"] for item in self.get(caller, tag="run:1:2")["items"]] == [done]
+        assert self.get(caller, tag="run:3", status="succeeded")["items"] == []
+        assert self.get(service.caller())["items"] == []
+
+    @pytest.mark.parametrize(
+        ("parameters", "status", "code"),
+        [
+            ({"cursor": "x"}, 400, "invalid_cursor"),
+            ({"cursor": "YW5feA"}, 400, "invalid_cursor"),
+            ({"cursor": "ä"}, 400, "invalid_cursor"),
+            ({"cursor": "\x00"}, 400, "invalid_cursor"),
+            ({"cursor": "'; DROP TABLE jobs; --"}, 400, "invalid_cursor"),
+            ({"limit": "0"}, 422, "invalid_request"),
+            ({"limit": "201"}, 422, "invalid_request"),
+            ({"status": "done"}, 422, "invalid_request"),
+            ({"tag": "no-colon"}, 422, "invalid_request"),
+            ({"tag": "a:\x00"}, 422, "invalid_request"),
+        ],
+        ids=str,
+    )
+    def test_what_makes_no_sense_is_refused(
+        self, caller: Caller, parameters: dict[str, str], status: int, code: str
+    ) -> None:
+        answer = caller.http.get("/v1/analyses", params=parameters)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+class TestEstimate:
+    def estimate(self, caller: Caller, body: Any) -> Any:
+        return caller.http.post("/v1/analyses:estimate", json=body)
+
+    def test_from_the_headers_of_the_inputs(self, history: History) -> None:
+        body = {"inputs": [{"artifact": history.artifact}]}
+        answer = self.estimate(history.caller, body)
+        assert answer.status_code == 200
+        found = answer.json()
+        assert (found["class_pairs"], found["rows_per_class"], found["time_class"]) == (3, 36, "seconds")
+        assert found["memory_bytes"] >= 108 * 6 * 4
+        too_many = self.estimate(history.caller, {**body, "sampling": {"per_class": 50}}).json()
+        assert any("50" in note for note in too_many["notes"])
+
+    def test_nothing_is_started(self, history: History) -> None:
+        before = history.caller.http.get("/v1/analyses").json()
+        self.estimate(history.caller, {"inputs": [{"artifact": history.artifact}]})
+        assert history.caller.http.get("/v1/analyses").json() == before
+
+    def test_an_uninspected_or_absent_input(self, caller: Caller) -> None:
+        answer = self.estimate(caller, {"inputs": [{"artifact": caller.upload()}]})
+        assert (answer.status_code, answer.json()["code"]) == (409, "not_finished")
+        answer = self.estimate(caller, {"inputs": [{"artifact": "sha256:" + "0" * 64}]})
+        assert (answer.status_code, answer.json()["code"]) == (404, "artifact_not_found")
+
+
+def test_a_failed_analysis_says_why(service: Service, caller: Caller) -> None:
+    analysis_id = caller.submit()
+    problem = Problem.of("non_finite", "layer '0.Input' holds NaN; record it again")
+    service.stores.jobs.fail(claim_of(service, analysis_id), problem)
+    body = caller.http.get(f"/v1/analyses/{analysis_id}").json()
+    assert (body["status"], body["error"]["code"], body["error"]["detail"]) == ("failed", "non_finite", problem.detail)
