@@ -9,6 +9,7 @@ from contract.schemas import AnalysisRequest, Estimate, InspectedLayer, Inspecti
 # Distances of one feature a second on one modest machine, and seconds that each spanning tree costs beyond them.
 _DISTANCE_FEATURES_PER_SECOND = 2e10
 _SECONDS_PER_TREE_POINT = 2e-7
+_THREAD_BYTES = 4 * 2**20
 _FOLD_PASSES = 3.0  # the whole, and ten random divisions into five, which are two passes more
 
 
@@ -47,7 +48,7 @@ def _seconds(rows: int, layer: InspectedLayer, pairs: int, classes: int) -> floa
 
 
 def _bytes(rows: int, layer: InspectedLayer) -> int:
-    """The layer as it is stored, and a centred copy in the core's working precision."""
-    widths: dict[str, Literal[2, 4, 8]] = {"float16": 2, "bfloat16": 2, "float32": 4}
+    """The layer as it is stored, its 16-bit form in the core, and room for two threads' blocks."""
+    widths: dict[str, Literal[2, 4, 8]] = {"float16": 2, "bfloat16": 4, "float32": 4}
     features = math.prod(layer.shape[1:])
-    return rows * features * (widths.get(layer.dtype, 8) + 8)
+    return rows * features * (widths.get(layer.dtype, 8) + 2) + 2 * (_THREAD_BYTES + 4096 * features)

@@ -41,9 +41,7 @@ def train(
     device = next(network.parameters()).device
     logits = network[:-1]  # the loss has the softmax in it
     optimizer = _optimizer(network, training)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: 1 / (1 + training.learning_rate_decay * step)
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + training.learning_rate_decay * step))
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     order = np.random.default_rng(seed)
     network.train()
