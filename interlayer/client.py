@@ -143,12 +143,15 @@ class Client:
             if answer.status_code != 200:
                 answer.read()
                 raise _refusal(answer)
-            event_id = ""
+            event_id = data = ""
             for line in answer.iter_lines():
                 if line.startswith("id:"):
                     event_id = line[3:].strip()
                 elif line.startswith("data:"):
-                    yield event_id, Analysis.model_validate_json(line[5:])
+                    data = line[5:]
+                elif not line and data:  # the fields of an event come in any order, and an empty line ends it
+                    yield event_id, Analysis.model_validate_json(data)
+                    data = ""
 
     def cancel(self, analysis_id: str) -> Analysis:
         """Cancel an analysis."""

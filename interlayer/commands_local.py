@@ -1,4 +1,4 @@
-"""Commands that need no service: `analyze`, and `up`, which starts one."""
+"""Commands that need no service: `analyze`, `warmup`, and `up`, which starts one."""
 
 import json
 import signal
@@ -27,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(analyze)
     app.command()(up)
+    app.command()(warmup)
 
 
 def analyze(
@@ -75,12 +76,23 @@ def analyze(
     inputs = given.parse_inputs(files, state, split, instance)
     try:
         with progress_line() as line:
+            line.update("loading the numerical core (the first time, it is compiled)", 0, 1, 0.0)
             report = run(inputs, options, n_threads=threads, on_progress=line.update)
     except AnalysisFailed as error:
         if as_json:
             sys.stdout.write(error.problem.model_dump_json(exclude_none=True) + "\n")
         raise
     write_report(report, Targets(output, html, csv, tests_csv, paper_csv, markdown, svg, as_json, full))
+
+
+def warmup() -> None:
+    """Compile the numerical core, once for this machine and version, so that the first analysis starts at once."""
+    from interlayer.local import warm_up
+
+    with progress_line() as line:
+        line.update("compiling the numerical core, once for this machine", 0, 1, 0.0)
+        seconds = warm_up()
+    sys.stderr.write(f"ready after {seconds:.1f} s\n")
 
 
 def up(

@@ -1,6 +1,7 @@
 """Analyses without a service: the worker's code in this process."""
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,17 @@ def analyze(
     except ProblemError as error:
         raise AnalysisFailed(error.problem) from error
     return report
+
+
+def warm_up() -> float:
+    """Compile the numerical core, or load it if that was done before; return the seconds it took."""
+    start = time.monotonic()
+    try:
+        from worker.warm_up import warm_up as run
+    except ImportError as error:
+        raise UsageError(f"{_EXTRA} [{error}]") from error
+    run()
+    return time.monotonic() - start
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi import Path as PathParameter
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -165,20 +165,25 @@ async def get_analysis(analysis_id: AnalysisPath, found: WithStores, caller: Rea
     return await _finished(found, caller.tenant, await run_sync(_get, found, caller.tenant, analysis_id), wait)
 
 
+def _existing(analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> Analysis:
+    # Once a stream has begun there is no way to answer 404.
+    return _get(found, caller.tenant, analysis_id)
+
+
 @router.get("/{analysis_id}/events", operation_id="watch_analysis", response_class=EventSourceResponse)
 async def watch_analysis(
-    analysis_id: AnalysisPath,
     found: WithStores,
     caller: Reader,
+    first: Annotated[Analysis, Depends(_existing)],
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterable[ServerSentEvent]:
     """Send the analysis as an event `analysis` whenever it changes, the last time when it has ended.
 
     Every event carries the whole state, so a client that reconnects misses nothing.
     """
+    analysis: Analysis | None = first
     seen = last_event_id
-    while True:
-        analysis = await run_sync(_get, found, caller.tenant, analysis_id)
+    while analysis is not None:  # it may be deleted while somebody looks
         event_id = _event_id(analysis)
         if event_id != seen:
             seen = event_id
@@ -186,6 +191,7 @@ async def watch_analysis(
         if analysis.status in FINAL:
             return
         await asyncio.sleep(_EVENT_SECONDS)
+        analysis = await run_sync(found.jobs.get, caller.tenant, analysis.id)
 
 
 def _event_id(analysis: Analysis) -> str:

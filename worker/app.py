@@ -14,7 +14,6 @@ from contract.logs import configure_logs
 from contract.process import end_with_parent
 from contract.queue import INSPECTION_QUEUE, RUN_JOB, make_celery
 from contract.settings import Settings
-from worker.poll import WARM_ANALYSIS
 from worker.runner import Runner
 
 
@@ -26,7 +25,7 @@ def make_worker(settings: Settings, database: Database, stop: threading.Event) -
 
     def run_job(job_id: str) -> None:
         if not hasattr(local, "runner"):
-            local.runner = Runner(settings, database, warm_modules=WARM_ANALYSIS)
+            local.runner = Runner(settings, database, warm=True)
         claim = jobs.claim_one(job_id, local.runner.name, settings.lease_seconds)
         if claim is not None:  # else the message came twice, or late
             local.runner.run(claim, stop.is_set)

@@ -3,7 +3,6 @@
 It dies with its parent: end of file on stdin ends it at once, even in the middle of a computation.
 """
 
-import json
 import os
 import queue
 import sys
@@ -99,18 +98,13 @@ def main() -> None:
     configure_logs()
     works: queue.Queue[Work] = queue.Queue()
     threading.Thread(target=_read_stdin, args=(works,), daemon=True).start()
-    _warm_up(json.loads(sys.argv[1]) if len(sys.argv) > 1 else [])
+    if "--warm" in sys.argv:
+        from worker.warm_up import warm_up
+
+        warm_up()
     emitter = Emitter(events)
     while True:
         emitter.emit(perform(works.get(), emitter))
-
-
-def _warm_up(modules: list[str]) -> None:
-    """Import what the first job will need, while nobody waits for it."""
-    import importlib
-
-    for module in modules:
-        importlib.import_module(module)
 
 
 if __name__ == "__main__":

@@ -17,17 +17,14 @@ from contract.settings import Settings
 from worker.runner import Runner
 
 RECONCILE_SECONDS = 1.0
-# What a job of each lane needs first, imported before it comes.
-WARM_ANALYSIS = ("worker.analysis", "hpcore.study")
-WARM_INSPECTION = ("worker.activations",)
 log = structlog.get_logger()
 
 
 def serve_lane(
-    settings: Settings, database: Database, queues: tuple[str, ...], warm: tuple[str, ...], stop: threading.Event
+    settings: Settings, database: Database, queues: tuple[str, ...], warm: bool, stop: threading.Event
 ) -> None:
-    """Run the jobs of some queues, one after the other, until `stop` is set."""
-    jobs, runner = Jobs(database), Runner(settings, database, warm_modules=warm)
+    """Run the jobs of some queues, one after the other, until `stop` is set; a `warm` lane is ready for analyses."""
+    jobs, runner = Jobs(database), Runner(settings, database, warm=warm)
     runner.prepare()
     try:
         while not stop.is_set():
@@ -78,7 +75,7 @@ def main() -> None:
 
     lanes = [
         threading.Thread(target=guarded, args=(serve_lane, settings, database, queues, warm, stop))
-        for queues, warm in ((settings.queue_names(), WARM_ANALYSIS), ((INSPECTION_QUEUE,), WARM_INSPECTION))
+        for queues, warm in ((settings.queue_names(), True), ((INSPECTION_QUEUE,), False))
     ]
     lanes.append(threading.Thread(target=guarded, args=(reconcile, settings, database, stop)))
     for lane in lanes:

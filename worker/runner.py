@@ -1,7 +1,6 @@
 """Runs claimed jobs: the child computes, the parent renews the lease, relays progress, obeys cancel, and commits."""
 
 import contextlib
-import json
 import os
 import queue
 import signal
@@ -39,9 +38,9 @@ log = structlog.get_logger()
 class Child:
     """A warm computing process in a session of its own, so that it can be killed with all it started."""
 
-    def __init__(self, warm_modules: tuple[str, ...]) -> None:
+    def __init__(self, *, warm: bool) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "worker.child", json.dumps(warm_modules)],
+            [sys.executable, "-m", "worker.child", *(["--warm"] if warm else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -87,21 +86,21 @@ class Child:
 
 
 class Runner:
-    """Serves one job at a time with one warm child."""
+    """Serves one job at a time with one child process; `warm` prepares it for analyses while nobody waits."""
 
-    def __init__(self, settings: Settings, database: Database, *, warm_modules: tuple[str, ...] = ()) -> None:
+    def __init__(self, settings: Settings, database: Database, *, warm: bool = False) -> None:
         self._settings = settings
         self._jobs = Jobs(database)
         self._artifacts = Artifacts(database)
         self._blobs = Blobs(settings.data_dir)
-        self._warm_modules = warm_modules
+        self._warm = warm
         self._child: Child | None = None
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
     def prepare(self) -> None:
         """Start the child before the first job comes."""
         if self._child is None or not self._child.alive:
-            self._child = Child(self._warm_modules)
+            self._child = Child(warm=self._warm)
 
     def close(self) -> None:
         """End the child."""

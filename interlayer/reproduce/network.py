@@ -49,7 +49,7 @@ def train(
         torch.manual_seed(seed)
         for epoch in range(1, training.max_epochs + 1):
             total = 0.0
-            for rows in torch.from_numpy(order.permutation(len(labels))).split(training.batch_size):
+            for rows in torch.split(torch.from_numpy(order.permutation(len(labels))), training.batch_size):
                 loss = nn.functional.cross_entropy(logits(images[rows].to(device)), labels[rows].to(device))
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)

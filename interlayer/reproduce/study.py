@@ -1,6 +1,7 @@
 """Train, record and analyse every instance of an experiment. What is finished is kept, so a later run goes on."""
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -80,14 +81,28 @@ def _instance_reports(
         if not activations.exists():
             _make_whole(activations, lambda part: _record(study, splits, instance, part, show))
         for number, metric in enumerate(missing):
-            start = _TRAINING_SHARE + (1 - _TRAINING_SHARE) * number / len(missing)
             share = (1 - _TRAINING_SHARE) / len(missing)
-            report = _analyze(
-                study, activations, instance, metric, lambda doing, part: show(doing, start + share * part)
-            )
-            _make_whole(paths[metric], lambda part: part.write_bytes(report.to_bytes()))
+            part = _Part(show, _TRAINING_SHARE + number * share, share)
+            report = _analyze(study, activations, instance, metric, part)
+            _make_whole(paths[metric], functools.partial(_write, content=report.to_bytes()))
         shutil.rmtree(activations)  # many gigabytes, and no longer needed
     return {metric: Report.model_validate_json(path.read_bytes()) for metric, path in paths.items()}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The progress of a part of the work, as progress of the whole."""
+
+    show: Progress
+    start: float
+    share: float
+
+    def __call__(self, doing: str, done: float) -> None:
+        self.show(doing, self.start + self.share * done)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _make_whole(path: Path, make: Callable[[Path], object]) -> None:
@@ -133,8 +148,8 @@ def _record_split(network: "nn.Sequential", part: Images, path: Path) -> None:
     from interlayer.record import record
 
     batches = zip(
-        torch.from_numpy(part.images).split(_RECORDING_BATCH),
-        torch.from_numpy(part.labels).split(_RECORDING_BATCH),
+        torch.split(torch.from_numpy(part.images), _RECORDING_BATCH),
+        torch.split(torch.from_numpy(part.labels), _RECORDING_BATCH),
         strict=True,
     )
     record(network, batches, path)

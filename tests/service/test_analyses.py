@@ -199,12 +199,15 @@ def events(caller: Caller, analysis_id: str, **headers: str) -> Iterator[tuple[s
     with caller.http.stream("GET", f"/v1/analyses/{analysis_id}/events", headers=headers) as answer:
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith("text/event-stream")
-        event_id = ""
+        event_id = data = ""
         for line in answer.iter_lines():
             if line.startswith("id:"):
                 event_id = line[3:].strip()
-            if line.startswith("data:"):
-                yield event_id, json.loads(line[5:])
+            elif line.startswith("data:"):
+                data = line[5:]
+            elif not line and data:
+                yield event_id, json.loads(data)
+                data = ""
 
 
 class TestEvents:
