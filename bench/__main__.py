@@ -7,7 +7,9 @@ import json
 import os
 import platform
 import re
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,57 +42,81 @@ def machine() -> dict[str, Any]:
     }
 
 
-def run(*, quick: bool) -> dict[str, Any]:
-    """Measure everything; `quick` takes fewer repeats and leaves out the large cases."""
+def run(*, quick: bool, save: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Measure everything; `quick` takes fewer repeats and leaves out the large cases. Each step is saved."""
     results: dict[str, Any] = {"machine": machine(), "limit": {}, "peers": {}, "alone": {}}
-    labels = data.labels(10, 1000)
-    cases = {"10": data.softmax(10, 10, 1000), "64": data.relu(64, 10, 1000), "512": data.relu(512, 10, 1000)}
-    cases["512 isotropic"] = data.isotropic(512, 10, 1000)
-    for name in (*cases, "3072") if quick else (*cases, "3072", "8192"):
-        rows = cases[name] if name in cases else data.relu(int(name), 10, 1000)
-        n_repeats = 3 if quick or rows.shape[1] > 512 else 9
-        print(f"d = {name}: against SSYRK", flush=True)
-        results["limit"][name] = measure.against_ssyrk(rows, labels, n_repeats)
-        if name in ("10", "512", "3072"):
-            print(f"d = {name}: peers", flush=True)
-            n_pairs = 1 if quick or name == "3072" else 3
-            results["peers"][name] = measure.peers_on_pairs(rows, labels, n_pairs, slow=name == "512" and not quick)
-    for kind, d in (("softmax", 10), ("relu", 512), ("relu", 3072)):
-        print(f"d = {d}: memory", flush=True)
-        results["alone"][f"10 x 1000, d = {d}"] = measure.alone(kind, d, 10, 1000)
-    if not quick:
-        print("large cases", flush=True)
-        results["alone"]["10 x 10000, d = 64"] = measure.alone("relu", 64, 10, 10_000)
-        results["alone"]["1000 x 50, d = 512"] = measure.alone("relu", 512, 1000, 50)
-        large = measure.against_ssyrk(data.relu(512, 1000, 50), data.labels(1000, 50), 1)
-        results["limit"]["1000 x 50, d = 512"] = large
-    print("scaling", flush=True)
-    results["scaling"] = scaling(quick=quick)
-    print("first calls", flush=True)
-    results["first_calls"] = measure.first_calls()
-    print("wrong pairs", flush=True)
-    results["wrong_pairs"] = measure.wrong_pairs(4 if quick else 10, 100 if quick else 300)
-    results["machine"]["load_after"] = os.getloadavg()[0]
+    for step in (limits, alone, scaling, first_calls, wrong_pairs):
+        print(step.__name__.replace("_", " "), flush=True)
+        step(results, quick)
+        results["machine"]["load_after"] = os.getloadavg()[0]
+        save(results)
     return results
 
 
-def scaling(*, quick: bool) -> dict[str, list[tuple[int, float]]]:
-    """Seconds as points per class, features and classes grow."""
-    repeats = 1 if quick else 3
+def limits(results: dict[str, Any], quick: bool) -> None:
+    """The whole job against SSYRK, and other tools on single pairs."""
+    labels = data.labels(10, 1000)
+    cases: dict[str, Callable[[], data.Array]] = {
+        "10": lambda: data.softmax(10, 10, 1000),
+        "64": lambda: data.relu(64, 10, 1000),
+        "512": lambda: data.relu(512, 10, 1000),
+        "512 isotropic": lambda: data.isotropic(512, 10, 1000),
+        "3072": lambda: data.relu(3072, 10, 1000),
+    }
+    if not quick:
+        cases["8192"] = lambda: data.relu(8192, 10, 1000)
+    for name, make in cases.items():
+        print(f"  d = {name}", flush=True)
+        rows = make()
+        n_repeats = 3 if quick or rows.shape[1] > 512 else 9
+        results["limit"][name] = measure.against_ssyrk(rows, labels, n_repeats)
+        if name in ("10", "512", "3072"):
+            n_pairs = 1 if quick or name == "3072" else 3
+            results["peers"][name] = measure.peers_on_pairs(rows, labels, n_pairs, slow=name == "10" and not quick)
 
-    def seconds(d: int, n_classes: int, n: int) -> float:
-        rows, labels = data.relu(d, n_classes, n), data.labels(n_classes, n)
-        work = {"ours": lambda: hpcore.pairwise_henze_penrose(rows, labels)}
-        return measure.interleaved(work, repeats)["ours"]["median"]
+
+def alone(results: dict[str, Any], quick: bool) -> None:
+    """Memory and large cases, each in a process of its own."""
+    cases = [("softmax", 10, 10, 1000), ("relu", 512, 10, 1000), ("relu", 3072, 10, 1000)]
+    if not quick:
+        cases += [("relu", 64, 10, 10_000), ("relu", 512, 1000, 50)]
+    for kind, d, n_classes, n in cases:
+        results["alone"][f"{n_classes} x {n}, d = {d}"] = measure.alone(kind, d, n_classes, n)
+    if not quick:
+        tile = results["limit"]["512"]["seconds"]["ssyrk"]["median"]
+        many = results["alone"]["1000 x 50, d = 512"]
+        many["seconds_over_25_ssyrk"] = many["seconds"] / (25 * tile)
+
+
+def scaling(results: dict[str, Any], quick: bool) -> None:
+    """Seconds as points per class, features and classes grow."""
+
+    def curve(cases: Iterable[tuple[int, int, int]], axis: int) -> list[tuple[int, float]]:
+        points = []
+        for case in cases:
+            d, n_classes, n = case
+            rows, labels = data.relu(d, n_classes, n), data.labels(n_classes, n)
+            work = partial(hpcore.pairwise_henze_penrose, rows, labels)
+            seconds = measure.interleaved({"ours": work}, 1 if quick else 3)["ours"]["median"]
+            points.append((case[axis], seconds))
+        return points
 
     top = 1000 if quick else 4000
-    return {
-        "points per class (10 classes, d = 64)": [
-            (n, seconds(64, 10, n)) for n in (125, 250, 500, 1000, 2000, 4000) if n <= top
-        ],
-        "features (10 classes of 500)": [(d, seconds(d, 10, 500)) for d in (4, 16, 64, 256, 1024, 4096) if d <= top],
-        "classes (of 50 points, d = 64)": [(k, seconds(64, k, 50)) for k in (10, 30, 100, 300) if k <= top // 10],
+    results["scaling"] = {
+        "points per class (10 classes, d = 64)": curve([(64, 10, n) for n in (125, 250, 500, 1000, 2000, top)], 2),
+        "features (10 classes of 500)": curve([(d, 10, 500) for d in (4, 16, 64, 256, top)], 0),
+        "classes (of 50 points, d = 64)": curve([(64, k, 50) for k in (10, 30, 100, top // 10)], 1),
     }
+
+
+def first_calls(results: dict[str, Any], _quick: bool) -> None:
+    """With an empty and a filled cache of machine code."""
+    results["first_calls"] = measure.first_calls()
+
+
+def wrong_pairs(results: dict[str, Any], quick: bool) -> None:
+    """Every tool on data that are hard to get right."""
+    results["wrong_pairs"] = measure.wrong_pairs(4 if quick else 10, 100 if quick else 300)
 
 
 def main() -> None:
@@ -99,11 +125,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer repeats, no large cases; writes only the JSON file")
     parser.add_argument("--output", type=Path, help="JSON file (default: bench/results/<machine>.json)")
     options = parser.parse_args()
-    results = run(quick=options.quick)
-    name = re.sub(r"[^a-z0-9]+", "-", f"{results['machine']['cpu']} {results['machine']['threads']} threads".lower())
-    output = options.output or HERE / "results" / f"{name.strip('-')}.json"
+    own = machine()
+    name = re.sub(r"[^a-z0-9]+", "-", f"{own['cpu']} {own['threads']} threads".lower()).strip("-")
+    output = options.output or HERE / "results" / f"{name}.json"
     output.parent.mkdir(exist_ok=True)
-    output.write_text(json.dumps(results, indent=1) + "\n")
+
+    def save(results: dict[str, Any]) -> None:
+        output.write_text(json.dumps(results, indent=1) + "\n")
+
+    results = run(quick=options.quick, save=save)
     print(f"wrote {output}")
     if not options.quick:
         write_page(results, HERE.parent / "docs", best=peers.BEST_PEER, reference=peers.REFERENCE_PEER)

@@ -14,7 +14,7 @@ _COLOURS = {
     "same_class_friedman_rafsky": "#999999",
 }
 _SHAPES = {"subsample": "circle", "class_jackknife": "square", "permutation": "triangle", "sign_flip": "diamond"}
-_LEFT, _RIGHT, _ROW, _TOP = 330, 900, 26, 84
+_LEFT, _RIGHT, _ROW, _TOP = 370, 940, 26, 84
 
 
 def rejection_chart(outcomes: Sequence[Outcome], *, title: str) -> str:
@@ -30,6 +30,10 @@ def rejection_chart(outcomes: Sequence[Outcome], *, title: str) -> str:
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         f'<text x="12" y="24" font-size="16" font-weight="600" fill="#222222">{escape(title)}</text>',
         *_legend(outcomes),
+        *(
+            f'<rect x="0" y="{_TOP + _ROW * row}" width="{_RIGHT}" height="{_ROW}" fill="#f6f6f6"/>'
+            for row in range(0, len(labels), 2)
+        ),
         *_axis(height),
     ]
     for row, label in enumerate(labels):
@@ -56,7 +60,8 @@ def _axis(height: int) -> list[str]:
     for tenth in range(6):
         x = _x(tenth / 10)
         parts.append(f'<line x1="{x}" y1="{_TOP}" x2="{x}" y2="{bottom}" stroke="#e3e3e3"/>')
-        parts.append(f'<text x="{x}" y="{bottom + 18}" text-anchor="middle" fill="#555555">{tenth / 10:.1f}</text>')
+        text = "≥ 0.5" if tenth == 5 else f"{tenth / 10:.1f}"
+        parts.append(f'<text x="{x}" y="{bottom + 18}" text-anchor="middle" fill="#555555">{text}</text>')
     x = _x(0.05)
     parts.append(f'<line x1="{x}" y1="{_TOP}" x2="{x}" y2="{bottom}" stroke="#222222" stroke-dasharray="4 3"/>')
     parts.append(f'<text x="{x}" y="{_TOP - 6}" text-anchor="middle" fill="#222222">.05</text>')

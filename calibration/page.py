@@ -33,7 +33,8 @@ _SECTIONS = (
         (
             "Both layers separate the classes equally; half of their noise is shared. Two-sided tests. The permutation "
             "test treats pairs that share a class as independent: where all pairs are alike its size is a multiple of "
-            "the nominal one, where they are unlike their own spread hides the error."
+            "the nominal one, where they are unlike their own spread hides the error. With K = 3 it has no p-value "
+            "below .1, and for K = 2 there is one pair and nothing to permute."
         ),
     ),
     (
@@ -51,7 +52,8 @@ _SECTIONS = (
         "other_null",
         (
             "Each layer places its classes at random. For *these* classes there is a difference, and the subsample "
-            "test is right to find it; for the population there is none, and only the jackknife keeps its level."
+            "test is right to find it; for the population there is none, and only the jackknife keeps its level. "
+            "Variance and coverage are those for the population."
         ),
     ),
     (
@@ -60,7 +62,8 @@ _SECTIONS = (
         "null",
         (
             "One-sided tests of a gap. The common shift moves all validation points alike: the diagnosis of a shift "
-            "sees it, and the tests of the gap must not."
+            "sees it, and the tests of the gap must not. (Membership is not exchangeable then; its score test is shown "
+            "all the same.)"
         ),
     ),
     (

@@ -8,6 +8,9 @@ Arrays in, frozen dataclasses out; nothing here knows the web, queues, files or 
     distances ──▶ spanning_tree ──▶ ties ──────▶ separation ──▶ permutation, inference ──▶ study
     (geometry)    (candidate edges, (average     (statistic,    (tests)                    (every table
                    _mst_*.py)        over trees)  test, bounds)                             of the paper)
+                                        │                  │
+                                        │                  └──▶ folds, membership, trend (what needs the points again)
+                                        └──▶ multiclass, overall (one tree over all classes)
 
 Names are loaded on first use, so that importing the package costs nothing.
 """

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from hpcore.distances import tie_tolerance
 
 U32 = 2.0**-24
-_GUARD = 32 * U32  # roundings of a bound itself (at most 24 of them), and room for tied edges
 _TINY = 2.0**-120  # absolute error where float32 underflows; lengths are scaled to about 1
 _ROWS = 128  # centred in float64 at a time
 _FEATURES = 512  # direct differences take so many at a time: a copy of them is small
@@ -94,22 +93,21 @@ class FixedPoint:
 
 
 class FloatProducts:
-    """Inner products in float32 by the BLAS: ``|x - y|² ≈ |x|² + |y|² - 2 x·y``.
+    """Inner products by the BLAS, in float32 or float64: ``|x - y|² ≈ |x|² + |y|² - 2 x·y``.
 
     In any order of summation ``|fl(x·y) - x·y| ≤ (d + 2) u |x| |y|`` to first order, the rounding of the coordinates
     included; the squared distance is wrong by at most ``(d + 2) u (|x|² + |y|²)``. Twice that leaves room for the
     second order.
     """
 
-    dtype: type[np.floating[Any]] = np.float32
-
-    def __init__(self, exponent: int) -> None:
+    def __init__(self, exponent: int, dtype: type[np.floating[Any]] = np.float32) -> None:
         """Coordinates are multiplied by ``2**exponent``."""
+        self.dtype = dtype
         self._factor = math.ldexp(1.0, exponent)
 
     def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64], /) -> Packed:
-        """Centre, scale and round to float32."""
-        data = np.empty((chosen.shape[0], rows.shape[1]), np.float32)
+        """Centre, scale and round."""
+        data = np.empty((chosen.shape[0], rows.shape[1]), self.dtype)
         squared_norm = np.empty(chosen.shape[0])
         for first in range(0, chosen.shape[0], _ROWS):
             part = slice(first, first + _ROWS)
@@ -120,21 +118,22 @@ class FloatProducts:
 
     def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
         """One matrix product; the caller keeps the BLAS to one thread."""
-        shape = (left.n_points, right.n_points)
-        block = _reuse(scratch, shape)
+        block = _room(scratch, (left.n_points, right.n_points), self.dtype)
         np.matmul(left.data, right.data.T, out=block)
         return block
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Worst case of a sum in float32."""
-        error = 2 * (left.data.shape[1] + 4) * U32
-        return product_bounds(left, error), product_bounds(right, error)
+        """Worst case of a sum."""
+        error = (left.data.shape[1] + 4) * float(np.finfo(self.dtype).eps)
+        if self.dtype is np.float64:
+            error += 4 * tie_tolerance(left.data.shape[1])  # |x|² + |y|² is at least half a squared distance
+        return product_bounds(left, error, self.dtype), product_bounds(right, error, self.dtype)
 
 
-def product_bounds(points: Packed, error: float) -> NDArray[np.float32]:
-    """Bounds where the inner products are known up to ``error (|x|² + |y|²) / 2``; those of float32 come on top."""
-    error += _GUARD
-    bounds = np.empty((5, points.n_points), np.float32)
+def product_bounds(points: Packed, error: float, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
+    """Bounds where the inner products are known up to ``error (|x|² + |y|²) / 2``; those of `dtype` come on top."""
+    error += 16 * float(np.finfo(dtype).eps)  # 32 u: at most 24 roundings of a bound itself, and room for tied edges
+    bounds = np.empty((5, points.n_points), dtype)
     bounds[0] = points.squared_norm * (1.0 + error) + _TINY
     bounds[1] = points.squared_norm * (1.0 - error) - _TINY
     bounds[2] = bounds[3] = -2.0 * points.step
@@ -163,7 +162,7 @@ class Direct:
         from hpcore._block_cpu import add_direct_distances
 
         shape = (left.n_points, right.n_points)
-        block: NDArray[Any] = np.empty(shape) if self.dtype is np.float64 else _reuse(scratch, shape)
+        block = _room(scratch, shape, self.dtype)
         block[:] = 0
         for first in range(0, left.data.shape[1], _FEATURES):
             features = slice(first, first + _FEATURES)
@@ -186,5 +185,8 @@ class Direct:
         return bounds[:, : left.n_points].copy(), bounds[:, : right.n_points].copy()
 
 
-def _reuse(scratch: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.float32]:
+def _room(scratch: NDArray[np.int32], shape: tuple[int, int], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """A block in `scratch`, or of its own for float64, which only fallbacks need."""
+    if dtype is np.float64:
+        return np.empty(shape)
     return scratch[: shape[0] * shape[1]].view(np.float32).reshape(shape)

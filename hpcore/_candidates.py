@@ -1,8 +1,8 @@
 """Candidate edges of minimum spanning trees: trees of the classes, then edges between slabs of classes.
 
 Every function returns a superset of the edges of all minimum trees, with exact lengths; see docs/algorithm.md. Where
-a filter lets too much pass, a dearer one follows: bounds from direct differences in float64, and Prim's algorithm
-over the trees of both sides instead of paths through their cores.
+a filter lets too much pass, a dearer one follows: Prim's algorithm over the trees of both sides instead of paths
+through their cores, then bounds from float64 products, then from direct differences.
 """
 
 from __future__ import annotations
@@ -54,15 +54,14 @@ class Cross:
 class Context:
     """What all tasks share.
 
-    `blocks` computes on the chosen device; `rough` and `exact` are the fallbacks on the CPU. Coordinates are multiplied
-    by the square root of `scale`, a power of two, wherever bounds are compared.
+    `blocks` computes on the chosen device; `ladder` holds ways of growing cost on the CPU, the last of them exact.
+    Coordinates are multiplied by the square root of `scale`, a power of two, wherever bounds are compared.
     """
 
     points: Points
     nodes: Nodes
     blocks: Blocks
-    rough: CpuBlocks
-    exact: CpuBlocks
+    ladder: tuple[CpuBlocks, ...]
     scale: float
 
     def pack(self, part: slice, centre: NDArray[np.float64]) -> Packed:
@@ -174,8 +173,10 @@ def _part_tree(context: Context, part: slice, centre: NDArray[np.float64]) -> Tr
     """Tree of a part; on exact lengths where too many edges stay in doubt."""
     n_points = part.stop - part.start
     found = context.blocks.within(context.pack(part, centre), CANDIDATES_PER_POINT * n_points)
-    if found is None:
-        found = context.exact.within(context.exact.pack(context.points.rows, context.nodes.row[part], centre), None)
+    for blocks in context.ladder[1:]:
+        if found is None:
+            packed = blocks.pack(context.points.rows, context.nodes.row[part], centre)
+            found = blocks.within(packed, None if blocks is context.ladder[-1] else CANDIDATES_PER_POINT * n_points)
     assert found is not None  # exact lengths have no limit
     u, v = found[0] + part.start, found[1] + part.start
     return _contract(context, part, u, v, context.lengths(u, v))
@@ -193,7 +194,8 @@ def _between_trees(context: Context, trees: tuple[Tree, Tree]) -> Ends:
     rows = [context.nodes.row[tree.nodes] for tree in trees]
     centre = centre_of(context.points, np.concatenate(rows))
     adjacency = _adjacency(trees)
-    for blocks, most in ((context.rough, CANDIDATES_PER_POINT * (len(rows[0]) + len(rows[1]))), (context.exact, None)):
+    for blocks in context.ladder:
+        most = None if blocks is context.ladder[-1] else CANDIDATES_PER_POINT * (len(rows[0]) + len(rows[1]))
         packed = [blocks.pack(context.points.rows, each, centre) for each in rows]
         found = blocks.between_trees((packed[0], packed[1]), adjacency, context.scale, most)
         if found is not None:

@@ -1,8 +1,8 @@
 """Permutation tests of a difference of means: exact on an integer lattice, else by draws that many tests share.
 
 The two-sample test is the one of the paper. Applied to class pairs it takes them for exchangeable and independent,
-which pairs that share a class are not: its size is about .17 at a nominal .05 where all pairs have the same
-separation. `hpcore.inference` holds the tests that keep their level.
+which pairs that share a class are not: at a nominal .05 and 10 equally separated classes it rejects about .2 of true
+nulls one-sided and .3 two-sided. `hpcore.inference` holds the tests that keep their level.
 """
 
 from collections.abc import Sequence

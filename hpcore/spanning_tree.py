@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore._approximation import LARGEST_DIRECT, Approximation, Direct, FixedPoint, Packed
+from hpcore._approximation import LARGEST_DIRECT, Approximation, Direct, FixedPoint, FloatProducts, Packed
 from hpcore._blas import one_blas_thread
 from hpcore._layout import Nodes, lay_out, slabs
 from hpcore._validate import row_chunks
@@ -118,10 +118,11 @@ class Forests:
         self._slabs = slabs(self.nodes, self._plan.part_size)
         exponent = _exponent(points)
         scratch = _Scratch(self._plan.part_size)
-        rough = CpuBlocks((approximation or _approximation(points))(exponent), scratch)
-        exact = CpuBlocks(Direct(np.float64, exponent), scratch)
-        blocks = rough if device == "cpu" else _blocks_on(device, exponent)
-        self._context = Context(points, self.nodes, blocks, rough, exact, 4.0**exponent)
+        rough = (approximation or _approximation(points))(exponent)
+        ways = (rough, FloatProducts(exponent, np.float64), Direct(np.float64, exponent))
+        ladder = tuple(CpuBlocks(each, scratch) for each in ways)
+        blocks = ladder[0] if device == "cpu" else _blocks_on(device, exponent)
+        self._context = Context(points, self.nodes, blocks, ladder, 4.0**exponent)
         self.trees = self._class_trees(report)
         self._core = np.concatenate([tree.core for tree in self.trees])
         self._centre = centre_of(points, self.nodes.row)

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
@@ -76,7 +77,7 @@ class PostgreSQL:
 
     def close(self) -> None:
         """Stop the server at once and delete its files."""
-        process = self._server.get_postmaster_info().process
+        process: Any = self._server.get_postmaster_info().process
         process.send_signal(signal.SIGQUIT)
         process.wait(60)
         self._server.cleanup()

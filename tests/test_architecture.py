@@ -16,7 +16,9 @@ HEAVY = ("torch", "numba", "llvmlite", "celery", "alembic")
 
 def lint(tree: Path) -> subprocess.CompletedProcess[str]:
     """Run import-linter on a tree. Its command takes the packages from where it is run."""
-    code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command as c; c(['--no-cache'])"
+    code = (
+        "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command as c; c(['--no-cache'])"
+    )
     return subprocess.run(
         [sys.executable, "-I", "-c", code], cwd=tree, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -72,8 +72,7 @@ def analyze(
     except DeviceUnavailable as error:
         raise ProblemError("device_unavailable", f"{error}; ask for device 'auto' or 'cpu'") from error
     except HpcoreError as error:
-        code = "test_not_exact" if request.tests.method == "exact" and "exact" in str(error) else "invalid_activations"
-        raise ProblemError(code, str(error)) from error
+        raise ProblemError("invalid_activations", str(error)) from error
 
 
 def _open(item: InputReference, paths: Mapping[str, Path], resources: Resources) -> ActivationFile:

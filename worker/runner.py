@@ -99,7 +99,9 @@ class Runner:
 
     def prepare(self) -> None:
         """Start the child before the first job comes."""
-        if self._child is None or not self._child.alive:
+        if self._child is not None and not self._child.alive:
+            self.close()
+        if self._child is None:
             self._child = Child(warm=self._warm)
 
     def close(self) -> None:

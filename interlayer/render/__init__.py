@@ -5,6 +5,7 @@
     svg        to_svg: one chart as a picture
     tables     to_csv, contrasts_to_csv, paper_to_csv, to_markdown
 
-What is drawn together is in networks, what a reader is told in wording, how names and numbers are written in text;
-the other modules draw one thing each: layers_chart, gap_chart, heat_map, contrast_table, data_table.
+What is drawn together is in networks, what a reader is told in wording, what may be said of the numbers themselves in
+trust, how names and numbers are written in text; the other modules draw one thing each: layers_chart, gap_chart,
+heat_map, contrast_table, trust_table, data_table.
 """

@@ -35,46 +35,54 @@ def contrast_tables(tables: Sequence[Contrasts], scale: Scale) -> str:
     return shown + (folded("The same for the untrained network", rest) if shown and rest else rest)
 
 
-def assumptions(rows: Iterable[TestRow]) -> str:
-    """Return what each of the tests in `rows` assumes."""
+def assumptions(rows: Iterable[TestRow], *, shift: bool = False, shown: bool = False) -> str:
+    """Return what each of the tests in `rows` assumes, and where it stands beside them the test of a shift."""
     rows = list(rows)
     known = list(wording.METHODS)
     found = dict.fromkeys(result.method for row in rows for result in row.results)
     ordered = sorted(found, key=lambda method: known.index(method) if method in known else len(known))
-    items = [
-        f"<dt>{escape(wording.method(method).heading)}<dd>Holds {escape(wording.method(method).assumes)}"
-        for method in ordered
-    ]
+    methods = [*map(wording.method, ordered), *([wording.SHIFT] if shift else [])]
+    items = [f"<dt>{escape(method.heading)}<dd>Holds {escape(method.assumes)}" for method in methods]
     adjustments = sorted({result.adjustment for row in rows for result in row.results if result.adjustment})
     if adjustments:
         named = escape(", ".join(text.visible(adjustment).capitalize() for adjustment in adjustments))
         items.append(f"<dt>adjusted p<dd>{named}, over the tests of one table.")
-    return folded("What each test assumes", f"<dl>{''.join(items)}</dl>") if items else ""
+    return (
+        folded("What each test assumes", f'<dl class="facts tests">{"".join(items)}</dl>', shown=shown) if items else ""
+    )
 
 
 def _table(table: Contrasts, scale: Scale) -> str:
     first = table.rows[0]
-    methods = dict.fromkeys(result.method for row in table.rows for result in row.results)
-    others = [method for method in methods if method != table.method]
     level = next((result.interval.level for row in table.rows for result in row.results if result.interval), None)
     heads = [
         "layer" if first.input_layer is None else "step",
         "",
         "Δ",
         "interval" if level is None else f"{level:.0%} interval",
-        f"p, {wording.method(table.method).heading}" if table.method else "p",
-        "adjusted\N{NO-BREAK SPACE}p",
+        *p_value_heads([table.method] if table.method else []),
         "",
-        *(f"p, {wording.method(method).heading}" for method in others),
+        *p_value_heads(table.others),
     ]
     caption = f'<strong class="{table.split or "both"}">{escape(_caption(table))}</strong> '
     return data_table(
         _caption(table),
         heads,
-        (_row(row, table, others, scale) for row in table.rows),
+        (_row(row, table, scale) for row in table.rows),
         caption=f"{caption}<small>{_ALTERNATIVE[first.alternative]}</small>",
         class_=f"contrast of-{table.split or 'both'}",
     ) + missing(table.reasons())
+
+
+def p_value_heads(methods: Iterable[str]) -> list[str]:
+    """Return the headings of the columns of tests."""
+    return [f"p\N{NO-BREAK SPACE}(adjusted), {wording.method(method).heading}" for method in methods]
+
+
+def p_value_cells(row: TestRow | None, methods: Iterable[str]) -> list[str]:
+    """Return what tests say of a contrast."""
+    found = [result_by(row, method) if row else None for method in methods]
+    return [escape(text.p_values(result.p_value, result.p_adjusted) if result else text.MISSING) for result in found]
 
 
 def missing(reasons: Iterable[str]) -> str:
@@ -90,7 +98,7 @@ def _caption(table: Contrasts) -> str:
     return f"{text.visible(table.component)}: {said}" if table.component else said.capitalize()
 
 
-def _row(row: TestRow, table: Contrasts, others: Sequence[str], scale: Scale) -> list[str]:
+def _row(row: TestRow, table: Contrasts, scale: Scale) -> list[str]:
     result = table.result(row)
     bounds = result.interval if result else None
     adjusted = result.p_adjusted if result else None
@@ -101,10 +109,9 @@ def _row(row: TestRow, table: Contrasts, others: Sequence[str], scale: Scale) ->
         _bar(row, result, scale),
         text.signed(row.difference),
         text.interval(bounds.low, bounds.high) if bounds else text.MISSING,
-        escape(text.p_value(result.p_value if result else None)),
-        escape(text.p_value(adjusted)),
+        *p_value_cells(row, [table.method] if table.method else []),
         f'<abbr title="{said}">{mark}</abbr>' if mark else "",
-        *(escape(text.p_value(found.p_value if (found := result_by(row, method)) else None)) for method in others),
+        *p_value_cells(row, table.others),
     ]
 
 

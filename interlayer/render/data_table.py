@@ -33,9 +33,9 @@ def data_table(
     )
 
 
-def folded(summary: str, body: str) -> str:
-    """Return `body` behind a summary that opens it."""
-    return f"<details><summary>{escape(summary)}</summary>{body}</details>"
+def folded(summary: str, body: str, *, shown: bool = False) -> str:
+    """Return `body` behind a summary that opens it, or closes it where it is `shown` at first."""
+    return f"<details{' open' if shown else ''}><summary>{escape(summary)}</summary>{body}</details>"
 
 
 def name(content: str) -> str:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from contract.schemas import Report, Separation
+from contract.schemas import Diagnostic, Report, Separation
 from interlayer.render import text, wording
-from interlayer.render.networks import Contrasts, Network, contrasts, gaps, networks
+from interlayer.render.networks import Contrasts, Network, contrasts, gaps, networks, result_by
+from interlayer.render.trust import about_means, about_splits, columns, has_samplings
 
 MOST_BYTES = 60_000
 _ROOM_FOR_LAST_LINE = 200
@@ -18,13 +19,14 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&!@$]|(?<=www)\.|:(?=//))")
 
 
 def to_markdown(report: Report) -> str:
-    """Return findings, then a layer table for each network, then the tests, as far as 60 kB reach."""
+    """Return findings, then of each network layers, tests and what its means depend on, as far as 60 kB reach."""
     found = networks(report)
     parts: list[str] = [
         f"## Class separation by layer\n\n{_plain(wording.summary(report))}\n",
         *_findings(report),
         *(_layers(network) for network in found),
         *(_contrasts(network) for network in found),
+        *(_trust(network) for network in found),
         _provenance(report),
     ]
     written, used, left_out = [], 0, 0
@@ -70,7 +72,13 @@ def _layers(network: Network) -> str:
         rows.append(cells)
     first = next(iter(network.series[0].layers.values()))
     n = f"Mean separation, 0 mixed to 1 apart, with its {wording.interval_of(first)}; {wording.sample_size(first)}."
-    return f"### {_plain(wording.network_name(network))}\n\n{n}\n\n{_table(heads, rows)}"
+    answers = "".join(
+        f"- **{_plain(answer.question)}** {_plain(answer.said)}\n"
+        for answer in (*about_splits(network), *about_means(network))
+    )
+    return "\n".join(
+        filter(None, (f"### {_plain(wording.network_name(network))}\n\n{n}\n", _table(heads, rows), answers))
+    )
 
 
 def _mean(part: Separation | None) -> str:
@@ -84,39 +92,74 @@ def _mean(part: Separation | None) -> str:
 def _contrasts(network: Network) -> str:
     titles: tuple[tuple[str, str], ...] = (
         ("layer_step", "steps"), ("component_step", "blocks"), ("adaptation", "adaptation"),
-        ("generalization", "consistency"),
+        ("generalization", "consistency"), ("generalization_gap", "gap"),
     )  # fmt: skip
-    tables = []
+    tables, methods = [], dict[str, None]()
     for family, section in titles:
         for table in contrasts(network, family):
             by = wording.method(table.method).heading if table.method else None
             words = [table.component, table.state, wording.SPLIT[table.split] if table.split else None, by]
             where = ", ".join(_plain(word) for word in words if word)
-            tables.append(f"**{wording.SECTIONS[section].title}** ({where})\n\n{_contrast_table(table)}")
+            shifts = [shift for shift in network.shifts if section == "gap" and shift.state == table.state]
+            tables.append(f"**{wording.SECTIONS[section].title}** ({where})\n\n{_contrast_table(table, shifts)}")
+            methods |= dict.fromkeys((*([table.method] if table.method else ()), *table.others))
     if not tables:
         return ""
-    # Inside the summary it is HTML; after the empty line GitHub reads Markdown again.
-    title = escape(f"Tests of {wording.network_name(network)}").replace("@", "@\u2060")
+    assumed = [wording.method(method) for method in methods] + ([wording.SHIFT] if network.shifts else [])
+    tables.append("".join(f"- p by {_plain(method.heading)} holds {_plain(method.assumes)}\n" for method in assumed))
     stars = "\\* adjusted p < 0.05, \\*\\* < 0.01, \\*\\*\\* < 0.001"
-    return f"<details><summary>{title}</summary>\n\n{stars}\n\n" + "\n".join(tables) + "\n</details>\n"
+    return _folded(f"Tests of {wording.network_name(network)}", f"{stars}\n\n" + "\n".join(tables))
 
 
-def _contrast_table(table: Contrasts) -> str:
+def _trust(network: Network) -> str:
+    """Return the numbers behind the answers, where there are more than a single test."""
+    if not any(map(has_samplings, network.series)):
+        return ""
+    numbers = columns(network.series)
+    rows = [
+        [
+            _name(part.layer),
+            wording.STATE[series.state].lower(),
+            wording.SPLIT[series.split],
+            *(_escaped(column.cell(part)) for column in numbers),
+        ]
+        for series in network.series
+        for part in series.layers.values()
+    ]
+    table = _table(["layer", "network", "data", *(column.heading for column in numbers)], rows)
+    return _folded(f"Chance, sample size and draws of {wording.network_name(network)}", table)
+
+
+def _folded(title: str, body: str) -> str:
+    # Inside the summary it is HTML; after the empty line GitHub reads Markdown again.
+    said = escape(title).replace("@", "@\u2060")
+    return f"<details><summary>{said}</summary>\n\n{body}\n</details>\n"
+
+
+def _contrast_table(table: Contrasts, shifts: Sequence[Diagnostic]) -> str:
+    shift_at = {shift.layer: shift for shift in shifts}
     lines = []
     for row in table.rows:
         result = table.result(row)
         bounds = result.interval if result else None
         step = _name(row.output_layer)
-        lines.append(
-            [
-                step if row.input_layer is None else f"{_name(row.input_layer)} → {step}",
-                _with_stars(row.difference, result.p_adjusted if result else None),
-                text.interval(bounds.low, bounds.high) if bounds else text.MISSING,
-                _p(result.p_value if result else None),
-                _p(result.p_adjusted if result else None),
-            ]
-        )
-    return _table(["step", "Δ", "interval", "p", "adjusted p"], lines)
+        cells = [
+            step if row.input_layer is None else f"{_name(row.input_layer)} → {step}",
+            _with_stars(row.difference, result.p_adjusted if result else None),
+            text.interval(bounds.low, bounds.high) if bounds else text.MISSING,
+            _escaped(text.p_value(result.p_value if result else None)),
+            _escaped(text.p_value(result.p_adjusted if result else None)),
+        ]
+        others = [result_by(row, method) for method in table.others]
+        cells += [_escaped(text.p_values(one.p_value, one.p_adjusted)) if one else text.MISSING for one in others]
+        if shifts:
+            shift = shift_at.get(row.output_layer)
+            cells += [text.signed(shift.statistic if shift else None, 2)]
+            cells += [_escaped(text.p_value(shift.p_value if shift else None))]
+        lines.append(cells)
+    heads = ["layer" if table.rows[0].input_layer is None else "step", "Δ", "interval", "p", "adjusted p"]
+    heads += [f"p (adjusted), {_plain(wording.method(method).heading)}" for method in table.others]
+    return _table([*heads, *(("shift z", "shift p") if shifts else ())], lines)
 
 
 def _provenance(report: Report) -> str:
@@ -141,8 +184,8 @@ def _with_stars(difference: float, adjusted: float | None) -> str:
     return f"{text.signed(difference)} {stars}".rstrip()
 
 
-def _p(value: float | None) -> str:
-    return text.p_value(value).replace("<", "&lt;")
+def _escaped(number: str) -> str:
+    return number.replace("<", "&lt;")
 
 
 def _name(name: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from contract.schemas import Interval, Report, Separation, Split, State, TestResult, TestRow
+from contract.schemas import Diagnostic, Interval, Report, Separation, Split, State, TestResult, TestRow
 
 STATES: tuple[State, ...] = get_args(State)
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -12,7 +12,8 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 _Role = tuple[str, int | None, State, Split]
 
 # The order in which methods are preferred for a table's interval and marks (see `wording.METHODS`).
-PREFERRED_METHODS = ("subsample", "class_jackknife", "membership", "permutation")
+# The score of the last is not the difference that a table shows.
+PREFERRED_METHODS = ("subsample", "class_jackknife", "membership", "permutation", "membership_score")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Network:
     step: int | None
     series: tuple[Series, ...]
     tests: tuple[TestRow, ...]
+    shifts: tuple[Diagnostic, ...]
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -48,10 +50,16 @@ class Contrasts:
     """The tests of one table, and the method that its interval, p-values and marks of significance are of."""
 
     component: str | None
-    state: str | None
-    split: str | None
+    state: State | None
+    split: Split | None
     rows: tuple[TestRow, ...]
     method: str | None
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The methods that stand beside the table's own, in the order of the report."""
+        methods = dict.fromkeys(result.method for row in self.rows for result in row.results)
+        return tuple(method for method in methods if method != self.method)
 
     def result(self, row: TestRow) -> TestResult | None:
         """Return what the table's method says of a row."""
@@ -71,6 +79,8 @@ class Gap:
     layer: str
     difference: float
     result: TestResult | None
+    row: TestRow | None
+    shift: Diagnostic | None
 
     @property
     def interval(self) -> Interval | None:
@@ -96,6 +106,7 @@ def networks(report: Report) -> tuple[Network, ...]:
                 if (role := _role(parts, instance, step, state, split))
             ),
             tuple(row for row in report.tests if (row.instance, row.step) == (instance, step)),
+            tuple(found for found in report.diagnostics if (found.instance, found.step) == (instance, step)),
         )
         for instance, step in order
         if not _shown_elsewhere(parts, instance, step)
@@ -120,7 +131,7 @@ def _shown_elsewhere(parts: Iterable[_Role], instance: str, step: int | None) ->
 
 def contrasts(network: Network, family: str) -> tuple[Contrasts, ...]:
     """Return the tables of a family: by component, the trained network first, training data first."""
-    groups: dict[tuple[str | None, str | None, str | None], list[TestRow]] = {}
+    groups: dict[tuple[str | None, State | None, Split | None], list[TestRow]] = {}
     for row in network.tests:
         if row.family == family:
             groups.setdefault((row.component, row.state, row.split), []).append(row)
@@ -152,6 +163,7 @@ def result_by(row: TestRow, method: str | None) -> TestResult | None:
 def gaps(network: Network) -> tuple[Gap, ...]:
     """Return training minus validation at every layer that has both, with the report's own test where there is one."""
     tables = {table.state: table for table in contrasts(network, "generalization_gap")}
+    shifts = {(shift.state, shift.layer): shift for shift in network.shifts}
     found: list[Gap] = []
     for state in network.states:
         train, validation = network.of(state, "train"), network.of(state, "validation")
@@ -164,5 +176,6 @@ def gaps(network: Network) -> tuple[Gap, ...]:
                 continue
             row = rows.get(layer)
             difference = row.difference if row else train.layers[layer].mean - validation.layers[layer].mean
-            found.append(Gap(state, layer, difference, table.result(row) if table and row else None))
+            result = table.result(row) if table and row else None
+            found.append(Gap(state, layer, difference, result, row, shifts.get((state, layer))))
     return tuple(found)

@@ -7,15 +7,24 @@ from html import escape
 
 from pydantic import JsonValue
 
-from contract.schemas import Report
+from contract.schemas import Diagnostic, Report
 from interlayer.render import text, wording
-from interlayer.render.contrast_table import assumptions, bar_scale, contrast_tables, missing
+from interlayer.render.contrast_table import (
+    assumptions,
+    bar_scale,
+    contrast_tables,
+    missing,
+    p_value_cells,
+    p_value_heads,
+)
 from interlayer.render.data_table import data_table, folded, name
 from interlayer.render.gap_chart import gap_chart
 from interlayer.render.heat_map import in_tables, layer_heat_maps, legend
 from interlayer.render.layers_chart import layers_chart
 from interlayer.render.networks import Network, contrasts, gaps, networks
 from interlayer.render.svg import figure, key
+from interlayer.render.trust import about_splits
+from interlayer.render.trust_table import answered, trust
 
 _CONTRASTS = {
     "steps": "layer_step",
@@ -32,6 +41,7 @@ def sections(report: Report) -> dict[str, str]:
         "layers": _layers(report, found),
         "gap": _gap(report, found),
         **{section: _contrasts(report, found, family) for section, family in _CONTRASTS.items()},
+        "trust": _per_network(found, trust),
         "pairs": _pairs(report, found),
         "provenance": _provenance(report),
     }
@@ -95,30 +105,44 @@ def _gap(report: Report, found: Sequence[Network]) -> str:
         chart = gap_chart(network, report.layers)
         if chart is None:
             return ""
-        return _sample_size(network) + key(network, "gap") + figure(chart, "gap") + _gap_table(network)
+        drawn = _sample_size(network) + key(network, "gap") + figure(chart, "gap")
+        return drawn + answered(about_splits(network)) + _gap_table(network)
 
     return _per_network(found, draw)
 
 
 def _gap_table(network: Network) -> str:
+    tested = contrasts(network, "generalization_gap")
+    others = list(dict.fromkeys(method for table in tested for method in table.others))
+    found = gaps(network)
+    shifted = any(gap.shift for gap in found)
     rows = [
         [
             name(gap.layer),
             wording.STATE[gap.state].lower(),
             text.signed(gap.difference),
             text.interval(gap.interval.low, gap.interval.high) if gap.interval else text.MISSING,
-            escape(text.p_value(gap.result.p_value if gap.result else None)),
-            escape(text.p_value(gap.result.p_adjusted if gap.result else None)),
+            escape(text.p_values(gap.result.p_value, gap.result.p_adjusted) if gap.result else text.MISSING),
             text.significance(gap.result.p_adjusted if gap.result else None),
+            *p_value_cells(gap.row, others),
+            *(_shift_cells(gap.shift) if shifted else ()),
         ]
-        for gap in gaps(network)
+        for gap in found
     ]
-    tested = contrasts(network, "generalization_gap")
-    heads = ["layer", "network", "training − validation", "interval", "p", "adjusted p", ""]
+    methods = dict.fromkeys(wording.method(table.method).heading for table in tested if table.method)
+    heads = ["layer", "network", "training −\N{NO-BREAK SPACE}validation", "interval"]
+    heads += [", ".join(["p\N{NO-BREAK SPACE}(adjusted)", *methods]), "", *p_value_heads(others)]
+    heads += ["z, shift", "p, shift"] if shifted else []
     table = data_table("Training minus validation at every layer", heads, rows, names=2)
     reasons = dict.fromkeys(reason for part in tested for reason in part.reasons())
-    told = assumptions(row for part in tested for row in part.rows)
-    return folded("These numbers as a table", table + missing(reasons) + told)
+    told = assumptions((row for part in tested for row in part.rows), shift=shifted, shown=True)
+    return folded("These numbers as a table", table + missing(reasons)) + told
+
+
+def _shift_cells(shift: Diagnostic | None) -> tuple[str, str]:
+    if shift is None:
+        return text.MISSING, text.MISSING
+    return text.signed(shift.statistic, 2), escape(text.p_value(shift.p_value))
 
 
 def _contrasts(report: Report, found: Sequence[Network], family: str) -> str:
@@ -126,7 +150,8 @@ def _contrasts(report: Report, found: Sequence[Network], family: str) -> str:
     if not rows:
         return ""
     scale = bar_scale(rows)
-    return _per_network(found, lambda network: contrast_tables(contrasts(network, family), scale)) + assumptions(rows)
+    tables = _per_network(found, lambda network: contrast_tables(contrasts(network, family), scale))
+    return tables + assumptions(rows, shown=family == "layer_step")
 
 
 def _pairs(report: Report, found: Sequence[Network]) -> str:

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-from contract.schemas import Report, TestRow
+from contract.schemas import Report, Separation, TestRow
 from interlayer.render.markdown import to_markdown
 from interlayer.render.text import visible
 
@@ -18,11 +18,13 @@ _PLAIN_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _SEPARATION_COLUMNS = (
     "instance", "step", "state", "split", "layer", "dimension", "class_a", "class_b", "n_a", "n_b", "cross_edges",
     "cross_edges_min", "cross_edges_max", "statistic", "z", "p_value",
+    "layer_mean", "overall_statistic", "overall_p_value", "mean_at_quarter", "mean_at_half", "limit", "limit_reason",
+    "draws", "draws_mean", "draws_sd", "draws_min", "draws_max",
 )  # fmt: skip
 _TEST_COLUMNS = (
     "family", "component", "instance", "step", "state", "split", "input_layer", "output_layer", "difference",
     "alternative", "method", "estimand", "p_value", "p_adjusted", "adjustment", "exact", "n_resamples",
-    "interval_low", "interval_high", "interval_level", "reason",
+    "interval_low", "interval_high", "interval_level", "reason", "statistic",
 )  # fmt: skip
 
 # Family, state and split of the paper's tables (Euclidean S-1 to S-9; the same with cosine distance are S-10 to S-18).
@@ -51,12 +53,24 @@ def to_csv(report: Report) -> str:
             pairs.class_a, pairs.class_b, pairs.n_a, pairs.n_b, pairs.cross_edges, pairs.cross_edges_min,
             pairs.cross_edges_max, pairs.statistic, pairs.z, pairs.p_value, strict=True,
         )  # fmt: skip
-        lines += [(*where, *values) for values in columns]
+        lines += [(*where, *values, *_of_layer(part)) for values in columns]
     return _csv(_SEPARATION_COLUMNS, lines)
 
 
+def _of_layer(part: Separation) -> Sequence[_Cell]:
+    """Return what is known of the mean of all pairs, which every one of their lines repeats."""
+    overall, trend, draws = part.any_separation, part.trend, part.draws
+    quarter, half, *_ = [*(trend.means if trend else []), None, None]
+    return (
+        part.mean,
+        *((overall.statistic, overall.p_value) if overall else (None, None)),
+        quarter, half, *((trend.limit, trend.reason) if trend else (None, None)),
+        *((draws.count, draws.mean, draws.sd, draws.min, draws.max) if draws else (None,) * 5),
+    )  # fmt: skip
+
+
 def contrasts_to_csv(report: Report) -> str:
-    """Return one line for each result of each test."""
+    """Return one line for each result of each test, then one for each diagnostic, with its statistic."""
     lines: list[Sequence[_Cell]] = []
     for row in report.tests:
         for result in row.results:
@@ -67,9 +81,15 @@ def contrasts_to_csv(report: Report) -> str:
                     row.output_layer, row.difference, row.alternative, result.method, result.estimand, result.p_value,
                     result.p_adjusted, result.adjustment, result.exact, result.n_resamples,
                     bounds.low if bounds else None, bounds.high if bounds else None, bounds.level if bounds else None,
-                    result.reason,
+                    result.reason, None,
                 )
             )  # fmt: skip
+    for found in report.diagnostics:
+        known: dict[str, _Cell] = {
+            "family": found.code, "instance": found.instance, "step": found.step, "state": found.state,
+            "output_layer": found.layer, "p_value": found.p_value, "statistic": found.statistic,
+        }  # fmt: skip
+        lines.append([known.get(column) for column in _TEST_COLUMNS])
     return _csv(_TEST_COLUMNS, lines)
 
 

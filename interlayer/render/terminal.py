@@ -1,8 +1,7 @@
 """A report on a console: findings first, then tables that fit the width, in plain ASCII where need be."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -10,25 +9,9 @@ from rich.text import Text
 from contract.schemas import Interval, Report, Separation, Severity, State, TestRow
 from interlayer.render import text, wording
 from interlayer.render.networks import SPLITS, Contrasts, Gap, Network, contrasts, gaps, networks
-
-_BLOCKS = "▏▎▍▌▋▊▉█"
-_SPARKS = "▁▂▃▄▅▆▇█"
-_ASCII_SPARKS = "_.:-=+*#"
-_ASCII = str.maketrans(
-    {
-        "−": "-",
-        "–": "-",
-        "±": "+-",
-        "→": "->",
-        "Δ": "change",
-        "·": "|",
-        "…": "...",
-        "✖": "x",
-        "▲": "!",
-        "•": "*",
-        "█": "#",
-    }
-)
+from interlayer.render.screen import Screen, columns_table
+from interlayer.render.terminal_trust import print_splits, print_trust
+from interlayer.render.trust import SAMPLE_TESTS
 
 _SPLIT_STYLE = {"train": "dark_orange", "validation": "dodger_blue1"}
 _SEVERITY_LOOK: dict[Severity, tuple[str, str]] = {
@@ -53,7 +36,7 @@ _MOST_NAMED = 3
 
 def print_report(report: Report, console: Console, *, full: bool = False) -> None:
     """Print a report on `console`; without `full`, tables of the untrained network or without a find are a line."""
-    screen = _Screen(console)
+    screen = Screen(console)
     screen.line("Class separation by layer", "bold")
     screen.line(wording.summary(report), "dim")
     _print_findings(report, screen)
@@ -63,43 +46,14 @@ def print_report(report: Report, console: Console, *, full: bool = False) -> Non
         screen.line(wording.network_name(network), "bold underline")
         for state in network.states:
             _print_layers(network, state, screen)
+        print_splits(network, screen, full=full)
         _print_contrasts(network, screen, full)
+        print_trust(network, screen, full=full)
     if found:
-        _print_legend(found, screen)
+        _print_legend(found, screen, full)
 
 
-class _Screen:
-    """A console together with the characters it can show."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.width = console.width
-        self.ascii = console.options.ascii_only
-
-    def text(self, content: str, style: str = "") -> Text:
-        """Return text that is never read as markup and never moves the cursor."""
-        content = text.visible(content)
-        if self.ascii:
-            content = content.translate(_ASCII).encode("ascii", "backslashreplace").decode()
-        return Text(content, style=style, overflow="fold")
-
-    def line(self, content: str, style: str = "") -> None:
-        self.console.print(self.text(content, style))
-
-    def bar(self, value: float, width: int) -> str:
-        """Draw 0 to 1 as a bar; what is outside stops at the end."""
-        eighths = round(min(1.0, max(0.0, value)) * width * 8)
-        if self.ascii:
-            return "#" * round(eighths / 8)
-        return "█" * (eighths // 8) + (_BLOCKS[eighths % 8 - 1] if eighths % 8 else "")
-
-    def sparkline(self, values: Iterable[float]) -> str:
-        """Draw one character for each value of 0 to 1."""
-        signs = _ASCII_SPARKS if self.ascii else _SPARKS
-        return "".join(signs[min(7, max(0, int(value * 8)))] for value in values)
-
-
-def _print_findings(report: Report, screen: _Screen) -> None:
+def _print_findings(report: Report, screen: Screen) -> None:
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -113,7 +67,7 @@ def _print_findings(report: Report, screen: _Screen) -> None:
         screen.console.print(table)
 
 
-def _print_layers(network: Network, state: State, screen: _Screen) -> None:
+def _print_layers(network: Network, state: State, screen: Screen) -> None:
     series = [found for split in SPLITS if (found := network.of(state, split))]
     by_gap = {gap.layer: gap for gap in gaps(network) if gap.state == state}
     names = list(dict.fromkeys(layer for part in series for layer in part.layers))
@@ -121,7 +75,7 @@ def _print_layers(network: Network, state: State, screen: _Screen) -> None:
     screen.console.print()
     screen.line(f"{wording.STATE[state]}: mean separation, 0 to 1, of {wording.sample_size(first)}", "bold")
     bar_width = _bar_width(screen, names, len(series), bool(by_gap))
-    table = _table()
+    table = columns_table()
     table.add_column("layer", overflow="fold")
     table.add_column(screen.text("d"), justify="right", no_wrap=True)
     for part in series:
@@ -147,7 +101,7 @@ def _print_layers(network: Network, state: State, screen: _Screen) -> None:
     screen.console.print(table)
 
 
-def _bar_width(screen: _Screen, names: Sequence[str], n_series: int, with_gap: bool) -> int:
+def _bar_width(screen: Screen, names: Sequence[str], n_series: int, with_gap: bool) -> int:
     """Share what the numbers leave between the bars."""
     if screen.width < _WIDTH_WITH_BARS:
         return 0
@@ -170,14 +124,14 @@ def _mean(separation: Separation | None) -> str:
     return f"{text.number(separation.mean)} ±{text.number((bounds.high - bounds.low) / 2)}"
 
 
-def _gap_cells(gap: Gap | None, screen: _Screen) -> tuple[Text, Text]:
+def _gap_cells(gap: Gap | None, screen: Screen) -> tuple[Text, Text]:
     if gap is None:
         return screen.text(text.MISSING), screen.text("")
     mark = text.significance(gap.result.p_adjusted) if gap.result else ""
     return screen.text(text.signed(gap.difference)), screen.text(mark, "bold")
 
 
-def _print_contrasts(network: Network, screen: _Screen, full: bool) -> None:
+def _print_contrasts(network: Network, screen: Screen, full: bool) -> None:
     for family, title in _FAMILIES:
         tables = contrasts(network, family)
         shown = [table for table in tables if full or (table.state != "untrained" and _significant(table))]
@@ -201,7 +155,7 @@ def _significant(table: Contrasts) -> list[TestRow]:
     return [row for row in table.rows if (found := table.result(row)) and text.significance(found.p_adjusted)]
 
 
-def _where(table: Contrasts, screen: _Screen, *, with_split: bool = True) -> Text:
+def _where(table: Contrasts, screen: Screen, *, with_split: bool = True) -> Text:
     """Return component, state and split of a table, the split in its colour."""
     where = screen.text(", ".join(word for word in (table.component, table.state) if word))
     if table.split and with_split:
@@ -210,7 +164,7 @@ def _where(table: Contrasts, screen: _Screen, *, with_split: bool = True) -> Tex
     return where
 
 
-def _print_in_lines(tables: Sequence[Contrasts], screen: _Screen) -> None:
+def _print_in_lines(tables: Sequence[Contrasts], screen: Screen) -> None:
     """Say of each table in one line what is significant in it."""
     lines = Table.grid(padding=(0, 2, 0, 0))
     for table in tables:
@@ -235,11 +189,11 @@ def _place(row: TestRow) -> str:
     return row.output_layer if row.input_layer is None else f"{row.input_layer} → {row.output_layer}"
 
 
-def _print_contrast(title: str, tables: Sequence[Contrasts], screen: _Screen) -> None:
+def _print_contrast(title: str, tables: Sequence[Contrasts], screen: Screen) -> None:
     screen.console.print()
     title_line = screen.text(f"{title}: ", "bold")
     screen.console.print(title_line.append_text(_where(tables[0], screen, with_split=len(tables) == 1)))
-    drawn = _table()
+    drawn = columns_table()
     places = dict.fromkeys(_place(row) for table in tables for row in table.rows)
     drawn.add_column("layer" if tables[0].rows[0].input_layer is None else "step", overflow="fold")
     with_interval, with_p = screen.width >= _WIDTH_WITH_INTERVAL, screen.width >= _WIDTH_WITH_P_VALUE
@@ -265,7 +219,7 @@ def _print_contrast(title: str, tables: Sequence[Contrasts], screen: _Screen) ->
 
 
 def _contrast_cells(
-    table: Contrasts, row: TestRow | None, screen: _Screen, with_interval: bool, with_p: bool
+    table: Contrasts, row: TestRow | None, screen: Screen, with_interval: bool, with_p: bool
 ) -> list[Text]:
     result = table.result(row) if row else None
     adjusted = result.p_adjusted if result else None
@@ -281,18 +235,17 @@ def _interval(bounds: Interval | None) -> str:
     return text.interval(bounds.low, bounds.high) if bounds else text.MISSING
 
 
-def _print_legend(found: Sequence[Network], screen: _Screen) -> None:
+def _print_legend(found: Sequence[Network], screen: Screen, full: bool) -> None:
     families = [family for family, _ in _FAMILIES] + ["generalization_gap"]
     tables = [table for network in found for family in families for table in contrasts(network, family)]
     used = {table.method for table in tables if table.method}
+    used |= {method for table in tables for method in table.others if full or method in SAMPLE_TESTS}
     screen.console.print()
     screen.line(f"± {wording.interval_of(next(iter(found[0].series[0].layers.values())))}", "dim")
     if used:
         screen.line("* adjusted p < 0.05, ** < 0.01, *** < 0.001", "dim")
-    for name in sorted(used):
-        method = wording.method(name)
+    methods = [wording.method(name) for name in sorted(used)]
+    if any(network.shifts for network in found):
+        methods.append(wording.SHIFT)
+    for method in methods:
         screen.line(f"p by {method.heading}: holds {method.assumes}", "dim")
-
-
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)

@@ -65,6 +65,11 @@ def p_value(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def p_values(value: float | None, adjusted: float | None) -> str:
+    """Return a p-value with the adjusted one behind it in parentheses."""
+    return p_value(value) if adjusted is None else f"{p_value(value)} ({p_value(adjusted)})"
+
+
 def significance(value: float | None) -> str:
     """Return the stars of an adjusted p-value."""
     if value is None:

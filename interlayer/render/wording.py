@@ -38,8 +38,8 @@ class Method:
 METHODS = {
     "subsample": Method(
         "subsample\N{NO-BREAK SPACE}t",
-        "for these very classes and this many samples; the variance comes from the same contrast on random fifths of "
-        "the samples, t with 10 degrees of freedom. Conditional on the network.",
+        "for these very classes and new samples of them, as many as here; the variance comes from the same contrast on "
+        "random folds of the samples, t with 10 degrees of freedom. Conditional on the network.",
     ),
     "class_jackknife": Method(
         "class jackknife",
@@ -48,14 +48,26 @@ METHODS = {
     ),
     "permutation": Method(
         "paper's permutation",
-        "that class pairs may be exchanged between the two sides, as in the paper. Pairs that share a class are "
-        "correlated, so it rejects too often where all pairs are alike.",
+        "if class pairs were independent and could be exchanged between the two sides, as the paper assumes. Pairs "
+        "that share a class are correlated, so it rejects too often where all pairs are alike.",
     ),
     "membership": Method(
         "membership permutation",
-        "that training and validation samples of a class could be exchanged if nothing was memorised.",
+        "if samples of a class that were trained on could be exchanged with those that were not, as where nothing was "
+        "memorised; all trees are built anew for every exchange.",
+    ),
+    "membership_score": Method(
+        "membership score",
+        "if samples of a class that were trained on could be exchanged with those that were not, as where nothing was "
+        "memorised; over fixed trees, it compares how many neighbours are of another class, not the gap itself.",
     ),
 }
+
+SHIFT = Method(
+    "shift",
+    "for independent samples: do training and validation samples of a class differ at all? A large z says that they "
+    "do; without a gap this is a difference of the data and no memorisation. Its p is not adjusted.",
+)
 
 
 @dataclass(frozen=True)
@@ -98,6 +110,11 @@ SECTIONS = {
         "Δ is the change of a layer step on training samples minus the change of the same step on validation samples. "
         "Steps clear of zero are the ones that fit the training samples in particular.",
     ),
+    "trust": Section(
+        "Can these numbers be trusted?",
+        "The statistic is biased towards zero, the more the fewer the samples and the more dimensions a layer has. So "
+        "compare layers at one number of samples, and take no difference seriously that another draw could undo.",
+    ),
     "pairs": Section(
         "Class pairs",
         "Each cell is one pair of classes at one layer: training above the diagonal, validation below. The colour "
@@ -114,6 +131,9 @@ _SHOWN_IN = {
     "no_adaptation": "adaptation",
     "idle_layers": "steps",
     "losing_layers": "steps",
+    "shift": "gap",
+    "small_sample": "trust",
+    "unequal_classes": "trust",
     "worst_class_pairs": "pairs",
 }
 

@@ -147,8 +147,8 @@ class TestPage:
         outcomes = [self.outcome(), self.outcome(method="permutation", rejected_05=0.25)]
         root = ElementTree.fromstring(rejection_chart(outcomes, title="A & B"))
         marks = [element for element in root.iter() if element.tag.endswith("circle")]
-        # The legend's mark and the rate .04 on an axis from 330 (0) to 900 (.5).
-        assert [float(mark.attrib["cx"]) for mark in marks] == pytest.approx([16, 330 + 570 * 0.08], abs=0.1)
+        # The legend's mark and the rate .04 on an axis from 370 (0) to 940 (.5).
+        assert [float(mark.attrib["cx"]) for mark in marks] == pytest.approx([16, 370 + 570 * 0.08], abs=0.1)
 
     def test_the_published_page_is_that_of_the_published_numbers(self, tmp_path: Path) -> None:
         docs = Path(__file__).parents[2] / "docs"

@@ -43,9 +43,14 @@ def test_nothing_is_seen_before_it_is_kept(tmp_path: Path) -> None:
 
 def test_an_exception_leaves_nothing(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path)
-    with pytest.raises(ZeroDivisionError), blobs.writer() as writer:
-        writer.write(b"half a file")
-        raise ZeroDivisionError
+
+    def upload_that_breaks_off() -> None:
+        with blobs.writer() as writer:
+            writer.write(b"half a file")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        upload_that_breaks_off()
     assert files_below(tmp_path) == []
 
 

@@ -215,7 +215,7 @@ class TestFencing:
         assert store.heartbeat(stale, LEASE, Progress(stage="late", done=1, total=2, fraction=0.5)) == "lost"
         assert store.requeue_expired(3) == 1
 
-    def test_only_one_of_two_results_is_committed(self, store: Jobs, any_database: Database) -> None:
+    def test_only_one_of_two_results_is_committed(self, store: Jobs) -> None:
         job_id = submitted(store)
         claim = claimed(store)
         results = at_once(10, lambda n: store.succeed(claim, report_sha256=str(n) * 64, device="cpu"))

@@ -19,7 +19,7 @@ def test_a_key_authenticates_its_tenant_and_scopes(keys: Keys) -> None:
     made = keys.create("a", "ci", ["read", "submit"])
     caller = keys.authenticate(made.key)
     assert caller is not None
-    assert (caller.tenant, caller.key_id, caller.scopes) == ("a", made.id, {"read", "submit"})
+    assert (caller.tenant, caller.key_id, caller.scopes) == ("a", made.id, frozenset({"read", "submit"}))
 
 
 def test_the_database_holds_no_usable_secret(keys: Keys, any_database: Database) -> None:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,10 +26,10 @@ def new_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def opened(new_settings: Settings, request: pytest.FixtureRequest) -> Database:
+def opened(new_settings: Settings) -> Iterator[Database]:
     database = Database(new_settings)
-    request.addfinalizer(database.close)
-    return database
+    yield database
+    database.close()
 
 
 def differences(database: Database, target: MetaData) -> list[object]:
@@ -70,7 +70,9 @@ def test_the_schema_can_be_taken_back(opened: Database) -> None:
 
 
 def test_processes_that_start_together_upgrade_once(new_settings: Settings, opened: Database) -> None:
-    code = "from contract.database import Database; from contract.settings import Settings; Database(Settings()).upgrade()"
+    code = (
+        "from contract.database import Database; from contract.settings import Settings; Database(Settings()).upgrade()"
+    )
     environment = {
         "INTERLAYER_DATA_DIR": str(new_settings.data_dir),
         "INTERLAYER_DATABASE_URL": new_settings.sqlalchemy_url(),

@@ -26,6 +26,7 @@ Array = NDArray[Any]
 APPROXIMATIONS: dict[str, Callable[[int], Approximation]] = {
     "fixed_point": FixedPoint,
     "float32": FloatProducts,
+    "float64": lambda exponent: FloatProducts(exponent, np.float64),
     "direct32": lambda exponent: Direct(np.float32, exponent),
     "direct64": lambda exponent: Direct(np.float64, exponent),
 }
@@ -132,7 +133,7 @@ DATA: dict[str, Callable[[np.random.Generator, int], Array]] = {
 TIED = ("softmax, logits x8", "relu + 1e4", "denormals")  # rounding leaves few distinct lengths
 
 
-@pytest.mark.parametrize("by", [None, "fixed_point", "float32", "direct32"])
+@pytest.mark.parametrize("by", [None, "fixed_point", "float32", "float64", "direct32"])
 @pytest.mark.parametrize("name", DATA)
 def test_no_wrong_count(name: str, by: str | None) -> None:
     """Every pair of 4 classes; float32 bounds hold for float64 rows as well, for they are only bounds."""

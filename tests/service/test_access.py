@@ -11,7 +11,7 @@ from tests.service.running import Caller, Service
 OPEN = {"/healthz", "/readyz", "/v1/schemas/report/1.json"}
 
 
-def operations(service: Service, caller: Caller) -> list[tuple[str, str, str]]:
+def operations(caller: Caller) -> list[tuple[str, str, str]]:
     """Return (method, path, scope it needs) of every documented operation."""
     found = []
     for path, methods in caller.http.get("/openapi.json").json()["paths"].items():
@@ -33,7 +33,7 @@ def filled(path: str, identifier: str = "0") -> str:
 
 
 class TestKeys:
-    def test_a_key_is_made_used_listed_and_revoked(self, service: Service, caller: Caller) -> None:
+    def test_a_key_is_made_used_listed_and_revoked(self, caller: Caller) -> None:
         made = caller.http.post("/v1/keys", json={"name": "ci", "scopes": ["read"]})
         assert made.status_code == 201
         bearer = {"Authorization": f"Bearer {made.json()['key']}"}
@@ -69,7 +69,7 @@ class TestKeys:
         answer = caller.http.post("/v1/keys", json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
-    def test_a_new_key_is_of_the_callers_tenant(self, service: Service, caller: Caller) -> None:
+    def test_a_new_key_is_of_the_callers_tenant(self, caller: Caller) -> None:
         analysis_id = caller.submit()
         made = caller.http.post("/v1/keys", json={"name": "x"}).json()
         bearer = {"Authorization": f"Bearer {made['key']}"}
@@ -90,10 +90,10 @@ class TestKeys:
         "Bearer " + "x" * 5000,
     ],
 )
-def test_without_a_key_everything_is_closed(service: Service, caller: Caller, authorization: str | None) -> None:
+def test_without_a_key_everything_is_closed(caller: Caller, authorization: str | None) -> None:
     del caller.http.headers["Authorization"]
     headers: Any = {} if authorization is None else {"Authorization": authorization.encode("latin1")}
-    for method, path, _ in operations(service, caller):
+    for method, path, _ in operations(caller):
         answer = caller.http.request(method, filled(path), headers=headers, json=None if method == "GET" else {})
         if path in OPEN:
             assert answer.status_code == 200
@@ -111,7 +111,7 @@ def test_a_key_in_the_address_opens_nothing(caller: Caller) -> None:
 @pytest.mark.parametrize("scope", ["read", "submit", "admin"])
 def test_a_key_opens_what_its_scope_says(service: Service, scope: Any) -> None:
     caller = service.caller(scopes=(scope,))
-    for method, path, needed in operations(service, caller):
+    for method, path, needed in operations(caller):
         answer = caller.http.request(method, filled(path), json=None if method == "GET" else {})
         if path in OPEN:
             continue
@@ -124,14 +124,14 @@ def test_a_key_opens_what_its_scope_says(service: Service, scope: Any) -> None:
 class TestTenants:
     """Every documented operation answers for a foreign id exactly as for one that never was."""
 
-    def test_foreign_and_absent_ids_answer_alike(self, service: Service, history: History, caller: Caller) -> None:
+    def test_foreign_and_absent_ids_answer_alike(self, history: History, caller: Caller) -> None:
         theirs = {
             "{analysis_id}": [history.succeeded, history.failed, history.canceled, history.queued],
             "{artifact_id}": [history.artifact, history.bad_artifact],
             "{key_id}": [history.caller.key.split("_")[1]],
         }
         compared = 0
-        for (method, path, _), (name, ids) in itertools.product(operations(service, caller), theirs.items()):
+        for (method, path, _), (name, ids) in itertools.product(operations(caller), theirs.items()):
             if name not in path:
                 continue
             absent = caller.http.request(method, filled(path))
@@ -155,7 +155,8 @@ class TestTenants:
             assert [answer.status_code for answer in answers] == [404, 404]
             assert answers[0].text.replace(identifier, "ID") == answers[1].text.replace(absent, "ID")
 
-    def test_lists_and_filters_show_ones_own(self, history: History, caller: Caller) -> None:
+    @pytest.mark.usefixtures("history")
+    def test_lists_and_filters_show_ones_own(self, caller: Caller) -> None:
         mine = caller.submit()
         assert [item["id"] for item in caller.http.get("/v1/analyses").json()["items"]] == [mine]
         assert caller.http.get("/v1/analyses", params={"tag": "<b>:=1+1"}).json()["items"] == []

@@ -251,7 +251,9 @@ class TestInspected:
 class TestDelete:
     def test_an_artifact_is_forgotten_with_its_bytes(self, service: Service, caller: Caller) -> None:
         artifact = caller.upload()
-        assert caller.http.delete(f"/v1/artifacts/{artifact}").json()["code"] == "artifact_in_use", "an inspection waits"
+        assert caller.http.delete(f"/v1/artifacts/{artifact}").json()["code"] == "artifact_in_use", (
+            "an inspection waits"
+        )
         service.stores.database.write()
         claim = service.stores.jobs.claim("w", 60, queues=["inspect"])
         while claim is not None:

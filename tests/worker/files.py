@@ -39,7 +39,8 @@ def study_arrays(seed: int = 0, **shape: Any) -> dict[str, Array]:
 
 def write_npz(path: Path, arrays: Mapping[str, Any]) -> Path:
     """Write a file as users do."""
-    np.savez(path, **{name: np.asarray(array) for name, array in arrays.items()})
+    columns: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    np.savez(path, **columns)
     return path
 
 

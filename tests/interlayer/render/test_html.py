@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.schemas import Report, Separation
+from contract.schemas import Report, Separation, TestResult
 from interlayer.render.html import to_html
 from interlayer.render.networks import networks
 from interlayer.render.wording import PAPER
@@ -76,7 +76,7 @@ def test_gap_table_is_training_minus_validation(report: Report, page: Page) -> N
     means: dict[tuple[str, str, str, str], float] = {
         (s.instance, s.state, s.split, s.layer): s.mean for s in report.separations
     }
-    tables = [table for table in page.elements if "training − validation" in table.heads]
+    tables = [table for table in page.elements if "training −\N{NO-BREAK SPACE}validation" in table.heads]
     assert len(tables) == 2
     for instance, table in zip(("0", "1"), tables, strict=True):
         assert len(table.rows) == 2 * len(report.layers)
@@ -88,7 +88,7 @@ def test_gap_table_is_training_minus_validation(report: Report, page: Page) -> N
 def test_gap_without_a_test_is_the_difference_of_the_means(report: Report, page: Page) -> None:
     untested = Page(to_html(report.model_copy(update={"tests": []})))
     gaps, tested = (
-        [row[:3] for table in found.elements if "training − validation" in table.heads for row in table.rows]
+        [row[:3] for table in found.elements if "training −\N{NO-BREAK SPACE}validation" in table.heads for row in table.rows]
         for found in (untested, page)
     )
     assert gaps == tested
@@ -98,16 +98,20 @@ def test_every_test_is_a_row_with_its_numbers(report: Report, page: Page) -> Non
     rows = [row for table in page.tables("contrast") for row in table.rows]
     expected = [row for row in report.tests if row.family != "generalization_gap"]
     assert len(rows) == len(expected)
-    shown = sorted((row[0], value(row[2]), row[4], row[5], row[6], row[7]) for row in rows)
+    shown = sorted((row[0], value(row[2]), *row[4:]) for row in rows)
     wanted = sorted(
         (
             row.output_layer if row.input_layer is None else f"{row.input_layer} → {row.output_layer}",
-            round(row.difference, 3) + 0.0, *(_p(p) for p in (row.results[0].p_value, row.results[0].p_adjusted)),
-            _stars(row.results[0].p_adjusted), _p(row.results[1].p_value),
+            round(row.difference, 3) + 0.0,
+            _both(row.results[0]), _stars(row.results[0].p_adjusted), _both(row.results[1]),
         )
         for row in expected
     )  # fmt: skip
     assert shown == wanted
+
+
+def _both(result: TestResult) -> str:
+    return f"{_p(result.p_value)} ({_p(result.p_adjusted)})"
 
 
 def _p(p: float | None) -> str:
@@ -199,23 +203,23 @@ def test_numbers_that_do_not_exist_are_dashes_with_their_reason() -> None:
 def test_a_missing_p_value_is_never_replaced_by_that_of_another_test() -> None:
     report = without_subsample(sample_report(splits=("train",), states=("trained",)), layers=["5.ReLU", "6.Softmax"])
     table = Page(to_html(report)).tables("contrast")[0]
-    assert "p, subsample\N{NO-BREAK SPACE}t" in table.heads
+    assert "p\N{NO-BREAK SPACE}(adjusted), subsample\N{NO-BREAK SPACE}t" in table.heads
     rows = {row[0]: row for row in table.rows}
     silent, loud = rows["5.Dense → 5.ReLU"], rows["5.ReLU → 6.Dense"]
-    assert silent[3:7] == ["–", "–", "–", ""]
-    assert silent[7] == "<0.001"  # the paper's test, in its own column, without a mark
-    assert loud[4:7] == ["<0.001", "<0.001", "***"]
+    assert silent[3:6] == ["–", "–", ""]
+    assert silent[6] == "<0.001 (<0.001)"  # the paper's test, in its own column, without a mark
+    assert loud[4:6] == ["<0.001 (<0.001)", "***"]
     assert "– saturated" in Page(to_html(report)).shown
 
 
 def test_a_table_without_any_answer_of_the_first_method_names_the_next() -> None:
     report = without_subsample(sample_report(splits=("train",), states=("trained",)), layers=PAPER_LAYERS)
     table = Page(to_html(report)).tables("contrast")[0]
-    assert [head for head in table.heads if head.startswith("p, ")] == [
-        "p, paper's permutation",
-        "p, subsample\N{NO-BREAK SPACE}t",
+    assert [head.removeprefix("p\N{NO-BREAK SPACE}(adjusted), ") for head in table.heads if head.startswith("p")] == [
+        "paper's permutation",
+        "subsample\N{NO-BREAK SPACE}t",
     ]
-    assert {row[6] for row in table.rows} >= {"", "***"}
+    assert {row[5] for row in table.rows} >= {"", "***"}
 
 
 def test_large_report_stays_small() -> None:
