@@ -9,6 +9,7 @@ from hpcore.errors import DeviceUnavailable, HpcoreError, OutOfMemory
 from hpcore.study import StateKey, layer_tests
 from worker import reporting
 from worker.activations import ActivationFile, open_activations
+from worker.cautions import warnings
 from worker.findings import findings
 from worker.measuring import TIES, Measured, Progress, Resources, StudyInput, measure
 from worker.selection import check_same_study, draw_rows, require_layer, rows_per_class, select_layers
@@ -128,7 +129,6 @@ def _report(
         adjustment=request.tests.adjustment,
     )
     tests = with_membership(tests, compared, request.tests)
-    dropped = sum(len(item.file.codes) - len(item.rows) for item in inputs if item.rows is not None)
     report = Report(
         provenance=reporting.provenance(request, per_class, TIES),
         classes=list(classes),
@@ -137,7 +137,7 @@ def _report(
         tests=[reporting.test_row(test) for test in tests],
         diagnostics=diagnostics(compared),
         findings=[],
-        warnings=reporting.warnings(request, dropped, per_class, separations),
+        warnings=warnings(inputs, per_class, separations),
     )
     return report.model_copy(update={"findings": findings(report)})
 

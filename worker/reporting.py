@@ -16,7 +16,6 @@ from contract.schemas import (
     OverallTest,
     Pairs,
     Provenance,
-    ReportWarning,
     SampleSizeTrend,
     Separation,
     TestResult,
@@ -28,7 +27,6 @@ from worker.measuring import Measured
 
 ESTIMATOR = "1 - R (m + n) / (2 m n), R = cross-class edges of the Euclidean minimum spanning tree, unclipped"
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_SMALL_DIMENSION_RATIO = 8  # a step that changes the dimension this much changes the estimator's bias with it
 
 
 def provenance(request: AnalysisRequest, per_class: int | None, ties: str) -> Provenance:
@@ -187,41 +185,3 @@ def _test_result(result: StudyResult) -> TestResult:
         interval=interval,
         reason=result.reason,
     )
-
-
-def warnings(
-    request: AnalysisRequest, dropped_rows: int, per_class: int | None, separations: Sequence[Separation]
-) -> list[ReportWarning]:
-    """Return what a reader must know before trusting a number."""
-    found: list[ReportWarning] = []
-
-    def warn(code: str, message: str) -> None:
-        found.append(ReportWarning(code=code, message=message))
-
-    if dropped_rows:
-        warn("rows_sampled", f"{dropped_rows} rows were left out so that every class has {per_class} in every input.")
-    if len({n for s in separations for n in s.n_per_class}) > 1:
-        warn(
-            "unequal_classes",
-            "Classes or inputs differ in size. The statistic then estimates a divergence that depends on the sizes: "
-            "pairs, and training with validation, are not comparable. `sampling.per_class` 'equal' avoids this.",
-        )
-    zero = max(s.n_zero_rows for s in separations)
-    if zero:
-        warn("zero_rows", f"Up to {zero} rows of a layer are all zero; cosine distance to them is 1 by convention.")
-    dimensions = {s.layer: s.dimension for s in separations}
-    jumps = [
-        f"{a} → {b} ({dimensions[a]} → {dimensions[b]})"
-        for a, b in zip(list(dimensions), list(dimensions)[1:], strict=False)
-        if not 1 / _SMALL_DIMENSION_RATIO < dimensions[a] / dimensions[b] < _SMALL_DIMENSION_RATIO
-    ]
-    if jumps:
-        warn(
-            "dimension_change",
-            "The estimate is biased towards 0, more so in high dimension, so a step between very different "
-            f"dimensions moves it even where no separation is gained: {'; '.join(jumps[:5])}.",
-        )
-    artifacts = [item.artifact for item in request.inputs]
-    if len(set(artifacts)) < len(artifacts):
-        warn("same_file_twice", "One file is used as two inputs; comparisons between these say nothing.")
-    return found

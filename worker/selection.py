@@ -6,7 +6,7 @@ from fnmatch import filter as matching_glob
 
 import numpy as np
 
-from contract.schemas import AnalysisRequest, LayerSelection, ProblemError, Split
+from contract.schemas import AnalysisRequest, InputReference, LayerSelection, ProblemError, Split
 from worker.activations import ActivationFile
 from worker.arrays import Array
 
@@ -62,6 +62,15 @@ def check_same_study(files: Sequence[ActivationFile], layers: Sequence[Sequence[
                 f"every input must have the same layers; these are not in all: {different}. "
                 "Choose common ones with `layers`",
             )
+
+
+def same_rows(references: Sequence[InputReference], files: Sequence[ActivationFile]) -> bool:
+    """Tell whether all states of an instance list the labels of a split in the same order, as the same images would."""
+    first: dict[tuple[str, Split], Array] = {}
+    return all(
+        np.array_equal(first.setdefault((item.instance, item.split), file.codes), file.codes)
+        for item, file in zip(references, files, strict=True)
+    )
 
 
 def rows_per_class(request: AnalysisRequest, files: Sequence[ActivationFile]) -> int | None:

@@ -78,3 +78,17 @@ def test_a_layer_is_measured_as_hpcore_measures_it(path: Path) -> None:
             folds = np.array(found.fold_means)
             again = fold_means(arrays[found.layer], arrays["labels"], n_folds=folds.shape[1], rng=123)
             assert abs(folds.mean() - again.mean()) < 0.1
+
+
+def test_states_recorded_in_different_orders_are_pointed_out(path: Path, tmp_path: Path) -> None:
+    with np.load(path) as arrays:
+        order = np.random.default_rng(0).permutation(len(arrays["labels"]))
+        shuffled = {name: arrays[name][order] for name in arrays.files}
+    np.savez(tmp_path / "shuffled.npz", **shuffled)
+    other = "sha256:" + "b" * 64
+    inputs = [{"artifact": ARTIFACT}, {"artifact": other, "state": "untrained"}]
+    request = AnalysisRequest.model_validate({"inputs": inputs, "tests": {"n_resamples": 99}})
+    found, _ = analyze(request, {ARTIFACT: path, other: tmp_path / "shuffled.npz"})
+    assert "row_order" in {warning.code for warning in found.warnings}
+    same, _ = analyze(request, {ARTIFACT: path, other: path})
+    assert "row_order" not in {warning.code for warning in same.warnings}
