@@ -8,46 +8,17 @@ Every arrow is one compare-and-set UPDATE. A claim hands out an attempt number; 
 only while that attempt still holds, so a worker that was frozen and comes back can't commit twice.
 """
 
-import secrets
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from contract.database import Database, clock, job_inputs, job_tags, jobs
-from contract.schemas import Analysis, AnalysisStatus, Execution, Problem, ProblemError, Progress
+from contract.job_rows import FINAL, Claim, NewJob, analysis_of, has_status, new_job_id
+from contract.schemas import Analysis, AnalysisStatus, Problem, ProblemError, Progress
 
-Kind = Literal["analysis", "inspection"]
-FINAL = ("succeeded", "failed", "canceled")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A job that this worker holds, as long as it renews the lease of `attempt`."""
-
-    id: str
-    tenant: str
-    kind: Kind
-    request: dict[str, Any]
-    attempt: int
-    losses: int
-
-
-@dataclass(frozen=True)
-class NewJob:
-    """What is written down before a request is answered with 202."""
-
-    tenant: str
-    kind: Kind
-    request: dict[str, Any]
-    queue: str
-    fingerprint: str
-    idempotency_key: str | None = None
-    inputs: Sequence[str] = ()
-    tags: Mapping[str, str] | None = None
+__all__ = ["FINAL", "Claim", "Jobs", "NewJob"]
 
 
 class Jobs:
@@ -89,7 +60,7 @@ class Jobs:
                 "idempotency_mismatch",
                 f"the Idempotency-Key {job.idempotency_key!r} belongs to {row.id}, which had another body",
             )
-        return None if row is None else _analysis(row)
+        return None if row is None else analysis_of(row)
 
     def _insert(self, connection: Any, job: NewJob, max_unfinished: int) -> Analysis:
         unfinished = connection.execute(
@@ -128,13 +99,13 @@ class Jobs:
             connection.execute(
                 insert(job_tags), [{"job_id": row.id, "name": k, "value": v} for k, v in job.tags.items()]
             )
-        return _analysis(row)
+        return analysis_of(row)
 
     def get(self, tenant: str, job_id: str) -> Analysis | None:
         """Return an analysis of the tenant."""
         with self._database.read() as connection:
             row = connection.execute(_own(tenant, job_id)).one_or_none()
-        return None if row is None else _analysis(row)
+        return None if row is None else analysis_of(row)
 
     def report_sha256(self, tenant: str, job_id: str) -> str | None:
         """Return the address of the report of a succeeded analysis."""
@@ -156,13 +127,13 @@ class Jobs:
         if before is not None:
             query = query.where(jobs.c.id < before)
         if status is not None:
-            query = query.where(*_has_status(status))
+            query = query.where(*has_status(status))
         if tag is not None:
             query = query.join(job_tags, job_tags.c.job_id == jobs.c.id).where(
                 job_tags.c.name == tag[0], job_tags.c.value == tag[1]
             )
         with self._database.read() as connection:
-            return [_analysis(row) for row in connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))]
+            return [analysis_of(row) for row in connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))]
 
     def request_cancel(self, tenant: str, job_id: str) -> Analysis | None:
         """Cancel a queued analysis, or ask the worker of a running one to stop. Finished ones stay as they are."""
@@ -176,7 +147,7 @@ class Jobs:
                 update(jobs).where(_is(tenant, job_id), jobs.c.state == "running").values(cancel_requested=True)
             )
             row = connection.execute(_own(tenant, job_id)).one_or_none()
-        return None if row is None else _analysis(row)
+        return None if row is None else analysis_of(row)
 
     def delete(self, tenant: str, job_id: str) -> bool:
         """Delete a finished analysis from the history; returns False if there is none that is finished."""
@@ -346,12 +317,6 @@ _REQUEUED: dict[str, Any] = {
 }
 
 
-def new_job_id(kind: Kind) -> str:
-    """Return an unguessable id that sorts by the time it was made."""
-    prefix = {"analysis": "an", "inspection": "in"}[kind]
-    return f"{prefix}_{time.time_ns() // 1_000:014x}{secrets.token_hex(8)}"
-
-
 def _is(tenant: str, job_id: str) -> Any:
     return and_(jobs.c.tenant == tenant, jobs.c.id == job_id, jobs.c.kind == "analysis")
 
@@ -368,32 +333,3 @@ def _cancel(connection: Any, which: Any) -> int:
     """End those of the running jobs that a client wants canceled; return how many."""
     values = {"state": "canceled", "error": _CANCELED, "stage": "canceled", "finished_at": clock(), "lease_until": None}
     return int(connection.execute(update(jobs).where(which, jobs.c.cancel_requested).values(values)).rowcount)
-
-
-def _has_status(status: AnalysisStatus) -> list[Any]:
-    if status in ("running", "canceling"):
-        return [jobs.c.state == "running", jobs.c.cancel_requested.is_(status == "canceling")]
-    return [jobs.c.state == status]
-
-
-def _analysis(row: Row[Any]) -> Analysis:
-    status = "canceling" if row.state == "running" and row.cancel_requested else row.state
-    durations = {}
-    if row.started_at is not None:
-        durations["queued"] = round(row.started_at - row.created_at, 3)
-        if row.finished_at is not None:
-            durations["running"] = round(row.finished_at - row.started_at, 3)
-    return Analysis.model_validate(
-        {
-            "id": row.id,
-            "status": status,
-            "created_at": row.created_at,
-            "started_at": row.started_at,
-            "finished_at": row.finished_at,
-            "tags": row.request.get("tags", {}),
-            "progress": {"stage": row.stage, "done": row.done, "total": row.total, "fraction": row.fraction},
-            "error": row.error,
-            "execution": Execution(device=row.device, attempts=row.attempt, workers=row.workers, durations=durations),
-            "report": f"/v1/analyses/{row.id}/report" if row.state == "succeeded" else None,
-        }
-    )

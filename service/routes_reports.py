@@ -47,7 +47,7 @@ def _negotiate(accept: str) -> str:
 def _preference(offered: str, ranges: Sequence[tuple[float, str]]) -> tuple[float, int]:
     """Return the quality that the most specific fitting range gives to a media type, and how specific that is."""
     found = (0.0, 0)
-    for specificity, wanted in enumerate(("*/*", offered.split("/")[0] + "/*", offered)):
+    for specificity, wanted in enumerate(("*/*", offered.partition("/")[0] + "/*", offered)):
         for quality, media_type in ranges:
             if media_type == wanted:
                 found = (quality, specificity)

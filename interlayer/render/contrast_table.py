@@ -9,7 +9,7 @@ from interlayer.render.data_table import data_table, folded, name
 from interlayer.render.drawing import Scale
 from interlayer.render.networks import Contrasts, result_by
 
-_BAR_WIDTH = 132
+_BAR_WIDTH = 112
 _BAR_HEIGHT = 18
 _ALTERNATIVE = {
     "greater": "one-sided: is Δ above zero?",
@@ -71,7 +71,7 @@ def _table(table: Contrasts, scale: Scale) -> str:
         (_row(row, table, scale) for row in table.rows),
         caption=f"{caption}<small>{_ALTERNATIVE[first.alternative]}</small>",
         class_=f"contrast of-{table.split or 'both'}",
-    ) + missing(table.reasons())
+    ) + missing(table.reasons(others=True))
 
 
 def p_value_heads(methods: Iterable[str]) -> list[str]:

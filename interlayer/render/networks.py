@@ -65,10 +65,10 @@ class Contrasts:
         """Return what the table's method says of a row."""
         return result_by(row, self.method)
 
-    def reasons(self) -> list[str]:
-        """Return why results of the table's method are missing, each reason once."""
-        found = [result.reason for row in self.rows if (result := self.result(row)) and result.reason]
-        return list(dict.fromkeys(found))
+    def reasons(self, *, others: bool = False) -> list[str]:
+        """Return why results of the table's method, or of `others` too, are missing, each reason once."""
+        found = [result for row in self.rows for result in row.results if others or result.method == self.method]
+        return list(dict.fromkeys(result.reason for result in found if result.reason))
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,10 @@ def _layers(report: Report, found: Sequence[Network]) -> str:
 
 
 def _sample_size(network: Network) -> str:
-    first = next(iter(network.series[0].layers.values()))
-    said = f"{wording.sample_size(first)}. The bar through a mark is its {wording.interval_of(first)}."
+    parts = [part for series in network.series for part in series.layers.values()]
+    said = f"{wording.sample_size(parts[0])}."
+    if any(part.interval.low is not None for part in parts):
+        said += f" The bar through a mark is its {wording.interval_of(parts[0])}."
     return f"<p class=muted>{escape(said)}</p>"
 
 
@@ -106,12 +108,13 @@ def _gap(report: Report, found: Sequence[Network]) -> str:
         if chart is None:
             return ""
         drawn = _sample_size(network) + key(network, "gap") + figure(chart, "gap")
-        return drawn + answered(about_splits(network)) + _gap_table(network)
+        asked = about_splits(network)
+        return drawn + answered(asked) + _gap_table(network, shown=bool(asked))
 
     return _per_network(found, draw)
 
 
-def _gap_table(network: Network) -> str:
+def _gap_table(network: Network, *, shown: bool) -> str:
     tested = contrasts(network, "generalization_gap")
     others = list(dict.fromkeys(method for table in tested for method in table.others))
     found = gaps(network)
@@ -134,8 +137,8 @@ def _gap_table(network: Network) -> str:
     heads += [", ".join(["p\N{NO-BREAK SPACE}(adjusted)", *methods]), "", *p_value_heads(others)]
     heads += ["z, shift", "p, shift"] if shifted else []
     table = data_table("Training minus validation at every layer", heads, rows, names=2)
-    reasons = dict.fromkeys(reason for part in tested for reason in part.reasons())
-    told = assumptions((row for part in tested for row in part.rows), shift=shifted, shown=True)
+    reasons = dict.fromkeys(reason for part in tested for reason in part.reasons(others=True))
+    told = assumptions((row for part in tested for row in part.rows), shift=shifted, shown=shown)
     return folded("These numbers as a table", table + missing(reasons)) + told
 
 

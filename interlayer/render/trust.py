@@ -121,17 +121,26 @@ def about_splits(network: Network) -> list[Answer]:
 
 
 def _chance(network: Network) -> str:
-    mixed, tested = [], False
+    places, all_beyond = [], True
     for series in network.series:
         known = _known(series, lambda part: part.any_separation)
-        tested = tested or bool(known)
-        layers = [part.layer for part, found in known if not _is_below(found.p_value)]
-        if layers:
-            mixed.append(f"{_where(series)} at {_listed(layers)}")
-    if not tested:
+        mixed = [part.layer for part, found in known if not _is_below(found.p_value)]
+        all_beyond = all_beyond and not mixed
+        if known:
+            places.append(f"in the {_where(series)} {_beyond(mixed, len(known))}")
+    if not places:
         return ""
     test = f"One tree over all samples joins different classes less often than chance (p < {LEVEL}, not adjusted)"
-    return f"{test} at every layer, except in the {'; in the '.join(mixed)}." if mixed else f"{test} at every layer."
+    return f"{test} {'at every layer' if all_beyond else '; '.join(places)}."
+
+
+def _beyond(mixed: Sequence[str], n_tested: int) -> str:
+    counted = text.count(n_tested, "layer")
+    if not mixed:
+        return "at every layer"
+    if len(mixed) == n_tested:
+        return f"at none of {counted}"
+    return f"at {n_tested - len(mixed)} of {counted} (not {_listed(mixed)})"
 
 
 def _samples(network: Network) -> str:

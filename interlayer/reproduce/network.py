@@ -45,7 +45,8 @@ def train(
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     order = np.random.default_rng(seed)
     network.train()
-    with torch.random.fork_rng():  # the masks of dropout are drawn from the global generator
+    # The masks of dropout are drawn from the global generator.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for epoch in range(1, training.max_epochs + 1):
             total = 0.0

@@ -51,12 +51,14 @@ def run(study: Study, metrics: Sequence[Metric], on_progress: Progress) -> dict[
     Raises
     ------
     UsageError
-        If the data, PyTorch or the room on disk is missing.
+        If the data, PyTorch, the device or the room on disk is missing.
     """
     try:
-        import torch  # noqa: F401 - asked for before anything is done
+        import torch
     except ModuleNotFoundError as error:
         raise UsageError('training needs PyTorch: pip install "interlayer[models,worker]"') from error
+    if study.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda needs a GPU that PyTorch can use; there is none")
     true = images.load(study.experiment, study.data, study.seed)
     reports: dict[Metric, list[Report]] = {metric: [] for metric in metrics}
     for instance in range(study.n_instances):

@@ -233,7 +233,7 @@ class TestLoss:
         assert store.requeue_expired(3) == 0
 
     def test_an_expired_lease_puts_the_job_back(self, store: Jobs, any_database: Database) -> None:
-        submitted(store)
+        store.announced([submitted(store)])
         claim = claimed(store)
         store.heartbeat(claim, LEASE, Progress(stage="layer", done=3, total=4, fraction=0.75))
         let_lease_run_out(any_database, claim.id)

@@ -56,3 +56,39 @@ def test_two_classes_agree_with_the_pair() -> None:
     statistic = hpcore.pairwise_henze_penrose(points, labels).statistic[0]
     upper = hpcore.multiclass_bayes_error_bounds(points, labels)[1]
     assert upper == pytest.approx(hpcore.bayes_error_bounds(statistic)[1], abs=1e-12)
+
+
+@pytest.mark.parametrize("n_trees", [2, 3])
+def test_orthogonal_trees_equal_repeated_removal(n_trees: int) -> None:
+    """The reference removes the edges of each tree from the matrix and builds the next."""
+    rng = np.random.default_rng(4)
+    points, labels = rng.standard_normal((80, 3)), np.arange(80) % 4
+    points[:, 0] += 3.0 * labels
+    weights = oracle.squared_distances(points)
+    counts = []
+    for _ in range(n_trees):
+        edges = oracle.prim(weights)
+        counts.append(oracle.cross_count(edges, labels))
+        for i, j in edges:
+            weights[i, j] = weights[j, i] = np.inf
+    found = hpcore.multiclass_bayes_error_bounds(points, labels, n_trees=n_trees)
+    assert found[1] == pytest.approx(float(np.mean(counts)) / 80, abs=1e-12)
+
+
+def test_orthogonal_trees_do_not_depend_on_the_order_of_rows() -> None:
+    rng = np.random.default_rng(5)
+    points, labels = rng.integers(0, 3, (60, 2)), rng.integers(0, 3, 60)
+    order = rng.permutation(60)
+    first, second = (
+        hpcore.multiclass_bayes_error_bounds(points[each], labels[each], n_trees=3) for each in (slice(None), order)
+    )
+    assert first == second
+
+
+def test_too_many_trees_are_refused() -> None:
+    """Six points have 15 edges; three trees would need all of them, and what two leave need not span."""
+    points, labels = np.arange(6.0)[:, None] ** 2, np.arange(6) % 2
+    with pytest.raises(hpcore.InvalidInput, match="`n_trees` must be at most"):
+        hpcore.multiclass_bayes_error_bounds(points, labels, n_trees=4)
+    with pytest.raises(hpcore.InvalidInput, match="`n_trees` must be an integer"):
+        hpcore.multiclass_bayes_error_bounds(points, labels, n_trees=0)

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -195,6 +196,23 @@ def test_a_disk_that_is_too_small_is_said_before_training(tmp_path: Path, monkey
     monkeypatch.setattr(study, "shutil", SimpleNamespace(rmtree=shutil.rmtree, disk_usage=lambda _: full))
     with pytest.raises(UsageError, match=r"up to \d+\.\d GB.*--per-class"):
         run(Study(tiny("digits-true"), tmp_path, n_instances=1), ["euclidean"], quiet)
+
+
+class TestMissing:
+    """What is missing is said in a sentence, before any work."""
+
+    @pytest.mark.parametrize(
+        ("module", "said"), [("torch", "PyTorch.*models"), ("sklearn.datasets", "scikit-learn.*dev")]
+    )
+    def test_libraries(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, said: str) -> None:
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(UsageError, match=said):
+            run(Study(tiny("digits-true"), tmp_path), ["euclidean"], quiet)
+
+    def test_the_device(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        with pytest.raises(UsageError, match="--device cuda needs a GPU"):
+            run(Study(tiny("digits-true"), tmp_path, device="cuda"), ["euclidean"], quiet)
 
 
 class TestNetwork:

@@ -1,6 +1,5 @@
 """Good files are read as numpy and the safetensors library wrote them."""
 
-import io
 import json
 import zipfile
 from pathlib import Path
@@ -179,13 +178,16 @@ def test_one_row_layers_of_one_column_and_many_axes_are_layers(tmp_path: Path) -
     assert {name: a.shape for name, a in found.layers.items()} == {"flat": (6,), "deep": (6, 1, 2, 1, 3)}
 
 
-def test_a_large_layer_is_not_read_before_it_is_asked_for(tmp_path: Path) -> None:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as written:
-        written.writestr("labels.npy", files.npy(LABELS))
-        written.writestr("layer.npy", files.npy(np.ones((6, 50_000))))
-    content = bytearray(stream.getvalue())
-    content[len(content) // 2] ^= 1  # the checksum no longer fits
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.98])
+def test_a_large_layer_is_checked_when_it_is_read_and_not_before(
+    tmp_path: Path, compression: int, place: float
+) -> None:
+    noise = np.random.default_rng(0).normal(size=(6, 50_000))  # does not compress, so a byte is in the layer's middle
+    members = {"labels.npy": files.npy(LABELS), "layer.npy": files.npy(noise)}
+    content = bytearray(files.archive(members, compression))
+    for at in range(int(place * len(content)), int(place * len(content)) + 40):
+        content[at] ^= 0xFF
     (tmp_path / "a").write_bytes(content)
     layer = opened(tmp_path / "a").layers["layer"]
     with pytest.raises(ProblemError) as caught:

@@ -5,6 +5,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -414,6 +415,19 @@ class TestScript:
         assert (good.inspection, bad.error) == (inspection, problem)
         with database.read() as connection:
             assert list(connection.execute(select(jobs.c.state)).scalars()) == ["succeeded"] * 2
+
+
+def test_a_child_that_hears_nothing_any_more_is_killed() -> None:
+    child = Child(warm=False)
+    os.kill(child._process.pid, signal.SIGSTOP)  # the end of its input alone would not end it now
+    killing = threading.Thread(target=child.kill)
+    killing.start()
+    killing.join(30)
+    ended = not killing.is_alive()
+    if not ended:
+        os.kill(child._process.pid, signal.SIGKILL)
+        killing.join()
+    assert ended
 
 
 def test_a_child_that_is_dead_can_be_spoken_to_and_says_so() -> None:

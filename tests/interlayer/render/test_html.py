@@ -88,7 +88,12 @@ def test_gap_table_is_training_minus_validation(report: Report, page: Page) -> N
 def test_gap_without_a_test_is_the_difference_of_the_means(report: Report, page: Page) -> None:
     untested = Page(to_html(report.model_copy(update={"tests": []})))
     gaps, tested = (
-        [row[:3] for table in found.elements if "training −\N{NO-BREAK SPACE}validation" in table.heads for row in table.rows]
+        [
+            row[:3]
+            for table in found.elements
+            if "training −\N{NO-BREAK SPACE}validation" in table.heads
+            for row in table.rows
+        ]
         for found in (untested, page)
     )
     assert gaps == tested
@@ -197,6 +202,7 @@ def test_numbers_that_do_not_exist_are_dashes_with_their_reason() -> None:
     shown = Page(content).shown
     assert not re.search(r"NaN|None|Infinity|\bnan\b|\binf\b", shown)
     assert "too few rows for folds" in shown
+    assert "The bar through a mark" not in shown
     assert "–" in shown
 
 
@@ -214,7 +220,9 @@ def test_a_missing_p_value_is_never_replaced_by_that_of_another_test() -> None:
 
 def test_a_table_without_any_answer_of_the_first_method_names_the_next() -> None:
     report = without_subsample(sample_report(splits=("train",), states=("trained",)), layers=PAPER_LAYERS)
-    table = Page(to_html(report)).tables("contrast")[0]
+    page = Page(to_html(report))
+    table = page.tables("contrast")[0]
+    assert "– saturated" in page.shown
     assert [head.removeprefix("p\N{NO-BREAK SPACE}(adjusted), ") for head in table.heads if head.startswith("p")] == [
         "paper's permutation",
         "subsample\N{NO-BREAK SPACE}t",

@@ -1,0 +1,78 @@
+"""What a job row is: how one begins, what a worker holds of it, and how clients see it."""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row
+
+from contract.database import jobs
+from contract.schemas import Analysis, AnalysisStatus, Execution
+
+Kind = Literal["analysis", "inspection"]
+FINAL = ("succeeded", "failed", "canceled")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this worker holds, as long as it renews the lease of `attempt`."""
+
+    id: str
+    tenant: str
+    kind: Kind
+    request: dict[str, Any]
+    attempt: int
+    losses: int
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What is written down before a request is answered with 202."""
+
+    tenant: str
+    kind: Kind
+    request: dict[str, Any]
+    queue: str
+    fingerprint: str
+    idempotency_key: str | None = None
+    inputs: Sequence[str] = ()
+    tags: Mapping[str, str] | None = None
+
+
+def new_job_id(kind: Kind) -> str:
+    """Return an unguessable id that sorts by the time it was made."""
+    prefix = {"analysis": "an", "inspection": "in"}[kind]
+    return f"{prefix}_{time.time_ns() // 1_000:014x}{secrets.token_hex(8)}"
+
+
+def has_status(status: AnalysisStatus) -> list[Any]:
+    """Return the conditions under which a row is shown with a status."""
+    if status in ("running", "canceling"):
+        return [jobs.c.state == "running", jobs.c.cancel_requested.is_(status == "canceling")]
+    return [jobs.c.state == status]
+
+
+def analysis_of(row: Row[Any]) -> Analysis:
+    """Return a row as clients see it."""
+    status = "canceling" if row.state == "running" and row.cancel_requested else row.state
+    durations = {}
+    if row.started_at is not None:
+        durations["queued"] = round(row.started_at - row.created_at, 3)
+        if row.finished_at is not None:
+            durations["running"] = round(row.finished_at - row.started_at, 3)
+    return Analysis.model_validate(
+        {
+            "id": row.id,
+            "status": status,
+            "created_at": row.created_at,
+            "started_at": row.started_at,
+            "finished_at": row.finished_at,
+            "tags": row.request.get("tags", {}),
+            "progress": {"stage": row.stage, "done": row.done, "total": row.total, "fraction": row.fraction},
+            "error": row.error,
+            "execution": Execution(device=row.device, attempts=row.attempt, workers=row.workers, durations=durations),
+            "report": f"/v1/analyses/{row.id}/report" if row.state == "succeeded" else None,
+        }
+    )

@@ -1,0 +1,82 @@
+"""The bench measures what it says: peers count like the reference, errors are seen, the page holds the figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import data, measure, peers
+from bench.page import write_page
+from tests import oracle
+
+
+@pytest.mark.parametrize("name", peers.installed())
+def test_peers_count_like_the_reference(name: str) -> None:
+    rows, labels = data.relu(8, 2, 30), data.labels(2, 30)
+    assert peers.installed()[name](rows, labels == 0) == oracle.cross_edges(rows, labels)
+
+
+def test_wrong_counts_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that is always off by one is wrong on every pair of every data set; hpcore is not."""
+
+    def off_by_one(rows: data.Array, is_first: data.Array) -> int:
+        return oracle.cross_edges(rows, is_first) + 1
+
+    monkeypatch.setattr(peers, "installed", lambda: {"off by one": off_by_one})
+    kinds = {name: data.ACCURACY[name] for name in ("relu 64", "relu 64 + 100")}
+    monkeypatch.setattr(data, "ACCURACY", kinds)
+    for row in measure.wrong_pairs(3, 20).values():
+        assert row["hpcore"] == row["hpcore float32"] == {"wrong": 0, "largest": 0}
+        assert row["off by one"] == {"wrong": 3, "largest": 1}
+
+
+def test_works_are_interleaved_after_a_warm_up() -> None:
+    calls: list[str] = []
+    times = measure.interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["a", "b"] * 3
+    assert all(each["min"] <= each["median"] <= each["max"] for each in times.values())
+
+
+def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
+    seconds = {"median": 0.5, "min": 0.25, "max": 1.0}
+    machine: dict[str, Any] = dict.fromkeys(("cpu", "vector_instructions", "python", "numpy", "scipy", "numba"), "x")
+    results = {
+        "machine": machine | {"date": "2026-01-01", "threads": 2, "load_before": 0.0, "load_after": 0.0},
+        "limit": {
+            "64": {
+                "seconds": {"ssyrk": seconds, "ours": seconds},
+                "ratio_of_medians": {"ours": 1.25},
+                "ratio_of_minima": {"ours": 1.125},
+            }
+        },
+        "peers": {"64": {"one": {"seconds_per_pair": 1.0, "pairs": 1}}},
+        "alone": {"case": {"seconds": 1.0, "extra_megabytes": 12.0, "seconds_over_25_ssyrk": 0.75}},
+        "first_calls": {"cold": 10.0, "warm": 0.5},
+        "wrong_pairs": {"data": {"hpcore": {"wrong": 0, "largest": 0}, "one": {"wrong": 3, "largest": 7}}},
+        "scaling": {"points": [(10, 0.001), (100, 0.02)]},
+    }
+    page = tmp_path / "performance.md"
+    page.write_text("before\n<!-- bench:start -->\nold\n<!-- bench:end -->\nafter\n")
+    write_page(results, tmp_path, best="one", reference="one")
+    text = page.read_text()
+    assert text.startswith("before")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    for figure in (
+        "**1.25** [1.12]",
+        "1.3 / 1.0",
+        "**90 ×**",
+        "0.75 (floor 1.5",
+        "3 (7)",
+        "10.0 s with an empty cache",
+    ):
+        assert figure in text
+    assert "polyline" in (tmp_path / "scaling-1.svg").read_text()
+
+
+def test_softmax_saturates_with_its_sharpness() -> None:
+    assert data.softmax(10, 2, 50, 8.0).max(axis=1).mean() > data.softmax(10, 2, 50).max(axis=1).mean() > 0.1
+    assert np.array_equal(data.relu(16, 2, 10), data.relu(16, 2, 10))
