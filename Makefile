@@ -38,6 +38,7 @@ check: setup ## style, types, architecture, container files, file lengths
 	@git ls-files '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 300 {print "  " $$1, $$2; n++} END {if (!n) print "  none"}'
 
 bench: setup ## ratios to the limit of the machine and to other tools; writes bench/results/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]" -c requirements/all.txt
 	$(BIN)/python -m bench
 
 calibrate: setup ## simulate the tests' error rates; writes docs/calibration.md
@@ -53,7 +54,7 @@ down: ## stop what `make up` started
 	@test -f interlayer-data/up.pid && kill $$(cat interlayer-data/up.pid) && rm interlayer-data/up.pid || echo "nothing is up"
 
 lock: setup ## pin every dependency anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --extra all pyproject.toml -o requirements/all.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --extra all --extra bench pyproject.toml -o requirements/all.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes -c requirements/all.txt --extra service pyproject.toml -o requirements/service.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes -c requirements/all.txt --extra worker pyproject.toml -o requirements/worker.txt
 

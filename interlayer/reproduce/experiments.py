@@ -110,7 +110,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         ),
         Experiment("digits-true", "scikit-learn's digits, nearly separable as they are", "digits", "mnist_true",
                    _SMALL_WITH_DROPOUT, _LEARNING),
-        Experiment("digits-noisy", "scikit-learn's digits under noise, hard as CIFAR-10 is", "digits",
+        Experiment("digits-noisy", "scikit-learn's digits under noise, where the layers have work to do", "digits",
                    "cifar10_true", _SMALL_WITH_DROPOUT, _LEARNING, noise=0.9),
     )
 }  # fmt: skip
