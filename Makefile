@@ -1,7 +1,8 @@
 # On a fresh machine `make demo` and `make test` do all the set-up they need.
 
-# The newest Python that is supported and here; or say PYTHON=/path/to/python3.12
-PYTHON ?= $(firstword $(foreach v,3.13 3.12 3.11,$(shell command -v python$(v) 2>/dev/null)) python3)
+# The first Python that works and is supported; or say PYTHON=/path/to/python3.12
+SUPPORTED := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c "$(SUPPORTED)" 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -15,8 +16,8 @@ help: ## show this list
 setup: $(READY) ## make .venv and install everything, pinned
 
 $(READY): pyproject.toml requirements/all.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "Interlayer needs Python 3.11 to 3.13; $(PYTHON) is another. Say: make PYTHON=/path/to/python3.12 …"; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c "$(SUPPORTED)" || \
+	  { echo "Interlayer needs Python 3.11 to 3.13 with venv. Say: make PYTHON=/path/to/python3.12 …"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all]" -c requirements/all.txt
 	@touch $@

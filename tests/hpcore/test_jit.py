@@ -32,4 +32,4 @@ def test_kernels_work_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPat
         return result
 
     assert total(np.arange(5.0)) == 10.0
-    assert asked == [True, False]
+    assert asked[:2] == [True, False]  # numba compiles functions of its own after these

@@ -11,7 +11,7 @@ from interlayer.render.html import to_html
 from interlayer.render.networks import networks
 from interlayer.render.tables import to_csv, to_markdown
 from interlayer.render.trust import about_means, about_splits
-from tests.interlayer.render.expected import ROLES, WORD, both, numbers, of, p, printed, shown, signed
+from tests.interlayer.render.expected import ROLES, WORD, both, numbers, of, p, printed, signed
 from tests.interlayer.render.pages import Element, Page
 from tests.interlayer.render.questions import with_questions
 from tests.interlayer.render.sample import HOSTILE_NAMES, sample_report
