@@ -110,4 +110,7 @@ def _extrapolated(quarter: float, half: float, full: float) -> tuple[float | Non
     ratio = (full - half) / (half - quarter) if half != quarter else np.inf
     if not 0 < ratio < 1:
         return None, "the differences do not shrink from one doubling to the next"
-    return full + (full - half) * ratio / (1 - ratio), None
+    limit = full + (full - half) * ratio / (1 - ratio)
+    if not -1 <= limit <= 1:
+        return None, "the differences hardly shrink: continued, they would leave the range of the statistic"
+    return limit, None

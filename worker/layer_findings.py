@@ -8,7 +8,7 @@ from contract.schemas import Finding, Report, Separation
 from hpcore.multiplicity import holm
 from hpcore.study import SATURATED_CROSS_EDGES
 from worker.readings import LEVEL, held_out, losses, rows, separated_layers, trained
-from worker.sentences import Case, finding, layers_of, listed, number, rounded, verb
+from worker.sentences import Case, data_of, finding, layers_of, listed, number, rounded, verb
 
 IDLE_MARGIN = 0.05
 """A layer is idle where the whole interval of its step lies within this distance of zero."""
@@ -52,7 +52,7 @@ def idle_layers(report: Report) -> Iterator[Finding]:
         yield finding(
             "idle_layers",
             "info",
-            f"{listed(names)} {verb(names, 'changes', 'change')} class separation on {cases[0]['split']} data by "
+            f"{listed(names)} {verb(names, 'changes', 'change')} class separation on {data_of(cases[0]['split'])} by "
             f"less than {IDLE_MARGIN:.2f} (95 % confidence).",
             cases,
         )
@@ -81,7 +81,8 @@ def losing_layers(report: Report) -> Iterator[Finding]:
         yield finding(
             "losing_layers",
             "warning" if -largest >= NOTABLE_LOSS else "info",
-            f"Class separation is lost on {cases[0]['split']} data at {listed(names)} (up to {rounded(-largest, 3)}).",
+            f"Class separation is lost on {data_of(cases[0]['split'])} at {listed(names)} "
+            f"(up to {rounded(-largest, 3)}).",
             cases,
         )
 
@@ -105,11 +106,11 @@ def saturation(report: Report) -> Iterator[Finding]:
     ]
     if cases:
         names = layers_of(cases, report)
-        splits_named = " and ".join(sorted({str(case["split"]) for case in cases}))
+        splits_named = " and ".join(sorted({data_of(case["split"]) for case in cases}))
         yield finding(
             "saturation",
             "info",
-            f"{listed(names)} {verb(names, 'is', 'are')} saturated on {splits_named} data: almost every class pair "
+            f"{listed(names)} {verb(names, 'is', 'are')} saturated on {splits_named}: almost every class pair "
             "has the largest value that this number of points allows, so changes there cannot be measured.",
             cases,
         )
@@ -156,7 +157,7 @@ def worst_class_pairs(report: Report) -> Iterator[Finding]:
         yield finding(
             "worst_class_pairs",
             "info",
-            f"At {cases[0]['layer']} these class pairs stay far behind the rest on {cases[0]['split']} data: "
+            f"At {cases[0]['layer']} these class pairs stay far behind the rest on {data_of(cases[0]['split'])}: "
             f"{listed(names)} (down to {rounded(lowest)}, mean {rounded(cases[0]['mean'])}).",
             cases,
         )

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from contract.schemas import Finding, Report
 from worker.readings import held_out, is_significant, rows, separated_layers, trained
-from worker.sentences import Case, finding, layers_of, listed, number, rounded, share, verb
+from worker.sentences import Case, data_of, finding, layers_of, listed, number, rounded, share, verb
 
 MEMORIZED_TRAINING = 0.5
 """Mean HP from which training data count as separated in the memorization rule."""
@@ -114,7 +114,7 @@ def no_separation(report: Report) -> Iterator[Finding]:
             "no_separation",
             "warning",
             f"{share(cases, report)} {verb(cases, 'separates', 'separate')} the classes at no layer on "
-            f"{best_case['split']} data; the largest mean HP is {rounded(best_case['mean'])} at "
+            f"{data_of(best_case['split'])}; the largest mean HP is {rounded(best_case['mean'])} at "
             f"{best_case['layer']}.",
             cases,
         )
@@ -144,8 +144,8 @@ def first_separation(report: Report) -> Iterator[Finding]:
         yield finding(
             "first_separation",
             "info",
-            f"The first layer with significant class separation on {cases[0]['split']} data is {listed(names, 'or')} "
-            f"(mean HP {rounded(cases[0]['mean'])}).",
+            f"The first layer with significant class separation on {data_of(cases[0]['split'])} is "
+            f"{listed(names, 'or')} (mean HP {rounded(cases[0]['mean'])}).",
             cases,
         )
 
@@ -175,7 +175,7 @@ def adaptation(report: Report) -> Iterator[Finding]:
             "no_adaptation",
             "warning",
             f"{share(idle, report)} {verb(idle, 'shows', 'show')} no layer that training has improved on "
-            f"{idle[0]['split']} data.",
+            f"{data_of(idle[0]['split'])}.",
             idle,
         )
     if active:
@@ -183,7 +183,7 @@ def adaptation(report: Report) -> Iterator[Finding]:
         yield finding(
             "adaptation",
             "info",
-            f"On {active[0]['split']} data training has improved class separation from {listed(names, 'or')} on, "
+            f"On {data_of(active[0]['split'])} training has improved class separation from {listed(names, 'or')} on, "
             f"by up to {rounded(max(number(case['largest']) for case in active))}.",
             active,
         )

@@ -64,6 +64,7 @@ def provenance(request: AnalysisRequest, per_class: int | None, ties: str) -> Pr
             "classes": request.tests.classes,
             "adjustment": request.tests.adjustment,
             "membership": request.tests.membership,
+            "shift": request.tests.shift,
             "level": 0.05,
         },
     )

@@ -45,6 +45,11 @@ def layers_of(cases: Sequence[Case], report: Report) -> list[str]:
     return [layer for layer in report.layers if layer in concerned]
 
 
+def data_of(split: JsonValue) -> str:
+    """Which data a split is, as people say it."""
+    return "training data" if split == "train" else f"{split} data"
+
+
 def number(value: JsonValue) -> float:
     """A number from the evidence."""
     assert isinstance(value, int | float), "evidence holds a number here"

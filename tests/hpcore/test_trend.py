@@ -43,6 +43,7 @@ def test_high_dimension_shows_a_rising_estimate() -> None:
         ((0.0, 0.1, 0.3), None),
         ((0.0, 0.2, 0.1), None),
         ((0.2, 0.2, 0.3), None),
+        ((0.0, 0.3, 0.59), None),  # would go on to 9.0, where the statistic cannot be
     ],
 )
 def test_extrapolation(means: tuple[float, float, float], limit: float | None) -> None:
