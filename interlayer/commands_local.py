@@ -1,4 +1,4 @@
-"""Commands that need no service: `analyze`, `warmup`, and `up`, which starts one."""
+"""Commands that need no service: `analyze`, `warmup`, `reproduce`, and `up`, which starts one."""
 
 import json
 import signal
@@ -11,6 +11,7 @@ import typer
 from interlayer import inputs as given
 from interlayer.errors import AnalysisFailed
 from interlayer.output import Targets, progress_line, write_report
+from interlayer.reproduce.command import reproduce
 
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report JSON here.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
@@ -28,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(analyze)
     app.command()(up)
     app.command()(warmup)
+    app.command()(reproduce)
 
 
 def analyze(

@@ -216,11 +216,19 @@ def _key(study: Study, splits: Mapping[Split, Images], instance: int) -> str:
     for part in splits.values():
         digest.update(part.images.data)
         digest.update(part.labels.data)
+    digest.update(_code_digest())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _code_digest() -> bytes:
+    """Return the digest of the code as this process found it first; what is edited later is not what runs."""
+    digest = hashlib.sha256()
     root = Path(__file__).parents[2]
     for code in _DECIDING_CODE:
         for source in sorted(root.glob(code)):
             digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.digest()
 
 
 @contextmanager
