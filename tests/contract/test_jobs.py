@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from contract.database import Database, clock, jobs
-from contract.jobs import Claim, Jobs, NewJob, new_job_id
+from contract.job_rows import new_job_id
+from contract.jobs import Claim, Jobs, NewJob
 from contract.schemas import Problem, ProblemError, Progress
 
 LEASE = 1000.0
