@@ -47,7 +47,7 @@ CMD ["python", "-m", "worker.app", "--concurrency", "1"]
 
 # The CUDA build of torch brings the CUDA libraries; the host needs the NVIDIA driver and container toolkit only.
 FROM worker-cpu AS worker-cuda
-USER root
+USER 0:0
 RUN pip install torch==2.13.0
 USER 10001:10001
 ENV INTERLAYER_QUEUES=gpu,cpu
