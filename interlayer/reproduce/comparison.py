@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as RichTable
+from rich.padding import Padding
 from rich.text import Text
 
 from contract.schemas import Metric
@@ -130,17 +129,17 @@ def to_markdown(verdicts: Sequence[Verdict]) -> str:
 
 
 def print_verdicts(verdicts: Sequence[Verdict], console: Console) -> None:
-    """Print the verdicts for people."""
+    """Print the verdicts for people: the numbers in columns, each claim in words below them, at any width."""
     for name, metric in dict.fromkeys((verdict.experiment, verdict.metric) for verdict in verdicts):
-        table = RichTable(title=f"{name}, {metric} distance", box=box.SIMPLE_HEAD, title_justify="left")
-        for column in ("claim", "", "rule", "paper", "here", ""):
-            table.add_column(column, no_wrap=column in ("claim", "rule"))
-        for v in verdicts:
-            if (v.experiment, v.metric) == (name, metric) and v.answer != "not applicable":
-                cells = [v.claim, v.statement, v.shown_band, v.shown_paper, v.shown_ours]
-                table.add_row(*map(Text, cells), Text(v.answer, _STYLE[v.answer]))
-        console.print(table)
+        chosen = [v for v in verdicts if (v.experiment, v.metric) == (name, metric) and v.answer != "not applicable"]
+        console.print(Text(f"\n{name}, {metric} distance", "bold"))
         console.print(_against(EXPERIMENTS[name]), markup=False, highlight=False)
+        for v in chosen:
+            console.print(Text.assemble((f"\n{v.claim:<4}", "bold"), (v.answer, _STYLE[v.answer])))
+            for text in (v.statement, f"paper {v.shown_paper}   here {v.shown_ours}   rule {v.shown_band}"):
+                console.print(Padding(Text(text), (0, 0, 0, 4)))
+        held = sum(v.answer == "holds" for v in chosen)
+        console.print(Text(f"\n{held} of {len(chosen)} claims hold.", "bold"))
 
 
 def _against(experiment: Experiment) -> str:
