@@ -1,5 +1,6 @@
 """`.npz` files: every bound is checked in the archive's directory and the array headers before anything is unpacked."""
 
+import os
 import struct
 import zipfile
 import zlib
@@ -97,7 +98,7 @@ def _stored_array(archive: zipfile.ZipFile, path: Path, member: zipfile.ZipInfo)
         )
     # Numbers go by one name in either byte order; of strings the name does not say the length.
     shown = str(dtype) if dtype.kind in "US" else dtype.name
-    return StoredArray(name, shape, shown, dtype.kind, partial(_load, path, member.filename))
+    return StoredArray(name, shape, shown, dtype.kind, partial(_load, path, member.filename, member.file_size))
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
@@ -110,7 +111,18 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     return shape, dtype
 
 
-def _load(path: Path, filename: str) -> Array:
+def largest_array_bytes() -> int:
+    """Return how large an array this machine unpacks: half its memory, for the computation needs some, too."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _load(path: Path, filename: str, size: int) -> Array:
+    if size > (most := largest_array_bytes()):
+        raise ProblemError(
+            "out_of_memory",
+            f"array {filename.removesuffix('.npy')!r} unpacks to {size} bytes, more than the {most} that this worker "
+            "unpacks; store it as .safetensors, which is read in pieces, in float16, or with fewer rows",
+        )
     try:
         with zipfile.ZipFile(path) as archive, archive.open(filename) as stream:
             array = npy.read_array(stream, allow_pickle=False)

@@ -193,3 +193,15 @@ def test_a_large_layer_is_checked_when_it_is_read_and_not_before(
     with pytest.raises(ProblemError) as caught:
         layer.load()
     assert caught.value.problem.code == "corrupt_archive"
+
+
+def test_an_array_larger_than_the_memory_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.npz"
+    np.savez_compressed(path, labels=LABELS, layer=np.zeros((len(LABELS), 4096)))
+    array = open_activations(path, max_unpacked_bytes=2**40).layers["layer"]
+    monkeypatch.setattr("worker.npz.largest_array_bytes", lambda: 4096)
+    with pytest.raises(ProblemError, match="safetensors") as refused:
+        array.load()
+    assert refused.value.problem.code == "out_of_memory"
