@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -170,7 +171,9 @@ class Runner:
             log.error("the computing process died", exit_status=status)
             self._commit(lambda: self._jobs.release(claim, lost=True, max_attempts=self._settings.max_attempts))
             return "child died"
-        if isinstance(event, InspectionEvent | ProblemEvent) and claim.kind == "inspection":
+        # What went wrong on our side says nothing about the file: it stays unjudged, and an analysis may still read it.
+        ours = isinstance(event, ProblemEvent) and event.problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if isinstance(event, InspectionEvent | ProblemEvent) and claim.kind == "inspection" and not ours:
             found = event.inspection if isinstance(event, InspectionEvent) else event.problem
             self._commit(lambda: self._artifacts.inspected(claim.tenant, claim.request["sha256"], found))
             self._commit(lambda: self._jobs.succeed(claim, report_sha256=None, device=None))

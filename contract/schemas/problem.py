@@ -55,7 +55,6 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unknown_layer": (422, "A layer that the request names is not in the inputs"),
     "layer_mismatch": (422, "The inputs do not have the same layers"),
     "class_mismatch": (422, "The inputs do not have the same classes"),
-    "unknown_model": (422, "There is no such registered model"),
     "model_unsupported": (422, "Model references are not served here"),
     "device_unavailable": (422, "The device asked for is not available"),
     # the life of a job

@@ -416,6 +416,19 @@ class TestScript:
         with database.read() as connection:
             assert list(connection.execute(select(jobs.c.state)).scalars()) == ["succeeded"] * 2
 
+    def test_an_error_of_our_own_does_not_condemn_the_file(
+        self, settings: Settings, database: Database, store: Jobs
+    ) -> None:
+        artifacts, sha256 = Artifacts(database), "ab" * 32
+        artifacts.add(TENANT, sha256, 1, "npz")
+        store.submit(NewJob(TENANT, "inspection", {"sha256": sha256}, "inspect", sha256), max_unfinished=1)
+        self.run(settings, database, ScriptedChild(ProblemEvent(problem=Problem.of("internal_error", "see the log"))))
+        found = artifacts.get(TENANT, sha256)
+        assert found is not None
+        assert (found.status, found.error) == ("pending", None)
+        with database.read() as connection:
+            assert connection.execute(select(jobs.c.state)).scalar_one() == "failed"
+
 
 def test_a_child_that_hears_nothing_any_more_is_killed() -> None:
     child = Child(warm=False)
