@@ -28,8 +28,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.digits", description="Study networks on real digits.")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of the reports and of all that is kept")
     out: Path = parser.parse_args().out
-    # To be told to stop is to leave in order, as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # To be told to stop is to leave in order, as after Ctrl-C; a shell may have us started with that ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     console, start = Console(), time.monotonic()
     try:
         with embedded_service(out / "service") as client:
