@@ -110,6 +110,53 @@ job_tags = Table(
     Column("value", String, nullable=False),
 )
 
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("secret_sha256", String, primary_key=True),
+    Column("key_id", String, ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+finished_layers = Table(
+    "finished_layers",
+    metadata,
+    Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("separation", JSON, nullable=False),
+)
+
+# A report of the history: computed here and blessed, or made elsewhere and sent. Its file is a blob.
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("sha256", String, nullable=False, index=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("job_id", String),  # no foreign key: the report outlives the analysis that made it
+    Column("summary", JSON, nullable=False),
+    Column("created_by", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("tenant", "sha256"),
+    Index("ix_reports_tenant_id", "tenant", "id"),
+)
+
+# Rows are only added: the highest version of a name is what it means now, and one without a report ends it.
+baselines = Table(
+    "baselines",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("report_id", String, index=True),
+    Column("sha256", String),
+    Column("note", String, nullable=False),
+    Column("changed_by", String, nullable=False),
+    Column("changed_at", Float, nullable=False),
+)
+
 
 class clock(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
     """Seconds since the epoch by the database's clock: leases must not depend on whose clock is wrong."""

@@ -4,14 +4,14 @@
        ▲                 │
        └─ lease ran out, worker stopped (release) ─┘        queued ──cancel──▶ canceled
 
-Every arrow is one compare-and-set UPDATE. A claim hands out an attempt number; whatever a worker writes later counts
+A cancel that was answered is final: from then on the only arrow leads to canceled. Every arrow is one compare-and-set UPDATE. A claim hands out an attempt number; whatever a worker writes later counts
 only while that attempt still holds, so a worker that was frozen and comes back can't commit twice.
 """
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from contract.database import Database, clock, job_inputs, job_tags, jobs
@@ -107,6 +107,12 @@ class Jobs:
             row = connection.execute(_own(tenant, job_id)).one_or_none()
         return None if row is None else analysis_of(row)
 
+    def request(self, tenant: str, job_id: str) -> dict[str, Any] | None:
+        """Return what the client asked for."""
+        with self._database.read() as connection:
+            row = connection.execute(_own(tenant, job_id)).one_or_none()
+        return None if row is None else dict(row.request)
+
     def report_sha256(self, tenant: str, job_id: str) -> str | None:
         """Return the address of the report of a succeeded analysis."""
         with self._database.read() as connection:
@@ -173,35 +179,28 @@ class Jobs:
         running = (
             select(func.count()).where(other.c.tenant == jobs.c.tenant, other.c.state == "running").scalar_subquery()
         )
-        waiting = select(jobs.c.id).where(jobs.c.state == "queued", jobs.c.queue.in_(queues))
-        with self._database.read() as connection:  # an empty queue costs no write lock
-            if connection.execute(waiting.limit(1)).first() is None:
-                return None
-        candidate = waiting.order_by(running, jobs.c.id).limit(1).with_for_update(skip_locked=True, of=jobs)
-        with self._database.write() as connection:
-            job_id = connection.execute(candidate).scalar_one_or_none()
-            return None if job_id is None else self._take(connection, job_id, worker, lease_seconds)
+        waits = and_(jobs.c.state == "queued", jobs.c.queue.in_(queues))
+        next_one = select(jobs.c.id, jobs.c.workers).where(waits).order_by(running, jobs.c.id).limit(1)
+        while True:
+            with self._database.read() as connection:  # an empty queue costs no write lock
+                if connection.execute(select(jobs.c.id).where(waits).limit(1)).first() is None:
+                    return None
+            with self._database.write() as connection:
+                found = connection.execute(next_one.with_for_update(skip_locked=True, of=jobs)).one_or_none()
+                claim = None if found is None else self._take(connection, found, worker, lease_seconds)
+            if claim is not None:
+                return claim  # else another worker was quicker; there may be more
 
-    def claim_one(self, job_id: str, worker: str, lease_seconds: float) -> Claim | None:
-        """Take this job if it still waits. A message that comes twice, or late, finds nothing to take."""
-        with self._database.write() as connection:
-            return self._take(connection, job_id, worker, lease_seconds)
-
-    def _take(self, connection: Any, job_id: str, worker: str, lease_seconds: float) -> Claim | None:
-        workers = connection.execute(
-            select(jobs.c.workers).where(jobs.c.id == job_id, jobs.c.state == "queued")
-        ).scalar_one_or_none()
-        if workers is None:
-            return None
+    def _take(self, connection: Any, found: Row[Any], worker: str, lease_seconds: float) -> Claim | None:
         row = connection.execute(
             update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.state == "queued")
+            .where(jobs.c.id == found.id, jobs.c.state == "queued")
             .values(
                 state="running",
                 attempt=jobs.c.attempt + 1,
                 lease_until=clock() + lease_seconds,
                 started_at=func.coalesce(jobs.c.started_at, clock()),
-                workers=[*workers, worker],
+                workers=[*found.workers, worker],
                 stage="starting",
                 done=0,
                 total=0,
@@ -229,11 +228,9 @@ class Jobs:
         return "cancel" if row.cancel_requested else "held"
 
     def succeed(self, claim: Claim, *, report_sha256: str | None, device: str | None) -> bool:
-        """Commit the result, unless the attempt has lost its lease to another (then return False)."""
-        # A cancel that came before the commit wins: what was answered to the client must stay true.
+        """Commit the result; returns False where the attempt was lost to another, or a cancel came first."""
         return self._finish(
             claim,
-            jobs.c.cancel_requested.is_(False),
             state="succeeded",
             report_sha256=report_sha256,
             device=device,
@@ -242,17 +239,20 @@ class Jobs:
         )
 
     def fail(self, claim: Claim, problem: Problem) -> bool:
-        """End the job with a problem that trying again would not cure."""
+        """End the job with a problem that trying again would not cure; returns False as `succeed` does."""
         return self._finish(claim, state="failed", error=problem.model_dump(mode="json"), stage="failed")
 
     def canceled(self, claim: Claim) -> bool:
-        """End the job as canceled."""
-        return self._finish(claim, state="canceled", error=_CANCELED, stage="canceled")
+        """End the job as canceled, if a client has asked for that."""
+        with self._database.write() as connection:
+            return bool(_cancel(connection, _held(claim)))
 
-    def _finish(self, claim: Claim, *conditions: Any, **values: Any) -> bool:
+    def _finish(self, claim: Claim, **values: Any) -> bool:
+        # A cancel that came before the commit wins: what was answered to the client must stay true.
+        wanted = jobs.c.cancel_requested.is_(False)
         with self._database.write() as connection:
             result = connection.execute(
-                update(jobs).where(_held(claim), *conditions).values(finished_at=clock(), lease_until=None, **values)
+                update(jobs).where(_held(claim), wanted).values(finished_at=clock(), lease_until=None, **values)
             )
         return bool(result.rowcount)
 
@@ -292,15 +292,16 @@ class Jobs:
             count += connection.execute(losing).rowcount
         return count
 
-    def unannounced(self, resend_seconds: float, *, limit: int = 1000) -> list[tuple[str, str]]:
-        """Return (id, queue) of waiting jobs the broker has not been told of, or not lately."""
+    def unannounced(self, resend_seconds: float, *, limit: int = 1000) -> list[tuple[str, str, bool]]:
+        """Return (id, queue, told before) of waiting analyses the broker was not told of lately, the oldest first."""
         due = or_(jobs.c.sent_at.is_(None), jobs.c.sent_at < clock() - resend_seconds)
-        query = select(jobs.c.id, jobs.c.queue).where(jobs.c.state == "queued", due).order_by(jobs.c.id).limit(limit)
+        waiting = and_(jobs.c.state == "queued", jobs.c.kind == "analysis")  # workers look for inspections themselves
+        query = select(jobs.c.id, jobs.c.queue, jobs.c.sent_at).where(waiting, due).order_by(jobs.c.id).limit(limit)
         with self._database.read() as connection:
-            return [(row.id, row.queue) for row in connection.execute(query)]
+            return [(row.id, row.queue, row.sent_at is not None) for row in connection.execute(query)]
 
     def announced(self, ids: Sequence[str]) -> None:
-        """Note that the broker was told of these jobs."""
+        """Note that the broker knows of these jobs."""
         with self._database.write() as connection:
             connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(sent_at=clock()))
 

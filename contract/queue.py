@@ -5,7 +5,8 @@ from typing import Any
 from contract.settings import Settings
 
 RUN_JOB = "interlayer.run_job"
-# A look into an upload takes a moment and must not wait behind an analysis that takes an hour.
+# A look into an upload takes a moment and must not wait behind an analysis that takes an hour: every worker has a lane
+# for this queue that polls the database, and the broker never hears of it.
 INSPECTION_QUEUE = "inspect"
 
 
@@ -24,6 +25,7 @@ def make_celery(settings: Settings) -> Any:
         task_serializer="json",
         accept_content=["json"],
         worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,  # a message that waits in a busy worker would wake nobody
         worker_hijack_root_logger=False,
         worker_enable_remote_control=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -42,3 +44,9 @@ def make_celery(settings: Settings) -> Any:
 def announce(app: Any, job_id: str, queue: str) -> None:
     """Tell the workers of `queue` that a job waits. Raises at once where the broker does not answer."""
     app.send_task(RUN_JOB, args=[job_id], queue=queue, retry=False)
+
+
+def announcements(app: Any, queue: str) -> int:
+    """Return how many messages wait in the broker for the workers of `queue`."""
+    with app.connection_for_write() as connection:
+        return int(connection.default_channel.queue_declare(queue=queue).message_count)

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
 
     max_artifact_bytes: Annotated[int, Field(gt=0)] = Field(64 * 2**30, description="Largest accepted upload.")
     max_request_bytes: Annotated[int, Field(gt=0)] = Field(2**20, description="Largest accepted JSON body.")
+    max_report_bytes: Annotated[int, Field(gt=0)] = Field(32 * 2**20, description="Largest accepted report.")
     max_unpacked_bytes: Annotated[int, Field(gt=0)] = Field(256 * 2**30, description="Largest unpacked .npz file.")
     max_unfinished_jobs: Annotated[int, Field(gt=0)] = Field(1000, description="Unfinished analyses of one tenant.")
     free_disk_reserve_bytes: Annotated[int, Field(ge=0)] = Field(2**28, description="Disk that uploads leave free.")
@@ -46,6 +47,10 @@ class Settings(BaseSettings):
     worker_threads: Annotated[int, Field(ge=0)] = Field(0, description="Threads of a computation; 0: all processors.")
     worker_memory_bytes: Annotated[int, Field(ge=0)] = Field(
         0, description="Working memory of a computation beyond its input; 0: as much as hpcore plans."
+    )
+
+    job_memory_bytes: Annotated[int, Field(ge=0)] = Field(
+        0, description="Memory that a job may allocate before it fails; 0: what the machine or container has."
     )
 
     @property

@@ -13,7 +13,10 @@ from contract.database import Database
 from contract.jobs import Jobs
 from contract.keys import Caller, Keys
 from contract.schemas import ProblemError, Scope
+from contract.sessions import Sessions
 from contract.settings import Settings
+from contract.unfinished import Unfinished
+from service.sessions import signed_in
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Stores:
     artifacts: Artifacts
     keys: Keys
     blobs: Blobs
+    sessions: Sessions
+    unfinished: Unfinished
 
     @classmethod
     def open(cls, settings: Settings) -> "Stores":
@@ -33,7 +38,16 @@ class Stores:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         database = Database(settings)
         database.upgrade()
-        return cls(settings, database, Jobs(database), Artifacts(database), Keys(database), Blobs(settings.data_dir))
+        return cls(
+            settings,
+            database,
+            Jobs(database),
+            Artifacts(database),
+            Keys(database),
+            Blobs(settings.data_dir),
+            Sessions(database),
+            Unfinished(database),
+        )
 
 
 def stores(request: Request) -> Stores:
@@ -50,9 +64,14 @@ def caller_with(scope: Scope) -> Callable[..., Caller]:
     """Return a dependency that admits callers whose key has a scope."""
 
     def caller(
-        found: WithStores, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+        request: Request,
+        found: WithStores,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     ) -> Caller:
-        who = None if credentials is None else found.keys.authenticate(credentials.credentials)
+        if credentials is None:
+            who = signed_in(request, found.sessions)
+        else:
+            who = found.keys.authenticate(credentials.credentials)
         if who is None:
             raise ProblemError("unauthorized", "send a valid API key as `Authorization: Bearer KEY`")
         if scope not in who.scopes:

@@ -1,6 +1,6 @@
 """From a request and the files it names to a report. The only place that maps schemas to hpcore and back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ def analyze(
     resources: Resources = Resources(),
     *,
     on_progress: Progress = lambda _stage, _done, _total, _fraction: None,
+    on_layer: Callable[[Separation], None] = lambda _separation: None,
 ) -> tuple[Report, str]:
     """Compute the report of a request.
 
@@ -35,6 +36,8 @@ def analyze(
         Threads and memory. They have no influence on the report.
     on_progress
         Called with (stage, layers done, layers, fraction); it may raise.
+    on_layer
+        Called with every layer as it is finished, in the order of measuring.
 
     Returns
     -------
@@ -64,6 +67,7 @@ def analyze(
             per_class,
             resources,
             lambda stage, done, total, fraction: on_progress(stage, done, total, share * fraction),
+            lambda item, layer, found: on_layer(_separation(item, layer, found)),
         )
         compared = _compare_splits(request, inputs, resources, on_progress, share)
         on_progress("tests", len(inputs) * len(layers[0]), len(inputs) * len(layers[0]), 1.0)
@@ -115,7 +119,7 @@ def _report(
 ) -> Report:
     classes, layers = inputs[0].file.classes, inputs[0].layers
     separations: list[Separation] = [
-        reporting.separation(item.reference, layer, item.dimension(layer), classes, measured[item.key][layer])
+        _separation(item, layer, measured[item.key][layer])
         for item in inputs
         for layer in layers
     ]
@@ -140,6 +144,10 @@ def _report(
         warnings=warnings(inputs, per_class, separations),
     )
     return report.model_copy(update={"findings": findings(report)})
+
+
+def _separation(item: StudyInput, layer: str, measured: Measured) -> Separation:
+    return reporting.separation(item.reference, layer, item.dimension(layer), item.file.classes, measured)
 
 
 def _device(measured: Mapping[StateKey, Mapping[str, Measured]]) -> str:

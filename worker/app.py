@@ -1,12 +1,18 @@
 """The Celery worker. Run: `python -m worker.app --concurrency 1`; its queues are those of the settings.
 
-Celery's own pool only babysits: each of its threads has a child process that computes, so a thread pool is the right
-one, nothing is forked, and CUDA is never initialised in a parent.
+A message only wakes: the woken worker claims the job whose turn it is, by the same rule as a polling one. Celery's own
+pool only babysits: each of its threads has a child process that computes, so a thread pool is the right one, nothing
+is forked, and CUDA is never initialised in a parent.
 """
 
 import argparse
+import os
+import queue
+import signal
 import threading
 from typing import Any
+
+import structlog
 
 from contract.database import Database
 from contract.jobs import Jobs
@@ -14,26 +20,47 @@ from contract.logs import configure_logs
 from contract.process import end_with_parent
 from contract.queue import INSPECTION_QUEUE, RUN_JOB, make_celery
 from contract.settings import Settings
+from worker.limits import BABYSITTING, die_at_oom
+from worker.poll import serve_lane
 from worker.runner import Runner
 
+log = structlog.get_logger()
 
-def make_worker(settings: Settings, database: Database, stop: threading.Event) -> Any:
-    """Return the Celery application with its one task."""
+
+def make_worker(settings: Settings, database: Database, runners: list[Runner], stop: threading.Event) -> Any:
+    """Return the Celery application with its one task, which takes one of the runners at a time."""
     from celery.signals import worker_shutting_down
 
-    app, jobs, local = make_celery(settings), Jobs(database), threading.local()
+    app, jobs = make_celery(settings), Jobs(database)
+    idle: queue.SimpleQueue[Runner] = queue.SimpleQueue()
+    for runner in runners:
+        idle.put(runner)
 
-    def run_job(job_id: str) -> None:
-        if not hasattr(local, "runner"):
-            local.runner = Runner(settings, database, warm=True)
-        claim = jobs.claim_one(job_id, local.runner.name, settings.lease_seconds)
-        if claim is not None:  # else the message came twice, or late
-            local.runner.run(claim, stop.is_set)
+    def run_job(task: Any, _job_id: str) -> None:
+        runner = idle.get()
+        try:
+            # The queue, but not the id: a tenant with many messages must not go before one with few.
+            claim = jobs.claim(
+                runner.name, settings.lease_seconds, queues=[task.request.delivery_info["routing_key"]]
+            )
+            if claim is not None:  # else the message came twice, or late
+                runner.run(claim, stop.is_set)
+        finally:
+            idle.put(runner)
 
-    app.task(name=RUN_JOB)(run_job)
+    app.task(name=RUN_JOB, bind=True)(run_job)
     # On SIGTERM the running jobs are given back to the queue at once; another worker takes them.
     worker_shutting_down.connect(lambda *_, **__: stop.set(), weak=False)
     return app
+
+
+def _inspect(settings: Settings, database: Database, stop: threading.Event) -> None:
+    """Look into uploads beside the analyses; if that fails, end the whole worker, so that it is started anew."""
+    try:
+        serve_lane(settings, database, (INSPECTION_QUEUE,), False, stop)
+    except Exception:
+        log.exception("the lane for inspections failed")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:
@@ -43,22 +70,23 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=2, help="jobs at the same time (default: 2)")
     arguments = parser.parse_args()
     configure_logs()
+    die_at_oom(BABYSITTING)
     settings = Settings()
     database = Database(settings)
     database.upgrade()
-    queues = ",".join((*settings.queue_names(), INSPECTION_QUEUE))
-    make_worker(settings, database, threading.Event()).worker_main(
-        [
-            "worker",
-            "--pool=threads",
-            f"--concurrency={arguments.concurrency}",
-            f"--queues={queues}",
-            "--loglevel=INFO",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-        ]
-    )
+    stop = threading.Event()
+    inspections = threading.Thread(target=_inspect, args=(settings, database, stop))
+    inspections.start()
+    runners = [Runner(settings, database, warm=True) for _ in range(arguments.concurrency)]
+    for runner in runners:
+        runner.prepare()
+    options = ["--pool=threads", f"--concurrency={arguments.concurrency}", f"--queues={','.join(settings.queue_names())}"]
+    options += ["--loglevel=INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    try:
+        make_worker(settings, database, runners, stop).worker_main(["worker", *options])
+    finally:
+        stop.set()
+        inspections.join()
 
 
 if __name__ == "__main__":

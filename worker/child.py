@@ -3,8 +3,11 @@
 It dies with its parent: end of file on stdin ends it at once, even in the middle of a computation.
 """
 
+import argparse
+import errno
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -15,10 +18,14 @@ import structlog
 
 from contract.blobs import Blobs
 from contract.logs import configure_logs
-from contract.schemas import AnalysisRequest, Problem, ProblemError, Progress
-from worker.messages import Event, InspectionEvent, ProblemEvent, ProgressEvent, ReportEvent, Work
+from contract.schemas import AnalysisRequest, Pairs, Problem, ProblemError, Progress, Separation
+from worker.limits import COMPUTING, die_at_oom, limit_memory
+from worker.messages import Event, InspectionEvent, LayersEvent, ProblemEvent, ProgressEvent, ReportEvent, Work
 
 _PROGRESS_SECONDS = 0.1
+_LAYERS_SECONDS = 0.7
+_DISK_FULL_SECONDS = 1.0
+_MOST_PARTIAL_PAIRS = 200  # a growing picture draws no more dots than these
 log = structlog.get_logger()
 
 
@@ -39,6 +46,26 @@ class Emitter:
         if now - self._last >= _PROGRESS_SECONDS:
             self._last = now
             self.emit(ProgressEvent(progress=Progress(stage=stage, done=done, total=total, fraction=fraction)))
+
+
+class FinishedLayers:
+    """Tells of finished layers now and then; an analysis that is over in a moment tells of none."""
+
+    def __init__(self, emitter: Emitter) -> None:
+        self._emitter = emitter
+        self._last = time.monotonic()
+        self._told = 0
+        self._waiting: list[Separation] = []
+
+    def add(self, separation: Separation) -> None:
+        """Note one more layer; what only the report needs of it is left out."""
+        if len(separation.pairs.statistic) > _MOST_PARTIAL_PAIRS:
+            empty = {name: [] for name in Pairs.model_fields}
+            separation = separation.model_copy(update={"pairs": Pairs.model_validate(empty)})
+        self._waiting.append(separation.model_copy(update={"fold_means": None}))
+        if time.monotonic() - self._last >= _LAYERS_SECONDS:
+            self._emitter.emit(LayersEvent(first=self._told, separations=self._waiting))
+            self._last, self._told, self._waiting = time.monotonic(), self._told + len(self._waiting), []
 
 
 def perform(work: Work, emitter: Emitter) -> Event:
@@ -80,25 +107,48 @@ def _analyze(work: Work, emitter: Emitter) -> Event:
             max_unpacked_bytes=work.max_unpacked_bytes,
         ),
         on_progress=emitter.progress,
+        on_layer=FinishedLayers(emitter).add,
     )
-    return ReportEvent(sha256=Blobs(Path(work.blobs)).put_report(report.to_bytes()), device=device)
+    return ReportEvent(sha256=_stored(report.to_bytes(), Blobs(Path(work.blobs)), emitter), device=device)
+
+
+def _stored(report: bytes, blobs: Blobs, emitter: Emitter) -> str:
+    """Store a report. What took hours is not thrown away for a full disk: wait, as long as cancel and deadline allow."""
+    while True:
+        try:
+            return blobs.put_report(report)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            log.warning("the disk is full, the report waits", error=str(error))
+        emitter.progress("waiting for disk space", 1, 1, 1.0)
+        time.sleep(_DISK_FULL_SECONDS)
 
 
 def _read_stdin(works: "queue.Queue[Work]") -> None:
     for line in sys.stdin:
         works.put(Work.model_validate_json(line))
-    os._exit(0)  # the parent has gone; nothing we compute can be committed any more
+    # The parent has gone; nothing that we, or processes of ours, compute can be committed any more.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 def main() -> None:
     """Serve jobs until the parent goes."""
+    parser = argparse.ArgumentParser(prog="python -m worker.child", description=__doc__.split("\n")[0])
+    parser.add_argument("--warm", action="store_true", help="be ready for analyses before the first comes")
+    parser.add_argument("--memory", type=int, default=0, help="bytes it may allocate (default: what the machine has)")
+    arguments = parser.parse_args()
+    die_at_oom(COMPUTING)
+    limit_memory(arguments.memory)
     # Whatever a library prints must not end up among the events.
     events = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     configure_logs()
     works: queue.Queue[Work] = queue.Queue()
     threading.Thread(target=_read_stdin, args=(works,), daemon=True).start()
-    if "--warm" in sys.argv:
+    if arguments.warm:
         from worker.warm_up import warm_up
 
         warm_up()

@@ -1,7 +1,7 @@
 """Tells the broker which jobs wait, and requeues those of lost workers. Run: `python -m worker.dispatch`.
 
 Accepting a job never waits for the broker: the row is written, and this process announces it. What the broker loses is
-announced again, so it may be wiped or restarted at any time.
+announced again, so it may be wiped or restarted at any time. Several dispatchers do no harm.
 """
 
 import threading
@@ -14,7 +14,7 @@ from contract.database import Database
 from contract.jobs import Jobs
 from contract.logs import configure_logs
 from contract.process import end_with_parent, stop_on_signals
-from contract.queue import announce, make_celery
+from contract.queue import announce, announcements, make_celery
 from contract.settings import Settings
 from worker.poll import reconcile
 
@@ -27,12 +27,14 @@ def dispatch(settings: Settings, database: Database, stop: threading.Event) -> N
     jobs, celery = Jobs(database), make_celery(settings)
     while not stop.wait(settings.poll_seconds):
         try:
-            sent: list[str] = []
-            for job_id, queue in jobs.unannounced(settings.resend_seconds):
-                announce(celery, job_id, queue)
-                sent.append(job_id)
-            if sent:
-                jobs.announced(sent)
+            waiting = jobs.unannounced(settings.resend_seconds)
+            # While messages wait, the broker has forgotten nothing, and a long queue must not grow by being told again.
+            remembered = {queue for queue in {queue for _, queue, told in waiting if told} if announcements(celery, queue)}
+            for job_id, queue, told in waiting:
+                if not (told and queue in remembered):
+                    announce(celery, job_id, queue)
+            if waiting:
+                jobs.announced([job_id for job_id, _, _ in waiting])
         except (BrokerError, ConnectionError, TimeoutError, OperationalError) as error:
             log.warning("jobs were not announced, trying again", error=str(error))
             stop.wait(_BROKER_AWAY_SECONDS)

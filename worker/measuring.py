@@ -79,6 +79,7 @@ def measure(
     per_class: int | None,
     resources: Resources,
     on_progress: Progress,
+    on_layer: Callable[[StudyInput, str, Measured], None],
 ) -> dict[StateKey, dict[str, Measured]]:
     """Measure all layers; `on_progress` gets (what is being measured, layers done, layers, fraction)."""
     tasks = [(item, layer) for item in inputs for layer in item.layers]
@@ -89,7 +90,8 @@ def measure(
         role = item.reference
         stage = f"instance {role.instance}, {role.state}, {role.split}: {layer}"
         on_progress(stage, done, len(tasks), sum(weights[:done]) / sum(weights))
-        measured[item.key][layer] = _measure_layer(request, item, layer, per_class, resources)
+        found = measured[item.key][layer] = _measure_layer(request, item, layer, per_class, resources)
+        on_layer(item, layer, found)
     return measured
 
 

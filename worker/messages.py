@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from contract.schemas import Inspection, Problem, Progress
+from contract.schemas import Inspection, Problem, Progress, Separation
 
 
 class _Message(BaseModel):
@@ -30,6 +30,14 @@ class ProgressEvent(_Message):
     progress: Progress
 
 
+class LayersEvent(_Message):
+    """Child → parent: layers finished since the last such event."""
+
+    event: Literal["layers"] = "layers"
+    first: int = Field(description="How many were finished before these.")
+    separations: list[Separation]
+
+
 class ReportEvent(_Message):
     """Child → parent: the report lies in the blob store."""
 
@@ -52,5 +60,5 @@ class ProblemEvent(_Message):
     problem: Problem
 
 
-Event = ProgressEvent | ReportEvent | InspectionEvent | ProblemEvent
+Event = ProgressEvent | LayersEvent | ReportEvent | InspectionEvent | ProblemEvent
 EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])

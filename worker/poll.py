@@ -14,6 +14,7 @@ from contract.logs import configure_logs
 from contract.process import end_with_parent, stop_on_signals
 from contract.queue import INSPECTION_QUEUE
 from contract.settings import Settings
+from worker.limits import BABYSITTING, die_at_oom
 from worker.runner import Runner
 
 RECONCILE_SECONDS = 1.0
@@ -57,6 +58,7 @@ def reconcile(settings: Settings, database: Database, stop: threading.Event) -> 
 def main() -> None:
     """Serve analyses and inspections side by side until SIGTERM or SIGINT."""
     configure_logs()
+    die_at_oom(BABYSITTING)
     settings = Settings()
     database = Database(settings)
     database.upgrade()

@@ -21,10 +21,12 @@ from contract.database import Database
 from contract.jobs import Claim, Jobs
 from contract.schemas import AnalysisRequest, Problem, Progress
 from contract.settings import Settings
+from contract.unfinished import Unfinished
 from worker.messages import (
     EVENTS,
     Event,
     InspectionEvent,
+    LayersEvent,
     ProblemEvent,
     ProgressEvent,
     ReportEvent,
@@ -32,16 +34,17 @@ from worker.messages import (
 )
 
 _TICK_SECONDS = 0.25
-_COMMIT_TRIES = 8
+_COMMIT_PATIENCE_SECONDS = 120.0
+_COMPUTE = (sys.executable, "-m", "worker.child")
 log = structlog.get_logger()
 
 
 class Child:
     """A warm computing process in a session of its own, so that it can be killed with all it started."""
 
-    def __init__(self, *, warm: bool) -> None:
+    def __init__(self, *, warm: bool, memory_bytes: int = 0) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "worker.child", *(["--warm"] if warm else [])],
+            [*_COMPUTE, "--memory", str(memory_bytes), *(["--warm"] if warm else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -93,6 +96,7 @@ class Runner:
         self._settings = settings
         self._jobs = Jobs(database)
         self._artifacts = Artifacts(database)
+        self._unfinished = Unfinished(database)
         self._blobs = Blobs(settings.data_dir)
         self._warm = warm
         self._child: Child | None = None
@@ -103,7 +107,7 @@ class Runner:
         if self._child is not None and not self._child.alive:
             self.close()
         if self._child is None:
-            self._child = Child(warm=self._warm)
+            self._child = Child(warm=self._warm, memory_bytes=self._settings.job_memory_bytes)
 
     def close(self) -> None:
         """End the child."""
@@ -132,9 +136,12 @@ class Runner:
             except queue.Empty:
                 pass
             else:
-                if not isinstance(event, ProgressEvent):
+                if isinstance(event, LayersEvent):
+                    self._show_layers(claim, event)
+                elif isinstance(event, ProgressEvent):
+                    progress = event.progress
+                else:
                     return self._end(claim, event)
-                progress = event.progress
             if time.monotonic() < next_beat:
                 continue
             next_beat = time.monotonic() + tick
@@ -142,6 +149,12 @@ class Runner:
             if held != "held" or stopping() or time.monotonic() > deadline:
                 self.close()
                 return self._abandon(claim, held, stopping())
+
+    def _show_layers(self, claim: Claim, event: LayersEvent) -> None:
+        try:
+            self._unfinished.add_layers(claim, event.first, event.separations)
+        except OperationalError as error:  # a reader misses some layers until the report is there
+            log.warning("finished layers not shown", error=str(error.orig))
 
     def _heartbeat(self, claim: Claim, progress: Progress | None) -> str:
         try:
@@ -161,8 +174,7 @@ class Runner:
             return "given back"
         limit = self._settings.deadline_seconds
         problem = Problem.of("deadline_exceeded", f"the analysis ran longer than {limit:g} s; analyse fewer rows")
-        self._commit(lambda: self._jobs.fail(claim, problem))
-        return "deadline exceeded"
+        return self._fail(claim, problem)
 
     def _end(self, claim: Claim, event: Event | None) -> str:
         if event is None:
@@ -184,18 +196,28 @@ class Runner:
                 self._commit(lambda: self._jobs.canceled(claim))
             return "succeeded" if committed else "result discarded"
         assert isinstance(event, ProblemEvent)
-        self._commit(lambda: self._jobs.fail(claim, event.problem))
-        return f"failed: {event.problem.code}"
+        if event.problem.code == "out_of_memory":
+            self.close()  # a process whose memory ran out is not to be trusted with the next job
+        return self._fail(claim, event.problem)
+
+    def _fail(self, claim: Claim, problem: Problem) -> str:
+        if self._commit(lambda: self._jobs.fail(claim, problem)):
+            return f"failed: {problem.code}"
+        self._commit(lambda: self._jobs.canceled(claim))  # what was answered to a client holds, or another has the job
+        return "canceled, or lost to another worker"
 
     def _commit(self, statement: Callable[[], bool | None]) -> bool | None:
         """Run a final statement, patient with a database that is away for a moment."""
-        for attempt in range(_COMMIT_TRIES):
+        end, pause = time.monotonic() + _COMMIT_PATIENCE_SECONDS, 0.1
+        while True:
             try:
                 return statement()
             except OperationalError as error:
+                if time.monotonic() > end:
+                    raise
                 log.warning("commit failed, trying again", error=str(error.orig))
-                time.sleep(0.1 * 2**attempt)
-        return statement()
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
 
     def _work(self, claim: Claim) -> Work:
         if claim.kind == "inspection":

@@ -20,6 +20,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     # who asks
     "unauthorized": (401, "A valid API key is required"),
     "insufficient_scope": (403, "The API key lacks the scope"),
+    "cross_site_request": (403, "The request comes from another site's page"),
     # artifacts
     "empty_file": (422, "The file is empty"),
     "artifact_too_large": (413, "The file is larger than the limit"),
@@ -57,6 +58,15 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "class_mismatch": (422, "The inputs do not have the same classes"),
     "model_unsupported": (422, "Model references are not served here"),
     "device_unavailable": (422, "The device asked for is not available"),
+    # reports of the history, baselines
+    "report_too_large": (413, "The report is larger than the limit"),
+    "report_invalid": (422, "This is not a report that could have been computed"),
+    "report_schema_unsupported": (422, "The report is of a newer schema"),
+    "report_blessed": (409, "A baseline names this report"),
+    "baseline_not_found": (404, "There is no such baseline"),
+    "baseline_changed": (412, "The baseline is not what the request assumes"),
+    "precondition_required": (428, "The request must say what it assumes"),
+    "not_comparable": (422, "The reports cannot be compared"),
     # the life of a job
     "not_finished": (409, "The analysis has not finished"),
     "analysis_failed": (409, "The analysis failed"),

@@ -1,0 +1,58 @@
+"""What can be seen of an analysis before it ends: its place in the queue, and the layers finished so far."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import exists, func, insert, literal, select
+
+from contract.database import Database, finished_layers, jobs
+from contract.job_rows import Claim
+from contract.schemas import Separation
+
+
+class Unfinished:
+    """All statements on finished layers, and the look at the queue."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_layers(self, claim: Claim, first: int, separations: Sequence[Separation]) -> None:
+        """Note layers that an attempt has finished, the first of them its `first`; a lost attempt writes nothing."""
+        held = exists().where(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)
+        with self._database.write() as connection:
+            if not connection.execute(select(literal(1)).where(held)).first():
+                return
+            connection.execute(
+                insert(finished_layers),
+                [
+                    {
+                        "job_id": claim.id,
+                        "attempt": claim.attempt,
+                        "number": first + offset,
+                        "separation": separation.model_dump(mode="json"),
+                    }
+                    for offset, separation in enumerate(separations)
+                ],
+            )
+
+    def layers(self, tenant: str, job_id: str) -> list[Separation]:
+        """Return the layers that the newest attempt of a tenant's analysis has finished, in the order of finishing."""
+        query = (
+            select(finished_layers.c.separation)
+            .join(jobs, jobs.c.id == finished_layers.c.job_id)
+            .where(jobs.c.tenant == tenant, jobs.c.id == job_id, jobs.c.attempt == finished_layers.c.attempt)
+            .order_by(finished_layers.c.number)
+        )
+        with self._database.read() as connection:
+            return [Separation.model_validate(row.separation) for row in connection.execute(query)]
+
+    def ahead(self, tenant: str, job_id: str) -> int | None:
+        """Return how many analyses of all tenants wait in front of a queued one; None once it waits no more."""
+        mine = select(jobs.c.queue).where(jobs.c.tenant == tenant, jobs.c.id == job_id, jobs.c.state == "queued")
+        with self._database.read() as connection:
+            queue = connection.execute(mine).scalar_one_or_none()
+            if queue is None:
+                return None
+            waiting = select(func.count()).where(
+                jobs.c.state == "queued", jobs.c.kind == "analysis", jobs.c.queue == queue, jobs.c.id < job_id
+            )
+            return int(connection.execute(waiting).scalar_one())

@@ -1,0 +1,125 @@
+"""The list of analyses, one analysis while it runs and after, and its report."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, get_args
+
+from fastapi import APIRouter, Query, Request, Response
+
+from contract.jobs import FINAL
+from contract.schemas import Analysis, AnalysisStatus, Report
+from interlayer.render.html import report_body
+from interlayer.render.overview import overview
+from service.deps import Reader, Submitter, WithStores
+from service.pages.answers import PageRoute, page, see_other
+from service.routes_analyses import AnalysisPath, cancel_analysis, delete_analysis, get_analysis, list_analyses
+from service.routes_layers import get_layers
+from service.routes_reports import stored_report
+
+router = APIRouter(route_class=PageRoute)
+_STAGES = ("waiting", "measuring layers", "testing", "report")
+_LEAST_FRACTION = 0.03  # below it, a guess of the time left would be noise
+
+
+@router.get("/")
+def analyses(
+    request: Request,
+    found: WithStores,
+    caller: Reader,
+    status: Annotated[str, Query(max_length=20)] = "",
+    tag: Annotated[str, Query(max_length=400)] = "",
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """List analyses, newest first."""
+    statuses = get_args(AnalysisStatus)
+    shown = list_analyses(
+        found, caller, status if status in statuses else None, tag if ":" in tag else None, 25, cursor
+    )  # fmt: skip
+    return page(
+        request,
+        "analyses.html",
+        caller,
+        items=shown.items,
+        next_cursor=shown.next_cursor,
+        first=cursor is None,
+        statuses=statuses,
+        status=status,
+        tag=tag,
+        unfinished=any(item.status not in FINAL for item in shown.items),
+    )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of an analysis, as its page shows it."""
+
+    name: str
+    done: bool
+    current: bool
+
+
+@router.get("/analyses/{analysis_id}")
+async def analysis(request: Request, analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> Response:
+    """Show an analysis: how far it is, the layers finished so far, and what was found once it has ended."""
+    item = await get_analysis(analysis_id, found, caller)
+    separations = [] if item.status == "succeeded" else get_layers(analysis_id, found, caller).separations
+    report = _report(found, caller.tenant, item)
+    return page(
+        request,
+        "analysis.html",
+        caller,
+        item=item,
+        stages=_stages(item),
+        left=_seconds_left(item),
+        ahead=found.unfinished.ahead(caller.tenant, analysis_id),
+        picture=overview(report.layers, report.separations) if report else overview(_names(separations), separations),
+        n_finished=len(separations),
+        report=report,
+        final=item.status in FINAL,
+    )
+
+
+def _names(separations: list) -> list[str]:
+    return list(dict.fromkeys(part.layer for part in separations))
+
+
+def _report(found: WithStores, tenant: str, item: Analysis) -> Report | None:
+    if item.status != "succeeded":
+        return None
+    return Report.model_validate_json(stored_report(found, tenant, item.id)[1])
+
+
+def _stages(item: Analysis) -> list[Stage]:
+    testing = item.progress.stage == "tests" or "training against validation" in item.progress.stage
+    at = {"queued": 0, "succeeded": len(_STAGES)}.get(item.status, 2 if testing else 1)
+    return [Stage(name, index < at, index == at and item.status not in FINAL) for index, name in enumerate(_STAGES)]
+
+
+def _seconds_left(item: Analysis) -> float | None:
+    """Guess the time left from the time spent: progress is in shares of the work."""
+    fraction = item.progress.fraction
+    if item.status != "running" or item.started_at is None or fraction < _LEAST_FRACTION:
+        return None
+    return (datetime.now(UTC) - item.started_at).total_seconds() * (1 - fraction) / fraction
+
+
+@router.get("/analyses/{analysis_id}/report")
+def report_page(request: Request, analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> Response:
+    """Show the report of an analysis that has succeeded."""
+    _, content = stored_report(found, caller.tenant, analysis_id)
+    report = Report.model_validate_json(content)
+    return page(request, "report.html", caller, analysis_id=analysis_id, body=report_body(report))
+
+
+@router.post("/analyses/{analysis_id}/cancel")
+def cancel(analysis_id: AnalysisPath, found: WithStores, caller: Submitter) -> Response:
+    """Cancel an analysis."""
+    cancel_analysis(analysis_id, found, caller)
+    return see_other(f"/analyses/{analysis_id}")
+
+
+@router.post("/analyses/{analysis_id}/delete")
+def delete(analysis_id: AnalysisPath, found: WithStores, caller: Submitter) -> Response:
+    """Delete an analysis that has ended."""
+    delete_analysis(analysis_id, found, caller)
+    return see_other("/")

@@ -1,0 +1,78 @@
+"""The form of a new analysis: what it would take, and its start."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Request, Response
+
+from contract.keys import Caller
+from contract.schemas import Estimate, Problem, ProblemError
+from service.deps import Stores, Submitter, WithStores
+from service.pages.answers import PageRoute, page, see_other
+from service.pages.form import ROLES, Filled
+from service.routes_analyses import create_analysis, estimate_analysis
+
+router = APIRouter(route_class=PageRoute)
+_MOST_FILES = 60
+
+
+@router.get("/analyses/new")
+def empty_form(
+    request: Request,
+    found: WithStores,
+    caller: Submitter,
+    file: Annotated[list[str] | None, Query(max_length=100)] = None,
+) -> Response:
+    """Show the form; `file=ID` or `file=ID@role` marks files as used."""
+    return _page(request, found, caller, Filled.of_files(file or []))
+
+
+@router.post("/analyses/new")
+async def filled_form(request: Request, response: Response, found: WithStores, caller: Submitter) -> Response:
+    """Estimate the analysis, or start it; what is wrong is said on the form, which keeps what was filled in."""
+    form = await request.form()
+    filled = Filled({name: value for name, value in form.multi_items() if isinstance(value, str)})
+    try:
+        body = filled.request()
+        if filled["action"] == "estimate":
+            found_estimate = await run_sync(estimate_analysis, body, found, caller)
+            return await run_sync(lambda: _page(request, found, caller, filled, estimate=found_estimate))
+        analysis = await create_analysis(body, response, found, caller, filled["once"] or None)
+    except ProblemError as error:
+        problem = error.problem
+        return await run_sync(lambda: _page(request, found, caller, filled, problem=problem))
+    return see_other(f"/analyses/{analysis.id}")
+
+
+def _page(
+    request: Request,
+    found: Stores,
+    caller: Caller,
+    filled: Filled,
+    *,
+    estimate: Estimate | None = None,
+    problem: Problem | None = None,
+) -> Response:
+    files = _files(found, caller.tenant, filled.chosen())
+    return page(
+        request,
+        "new.html",
+        caller,
+        status=problem.status if problem else 200,
+        files=files,
+        roles=ROLES,
+        filled=filled,
+        once=filled["once"] or str(uuid.uuid4()),
+        estimate=estimate,
+        problem=problem,
+    )
+
+
+def _files(found: Stores, tenant: str, chosen: Sequence[str]) -> list[object]:
+    """Return the newest files that can be analysed, the chosen ones among them however old they are."""
+    newest = [file for file in found.artifacts.newest(tenant, _MOST_FILES) if file.status != "invalid"]
+    missing = set(chosen) - {file.id for file in newest}
+    older = (found.artifacts.get(tenant, digest.removeprefix("sha256:")) for digest in sorted(missing))
+    return [*(file for file in older if file), *newest]
