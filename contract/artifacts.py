@@ -45,6 +45,12 @@ class Artifacts:
             row = connection.execute(query).one_or_none()
         return None if row is None else _artifact(row)
 
+    def newest(self, tenant: str, limit: int) -> list[Artifact]:
+        """Return the tenant's newest files."""
+        query = select(artifacts).where(artifacts.c.tenant == tenant).order_by(artifacts.c.created_at.desc())
+        with self._database.read() as connection:
+            return [_artifact(row) for row in connection.execute(query.limit(limit))]
+
     def inspected(self, tenant: str, sha256: str, result: Inspection | Problem) -> None:
         """Store what a worker found in the file."""
         found = result.model_dump(mode="json")

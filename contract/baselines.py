@@ -96,10 +96,7 @@ class Baselines:
 def _check(name: str, version: int | None, assumed: int | str | None, *, must_exist: bool) -> None:
     if version is None and must_exist:
         raise ProblemError("baseline_not_found", f"there is no baseline {name!r}")
-    if assumed == ANY:
-        met = version is not None
-    else:
-        met = version == assumed
+    met = version is not None if assumed == ANY else version == assumed
     if not met:
         raise _changed(name, version)
 

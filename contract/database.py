@@ -63,6 +63,20 @@ artifacts = Table(
     Column("created_at", Float, nullable=False),
 )
 
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False, index=True),
+    Column("length", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),  # bytes that are on the disk for good
+    Column("description", String, nullable=False),  # the client's Upload-Metadata, as it was sent
+    Column("expected_sha256", String),
+    Column("sha256", String),  # of all bytes, once they are there
+    Column("format", String),
+    Column("expires_at", Float, nullable=False, index=True),
+)
+
 jobs = Table(
     "jobs",
     metadata,

@@ -4,8 +4,9 @@
        ▲                 │
        └─ lease ran out, worker stopped (release) ─┘        queued ──cancel──▶ canceled
 
-A cancel that was answered is final: from then on the only arrow leads to canceled. Every arrow is one compare-and-set UPDATE. A claim hands out an attempt number; whatever a worker writes later counts
-only while that attempt still holds, so a worker that was frozen and comes back can't commit twice.
+A cancel that was answered is final: from then on the only arrow leads to canceled. Every arrow is one compare-and-set
+UPDATE. A claim hands out an attempt number; whatever a worker writes later counts only while that attempt still holds,
+so a worker that was frozen and comes back can't commit twice.
 """
 
 from collections.abc import Sequence

@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     max_unfinished_jobs: Annotated[int, Field(gt=0)] = Field(1000, description="Unfinished analyses of one tenant.")
     free_disk_reserve_bytes: Annotated[int, Field(ge=0)] = Field(2**28, description="Disk that uploads leave free.")
 
+    upload_seconds: PositiveSeconds = Field(86400.0, description="An upload without progress for this long is dropped.")
+    header_seconds: PositiveSeconds = Field(10.0, description="Time that a client has to send a request's headers.")
+    slow_body_seconds: PositiveSeconds = Field(30.0, description="How long a body may be slower than the least rate.")
+    slow_body_bytes_per_second: Annotated[int, Field(ge=0)] = Field(1024, description="The least rate of a body.")
+    max_connections: Annotated[int, Field(gt=0)] = Field(8192, description="Open connections to one service process.")
+
     lease_seconds: PositiveSeconds = Field(30.0, description="A worker silent for this long has lost its job.")
     poll_seconds: PositiveSeconds = Field(0.05, description="Pause between two looks at an empty queue.")
     resend_seconds: PositiveSeconds = Field(

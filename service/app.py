@@ -16,12 +16,16 @@ from service import (
     errors,
     routes_analyses,
     routes_artifacts,
+    routes_baselines,
+    routes_history,
     routes_keys,
+    routes_layers,
     routes_meta,
     routes_reports,
 )
 from service.bodies import SmallBodies
 from service.deps import Stores
+from service.pages import router as pages
 
 _DESCRIPTION = """
 How every layer of a network changes class separation: exact Henze-Penrose statistics and permutation tests.
@@ -52,11 +56,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         responses={"4XX": problem, "5XX": problem},
+        docs_url=None,  # a page of our own, without scripts from elsewhere
+        redoc_url=None,
     )
     app.add_middleware(SmallBodies, limit=settings.max_request_bytes)
     errors.install(app)
-    for routes in (routes_artifacts, routes_analyses, routes_reports, routes_keys, routes_meta):
+    for routes in (routes_artifacts, routes_analyses, routes_layers, routes_reports, routes_history, routes_baselines, routes_keys, routes_meta):
         app.include_router(routes.router)
+    app.include_router(pages)
     return app
 
 

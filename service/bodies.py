@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contract.schemas import Problem, ProblemError
 from service.errors import problem_response
 
-STREAMED_PATHS = frozenset({"/v1/artifacts"})  # their routes count the bytes themselves, with `counted`
+STREAMED_PATHS = frozenset({"/v1/artifacts", "/v1/reports", "/files"})  # their routes count the bytes themselves, with `counted`
 
 
 class SmallBodies:

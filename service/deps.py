@@ -8,10 +8,12 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from contract.artifacts import Artifacts
+from contract.baselines import Baselines
 from contract.blobs import Blobs
 from contract.database import Database
 from contract.jobs import Jobs
 from contract.keys import Caller, Keys
+from contract.report_history import ReportHistory
 from contract.schemas import ProblemError, Scope
 from contract.sessions import Sessions
 from contract.settings import Settings
@@ -31,6 +33,8 @@ class Stores:
     blobs: Blobs
     sessions: Sessions
     unfinished: Unfinished
+    reports: ReportHistory
+    baselines: Baselines
 
     @classmethod
     def open(cls, settings: Settings) -> "Stores":
@@ -47,6 +51,8 @@ class Stores:
             Blobs(settings.data_dir),
             Sessions(database),
             Unfinished(database),
+            ReportHistory(database),
+            Baselines(database),
         )
 
 

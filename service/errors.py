@@ -1,5 +1,6 @@
 """The one place where errors become HTTP answers: always `application/problem+json`, always a stable code."""
 
+import sqlite3
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,7 @@ from contract.schemas import FieldError, Problem, ProblemError
 MEDIA_TYPE = "application/problem+json"
 _CODE_OF_STATUS = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable"}
 _MOST_FIELD_ERRORS = 20
+_POSTGRESQL_DISK_FULL = "53100"
 _RETRY_AFTER_SECONDS = {"queue_full": "30", "insufficient_storage": "60", "not_ready": "5"}
 log = structlog.get_logger()
 
@@ -35,7 +37,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     async def _ours(request: Request, error: ProblemError) -> Response:
-        return problem_response(error.problem.model_copy(update={"instance": request.url.path}))
+        return problem_response(error.problem.model_copy(update={"instance": request.url.path}), error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
@@ -61,12 +63,20 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(NoConnection)
     async def _database(request: Request, error: OperationalError | NoConnection) -> Response:
         log.error("the database does not answer", path=request.url.path, error=str(error))
+        if _is_full(error):
+            return problem_response(Problem.of("insufficient_storage", "the disk of the database is full; try later"))
         return problem_response(Problem.of("not_ready", "the database does not answer; try again in a moment"))
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> Response:
         log.error("request failed", path=request.url.path, exc_info=error)
         return problem_response(Problem.of("internal_error", "the request failed; the service's log says more"))
+
+
+def _is_full(error: OperationalError | NoConnection) -> bool:
+    original = getattr(error, "orig", None)
+    sqlite_code, sqlstate = getattr(original, "sqlite_errorcode", None), getattr(original, "sqlstate", None)
+    return sqlite_code == sqlite3.SQLITE_FULL or sqlstate == _POSTGRESQL_DISK_FULL
 
 
 def _not_found(request: Request) -> Problem:

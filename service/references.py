@@ -1,11 +1,8 @@
 """From what a request calls a report to its bytes."""
 
-from pathlib import Path
-
 from contract.keys import Caller
-from contract.schemas import ProblemError
+from contract.schemas import ProblemError, Report
 from contract.schemas.history import ReportReference, StoredReport
-from contract.schemas.reading import read_report
 from service.deps import Stores
 
 
@@ -33,6 +30,14 @@ def kept_report(found: Stores, tenant: str, report_id: str) -> StoredReport:
     return report
 
 
+def named_report(found: Stores, tenant: str, baseline: str) -> StoredReport:
+    """Return the report that a baseline names."""
+    known = found.baselines.get(tenant, baseline)
+    if known is None:
+        raise ProblemError("baseline_not_found", f"there is no baseline {baseline!r}; bless a report under this name")
+    return known.report
+
+
 def sha256_of(found: Stores, tenant: str, reference: ReportReference) -> str:
     """Return the address of the report that is meant."""
     if reference.analysis is not None:
@@ -40,10 +45,7 @@ def sha256_of(found: Stores, tenant: str, reference: ReportReference) -> str:
     if reference.report is not None:
         return kept_report(found, tenant, reference.report).sha256
     assert reference.baseline is not None, "the schema demands one of three"
-    baseline = found.baselines.get(tenant, reference.baseline)
-    if baseline is None:
-        raise ProblemError("baseline_not_found", f"there is no baseline {reference.baseline!r}")
-    return baseline.report.sha256
+    return named_report(found, tenant, reference.baseline).sha256
 
 
 def kept(found: Stores, caller: Caller, reference: ReportReference) -> str:
@@ -51,22 +53,24 @@ def kept(found: Stores, caller: Caller, reference: ReportReference) -> str:
     if reference.report is not None:
         return reference.report
     if reference.baseline is not None:
-        sha256_of(found, caller.tenant, reference)  # says that there is none
-        baseline = found.baselines.get(caller.tenant, reference.baseline)
-        assert baseline is not None
-        return baseline.report.id
+        return named_report(found, caller.tenant, reference.baseline).id
     assert reference.analysis is not None, "the schema demands one of three"
     sha256 = report_of_analysis(found, caller.tenant, reference.analysis)
-    content = read(found.blobs.report(sha256))
+    content = bytes_of(found, sha256)
     report, _ = found.reports.add(
-        caller.tenant, caller.key_id, sha256, len(content), read_report(content), job_id=reference.analysis
+        caller.tenant,
+        caller.key_id,
+        sha256,
+        len(content),
+        Report.model_validate_json(content),
+        job_id=reference.analysis,
     )
     return report.id
 
 
-def read(path: Path) -> bytes:
+def bytes_of(found: Stores, sha256: str) -> bytes:
     """Return the bytes of a report."""
     try:
-        return path.read_bytes()
+        return found.blobs.report(sha256).read_bytes()
     except FileNotFoundError as error:
-        raise ProblemError("not_found", "the file of this report is gone") from error
+        raise ProblemError("not_found", "the file of this report is gone; analyse or send it again") from error

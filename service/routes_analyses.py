@@ -13,6 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from contract.artifacts import ID_PREFIX
 from contract.jobs import FINAL, NewJob
+from contract.keys import Caller
 from contract.schemas import (
     Analysis,
     AnalysisPage,
@@ -56,6 +57,12 @@ async def create_analysis(
 ) -> Analysis:
     """Accept an analysis. Once this has answered, the analysis ends exactly once, whatever crashes."""
     _check_key(idempotency_key)
+    return await _accept(body, response, found, caller, idempotency_key, _preferred_wait(prefer))
+
+
+async def _accept(
+    body: AnalysisRequest, response: Response, found: Stores, caller: Caller, idempotency_key: str | None, wait: float
+) -> Analysis:
     await run_sync(_check_inputs, body, found, caller.tenant)
     request = body.model_dump(mode="json")
     job = NewJob(
@@ -71,7 +78,7 @@ async def create_analysis(
     analysis, new = await run_sync(lambda: found.jobs.submit(job, max_unfinished=found.settings.max_unfinished_jobs))
     if not new:
         response.headers["Idempotent-Replayed"] = "true"
-    analysis = await _finished(found, caller.tenant, analysis, _preferred_wait(prefer))
+    analysis = await _finished(found, caller.tenant, analysis, wait)
     response.headers["Location"] = f"/v1/analyses/{analysis.id}"
     if analysis.status in FINAL:
         response.status_code = 200
@@ -208,6 +215,28 @@ def cancel_analysis(analysis_id: AnalysisPath, found: WithStores, caller: Submit
     if analysis.status in ("succeeded", "failed"):
         raise ProblemError("already_finished", f"the analysis has {analysis.status}; there is nothing to cancel")
     return analysis
+
+
+@router.post(
+    "/{analysis_id}/retry",
+    status_code=202,
+    response_model=Analysis,
+    operation_id="retry_analysis",
+    responses={200: {"model": Analysis, "description": "The analysis that tries again has finished"}},
+)
+async def retry_analysis(
+    analysis_id: AnalysisPath, response: Response, found: WithStores, caller: Submitter
+) -> Analysis:
+    """Try again what failed or was canceled, as a new analysis. However often this is asked, one is made."""
+    status = (await run_sync(_get, found, caller.tenant, analysis_id)).status
+    if status == "succeeded":
+        raise ProblemError("already_finished", "the analysis has succeeded; there is nothing to try again")
+    if status not in FINAL:
+        raise ProblemError("not_finished", f"the analysis is {status}; only one that has ended can be tried again")
+    request = await run_sync(found.jobs.request, caller.tenant, analysis_id)
+    # No client can send a key with a line feed, so this one is ours alone.
+    key = f"retry\n{analysis_id}"
+    return await _accept(AnalysisRequest.model_validate(request), response, found, caller, key, 0.0)
 
 
 @router.delete("/{analysis_id}", status_code=204, operation_id="delete_analysis")

@@ -3,7 +3,6 @@
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 from sqlalchemy import text
 
@@ -31,12 +30,6 @@ class Capabilities(BaseModel):
     max_artifact_bytes: int
     max_request_bytes: int
     max_unfinished_jobs: int
-
-
-@router.get("/", include_in_schema=False)
-def root() -> RedirectResponse:
-    """Send people to the description of the interface."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/healthz", operation_id="healthz")

@@ -40,9 +40,7 @@ def make_worker(settings: Settings, database: Database, runners: list[Runner], s
         runner = idle.get()
         try:
             # The queue, but not the id: a tenant with many messages must not go before one with few.
-            claim = jobs.claim(
-                runner.name, settings.lease_seconds, queues=[task.request.delivery_info["routing_key"]]
-            )
+            claim = jobs.claim(runner.name, settings.lease_seconds, queues=[task.request.delivery_info["routing_key"]])
             if claim is not None:  # else the message came twice, or late
                 runner.run(claim, stop.is_set)
         finally:
@@ -80,7 +78,11 @@ def main() -> None:
     runners = [Runner(settings, database, warm=True) for _ in range(arguments.concurrency)]
     for runner in runners:
         runner.prepare()
-    options = ["--pool=threads", f"--concurrency={arguments.concurrency}", f"--queues={','.join(settings.queue_names())}"]
+    options = [
+        "--pool=threads",
+        f"--concurrency={arguments.concurrency}",
+        f"--queues={','.join(settings.queue_names())}",
+    ]
     options += ["--loglevel=INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     try:
         make_worker(settings, database, runners, stop).worker_main(["worker", *options])

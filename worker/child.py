@@ -60,7 +60,7 @@ class FinishedLayers:
     def add(self, separation: Separation) -> None:
         """Note one more layer; what only the report needs of it is left out."""
         if len(separation.pairs.statistic) > _MOST_PARTIAL_PAIRS:
-            empty = {name: [] for name in Pairs.model_fields}
+            empty: dict[str, list[str]] = {name: [] for name in Pairs.model_fields}
             separation = separation.model_copy(update={"pairs": Pairs.model_validate(empty)})
         self._waiting.append(separation.model_copy(update={"fold_means": None}))
         if time.monotonic() - self._last >= _LAYERS_SECONDS:
@@ -113,7 +113,7 @@ def _analyze(work: Work, emitter: Emitter) -> Event:
 
 
 def _stored(report: bytes, blobs: Blobs, emitter: Emitter) -> str:
-    """Store a report. What took hours is not thrown away for a full disk: wait, as long as cancel and deadline allow."""
+    """Store a report. A full disk is waited out, as long as cancel and deadline allow: the work took hours."""
     while True:
         try:
             return blobs.put_report(report)

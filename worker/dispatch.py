@@ -29,7 +29,9 @@ def dispatch(settings: Settings, database: Database, stop: threading.Event) -> N
         try:
             waiting = jobs.unannounced(settings.resend_seconds)
             # While messages wait, the broker has forgotten nothing, and a long queue must not grow by being told again.
-            remembered = {queue for queue in {queue for _, queue, told in waiting if told} if announcements(celery, queue)}
+            remembered = {
+                queue for queue in {queue for _, queue, told in waiting if told} if announcements(celery, queue)
+            }
             for job_id, queue, told in waiting:
                 if not (told and queue in remembered):
                     announce(celery, job_id, queue)

@@ -22,14 +22,16 @@ def limit_memory(n_bytes: int) -> None:
     The limit is on writable private memory. A mapped input file and the address space that CUDA reserves are free.
     """
     limit = n_bytes or int(_SHARE * machine_memory())
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    if most == resource.RLIM_INFINITY or limit < most:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def machine_memory() -> int:
     """Return the bytes of memory of the machine, or of the container where that has less."""
     found = [int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemTotal:")]
     found += [int(line) for path in _CGROUP_LIMITS for line in _lines(path) if line.strip().isdecimal()]
-    return min(found, default=resource.RLIM_INFINITY)
+    return min(found, default=2**60)
 
 
 def _lines(path: str) -> list[str]:

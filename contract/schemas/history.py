@@ -90,4 +90,3 @@ class ComparisonRequest(Strict):
 
     base: ReportReference
     candidate: ReportReference
-

@@ -1,6 +1,6 @@
 """RFC 9457 problems: one catalogue of stable codes for HTTP errors and failed jobs alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +16,10 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "idempotency_mismatch": (422, "The Idempotency-Key was used with another request"),
     "invalid_cursor": (400, "The cursor was not issued by this service"),
     "not_found": (404, "There is nothing here"),
+    "invalid_http": (400, "This is not HTTP/1.1"),
+    "headers_too_large": (431, "The headers are too large"),
+    "request_timeout": (408, "The request came too slowly"),
+    "too_many_connections": (503, "Too many connections are open"),
     "method_not_allowed": (405, "This method is not allowed here"),
     # who asks
     "unauthorized": (401, "A valid API key is required"),
@@ -25,6 +29,13 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "empty_file": (422, "The file is empty"),
     "artifact_too_large": (413, "The file is larger than the limit"),
     "insufficient_storage": (507, "The service is out of disk space"),
+    "invalid_upload": (400, "The upload request is not usable"),
+    "tus_version_unsupported": (412, "This version of the tus protocol is not spoken here"),
+    "upload_not_found": (404, "There is no such upload"),
+    "upload_expired": (410, "The upload has expired"),
+    "upload_locked": (423, "Another request is sending to this upload"),
+    "offset_conflict": (409, "The upload stands at another offset"),
+    "chunk_checksum_mismatch": (460, "The bytes of this request do not match their checksum"),
     "checksum_mismatch": (422, "The bytes do not match the digest"),
     "upload_incomplete": (400, "The upload ended early"),
     "format_unsupported": (415, "The file format is not accepted"),
@@ -82,7 +93,18 @@ PROBLEMS: dict[str, tuple[int, str]] = {
 }
 
 RETRYABLE = frozenset(
-    {"upload_incomplete", "insufficient_storage", "queue_full", "not_ready", "internal_error", "worker_lost"}
+    {
+        "upload_incomplete",
+        "upload_locked",
+        "chunk_checksum_mismatch",
+        "insufficient_storage",
+        "queue_full",
+        "request_timeout",
+        "too_many_connections",
+        "not_ready",
+        "internal_error",
+        "worker_lost",
+    }
 )
 
 
@@ -132,6 +154,14 @@ class Problem(BaseModel):
 class ProblemError(Exception):
     """Raised on both sides of the queue; each edge turns it into its own form of a problem."""
 
-    def __init__(self, code: str, detail: str, errors: Sequence[FieldError] = ()) -> None:
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{code}: {detail}")
         self.problem = Problem.of(code, detail, errors=errors)
+        self.headers = dict(headers or {})  # what an answer over HTTP says beside the problem

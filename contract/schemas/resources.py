@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.schemas.problem import Problem
+from contract.schemas.report import Separation
 from contract.schemas.request import ShortText, Strict
 
 AnalysisStatus = Literal["queued", "running", "canceling", "succeeded", "failed", "canceled"]
@@ -87,6 +88,12 @@ class AnalysisPage(Resource):
 
     items: list[Analysis]
     next_cursor: str | None
+
+
+class FinishedLayers(Resource):
+    """What is already known while an analysis runs, in the order in which it became known."""
+
+    separations: list[Separation]
 
 
 class Estimate(Resource):

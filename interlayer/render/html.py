@@ -19,26 +19,48 @@ _MARK = {"error": "✖", "warning": "▲", "info": "●"}
 
 def to_html(report: Report) -> str:
     """Return the report as a page that opens from disk, works offline and shows every name as text."""
-    bodies = sections(report)
-    style = drawing.asset("charts.css") + drawing.asset("page.css") + palette.rules()
-    script = drawing.asset("page.js")
+    style, script = report_style(), report_script()
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    links = "".join(f'<li><a href="#{section}">{escape(wording.SECTIONS[section].title)}</a>' for section in bodies)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Class separation by layer</title><style>{style}</style></head><body>"
-        '<a class="skip" href="#main">Skip to the findings</a>'
-        f'<header><h1>Class separation by layer</h1><p class="study">{escape(wording.summary(report))}</p></header>'
-        f'<main id="main">{_findings(report, bodies)}{_warnings(report)}'
+        '<a class="skip" href="#findings">Skip to the findings</a>'
+        f"<header>{_heading(report)}</header><main>{_main(report)}</main><script>{script}</script></body></html>\n"
+    )
+
+
+def report_style() -> str:
+    """Return the style sheet of the page."""
+    return drawing.asset("charts.css") + drawing.asset("page.css") + palette.rules()
+
+
+def report_script() -> str:
+    """Return the script of the page."""
+    return drawing.asset("page.js")
+
+
+def report_body(report: Report) -> str:
+    """Return the page without its frame, for a page that brings style sheet and script along."""
+    return f"{_heading(report)}{_main(report)}"
+
+
+def _heading(report: Report) -> str:
+    return f'<h1>Class separation by layer</h1><p class="study">{escape(wording.summary(report))}</p>'
+
+
+def _main(report: Report) -> str:
+    bodies = sections(report)
+    links = "".join(f'<li><a href="#{section}">{escape(wording.SECTIONS[section].title)}</a>' for section in bodies)
+    return (
+        f"{_findings(report, bodies)}{_warnings(report)}"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav><div id="chosen"></div>'
-        f"{''.join(_section(section, body, report) for section, body in bodies.items())}</main>"
-        f'<script type="application/json" id="values">{_values(report)}</script><script>{script}</script>'
-        "</body></html>\n"
+        f"{''.join(_section(section, body, report) for section, body in bodies.items())}"
+        f'<script type="application/json" id="values">{_values(report)}</script>'
     )
 
 

@@ -49,12 +49,13 @@ class Geometry:
         return self.slot * (-0.21 if split == "train" else 0.21)
 
 
-def geometry(network: Network, layers: Sequence[str]) -> Geometry:
+def geometry(network: Network, layers: Sequence[str], ghost: Network | None = None) -> Geometry:
     """Lay out the panels, one for each state, above the names of the layers."""
     slot = _slot(len(layers))
     inset = _inset(layers, slot)
     centres = tuple(inset + slot * (index + 0.5) for index in range(len(layers)))
-    low = min((part.min for series in network.series for part in series.layers.values()), default=0.0)
+    drawn = [*network.series, *(ghost.series if ghost else ())]
+    low = min((part.min for series in drawn for part in series.layers.values()), default=0.0)
     low = min(-0.1, low - 0.02)
     panels, top = {}, 0
     for state in network.states:
@@ -64,13 +65,13 @@ def geometry(network: Network, layers: Sequence[str]) -> Geometry:
     return Geometry(centres, slot, panels, top + foot_height(layers, slot), top)
 
 
-def layers_chart(network: Network, layers: Sequence[str]) -> Chart:
-    """Draw the distribution of class separation at every layer, one panel for each state."""
-    place = geometry(network, layers)
+def layers_chart(network: Network, layers: Sequence[str], ghost: Network | None = None) -> Chart:
+    """Draw the distribution of class separation at every layer, one panel for each state; `ghost` stands behind it."""
+    place = geometry(network, layers, ghost)
     axis, plot = [], []
     for state, scale in place.panels.items():
         axis.append(_axis(scale))
-        plot.append(_panel(network, state, layers, place))
+        plot.append(_panel(network, state, layers, place, ghost))
     plot.append(layer_names(layers, place.centres, place.slot, place.foot))
     return Chart(
         name=wording.SECTIONS["layers"].title,
@@ -107,7 +108,7 @@ def shows_dots(network: Network) -> bool:
     """Whether every pair has a dot, or whiskers stand for all of them."""
     first = next(iter(network.series[0].layers.values()))
     layers = max(len(series.layers) for series in network.series)
-    return len(first.pairs.statistic) <= _MOST_DOTS and _slot(layers) > _NARROWEST_SLOT
+    return 0 < len(first.pairs.statistic) <= _MOST_DOTS and _slot(layers) > _NARROWEST_SLOT
 
 
 def _slot(n_layers: int) -> float:
@@ -139,7 +140,7 @@ def _axis(scale: Scale) -> str:
     return "".join(parts)
 
 
-def _panel(network: Network, state: State, layers: Sequence[str], place: Geometry) -> str:
+def _panel(network: Network, state: State, layers: Sequence[str], place: Geometry, ghost: Network | None) -> str:
     scale = place.panels[state]
     series = [found for split in SPLITS if (found := network.of(state, split))]
     parts = [
@@ -150,6 +151,8 @@ def _panel(network: Network, state: State, layers: Sequence[str], place: Geometr
     dotted = shows_dots(network)
     for part in series:
         shift = place.offset(part.split, len(series) == 2)
+        if ghost and (before := ghost.of(state, part.split)):
+            parts.append(_ghost(before, layers, [x + shift for x in place.centres], place.slot, scale))
         parts.append(_series(part, layers, [x + shift for x in place.centres], place.slot, scale, dotted))
     for index, layer in enumerate(layers):
         told = _told(layer, [(part, part.layers.get(layer)) for part in series])
@@ -177,6 +180,22 @@ def _series(
     return drawing.element("g", "".join(marks) + line + points, class_=part.split)
 
 
+def _ghost(part: Series, layers: Sequence[str], centres: Sequence[float], slot: float, scale: Scale) -> str:
+    """Draw the boxes and means of what is compared with, without colour of their own."""
+    marks, means = [], []
+    half = slot * 0.2
+    for layer, x in zip(layers, centres, strict=True):
+        separation = part.layers.get(layer)
+        if separation is None:
+            continue
+        low, _, high = _box(separation) or (separation.min, separation.mean, separation.max)
+        height = max(0.6, scale(low) - scale(high))
+        marks.append(drawing.element("rect", x=x - half, y=scale(high), width=2 * half, height=height, class_="box"))
+        means.append((x, scale(separation.mean)))
+    ticks = "".join(drawing.horizontal(y, x - half, x + half, "mean") for x, y in means)
+    return drawing.element("g", "".join(marks) + drawing.polyline(means, "means") + ticks, class_="ghost")
+
+
 def _distribution(separation: Separation, x: float, slot: float, scale: Scale, dotted: bool) -> str:
     values = separation.pairs.statistic
     half = slot * 0.15
@@ -190,9 +209,9 @@ def _distribution(separation: Separation, x: float, slot: float, scale: Scale, d
             )
         )
     else:
-        parts.append(drawing.vertical(x, scale(min(values)), scale(max(values)), "whisker"))
-    if len(values) >= 4:
-        low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+        parts.append(drawing.vertical(x, scale(separation.min), scale(separation.max), "whisker"))
+    if box := _box(separation):
+        low, middle, high = box
         parts.append(
             drawing.element(
                 "rect",
@@ -205,6 +224,18 @@ def _distribution(separation: Separation, x: float, slot: float, scale: Scale, d
         )
         parts.append(drawing.horizontal(scale(middle), x - half, x + half, "median"))
     return "".join(parts)
+
+
+def _box(separation: Separation) -> tuple[float, float, float] | None:
+    """Return the quartiles; of a layer whose pairs are not at hand, those that it was sent with."""
+    values = separation.pairs.statistic
+    if len(values) >= 4:
+        low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+        return low, middle, high
+    known = separation.quantiles
+    return (
+        (known["0.25"], known["0.5"], known["0.75"]) if not values and {"0.25", "0.5", "0.75"} <= set(known) else None
+    )
 
 
 def _mean(separation: Separation, x: float, y: float, slot: float, scale: Scale) -> str:

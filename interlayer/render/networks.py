@@ -90,11 +90,21 @@ class Gap:
 
 def networks(report: Report) -> tuple[Network, ...]:
     """Return the networks of a report, in the order of its separations."""
-    position = {layer: index for index, layer in enumerate(report.layers)}
+    return grouped(report.layers, report.separations, report.tests, report.diagnostics)
+
+
+def grouped(
+    layers: Sequence[str],
+    separations: Sequence[Separation],
+    tests: Sequence[TestRow] = (),
+    diagnostics: Sequence[Diagnostic] = (),
+) -> tuple[Network, ...]:
+    """Return what belongs to each network, its `layers` in forward order."""
+    position = {layer: index for index, layer in enumerate(layers)}
     parts: dict[_Role, dict[str, Separation]] = {}
-    for part in sorted(report.separations, key=lambda part: position.get(part.layer, len(position))):
+    for part in sorted(separations, key=lambda part: position.get(part.layer, len(position))):
         parts.setdefault((part.instance, part.step, part.state, part.split), {})[part.layer] = part
-    order = dict.fromkeys((part.instance, part.step) for part in report.separations)
+    order = dict.fromkeys((part.instance, part.step) for part in separations)
     return tuple(
         Network(
             instance,
@@ -105,8 +115,8 @@ def networks(report: Report) -> tuple[Network, ...]:
                 for split in SPLITS
                 if (role := _role(parts, instance, step, state, split))
             ),
-            tuple(row for row in report.tests if (row.instance, row.step) == (instance, step)),
-            tuple(found for found in report.diagnostics if (found.instance, found.step) == (instance, step)),
+            tuple(row for row in tests if (row.instance, row.step) == (instance, step)),
+            tuple(found for found in diagnostics if (found.instance, found.step) == (instance, step)),
         )
         for instance, step in order
         if not _shown_elsewhere(parts, instance, step)

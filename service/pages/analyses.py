@@ -1,5 +1,6 @@
 """The list of analyses, one analysis while it runs and after, and its report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, get_args
@@ -7,16 +8,18 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Query, Request, Response
 
 from contract.jobs import FINAL
-from contract.schemas import Analysis, AnalysisStatus, Report
+from contract.keys import Caller
+from contract.schemas import Analysis, AnalysisStatus, Report, Separation
 from interlayer.render.html import report_body
 from interlayer.render.overview import overview
-from service.deps import Reader, Submitter, WithStores
+from service.deps import Reader, Stores, Submitter, WithStores
 from service.pages.answers import PageRoute, page, see_other
 from service.routes_analyses import AnalysisPath, cancel_analysis, delete_analysis, get_analysis, list_analyses
 from service.routes_layers import get_layers
-from service.routes_reports import stored_report
+from service.routes_reports import get_report_as
 
 router = APIRouter(route_class=PageRoute)
+_PAGE_LENGTH = 25
 _STAGES = ("waiting", "measuring layers", "testing", "report")
 _LEAST_FRACTION = 0.03  # below it, a guess of the time left would be noise
 
@@ -31,10 +34,9 @@ def analyses(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """List analyses, newest first."""
-    statuses = get_args(AnalysisStatus)
-    shown = list_analyses(
-        found, caller, status if status in statuses else None, tag if ":" in tag else None, 25, cursor
-    )  # fmt: skip
+    statuses: tuple[AnalysisStatus, ...] = get_args(AnalysisStatus)
+    wanted = next((name for name in statuses if name == status), None)  # a filter that fits nothing filters nothing
+    shown = list_analyses(found, caller, wanted, tag if ":" in tag else None, _PAGE_LENGTH, cursor)
     return page(
         request,
         "analyses.html",
@@ -63,7 +65,7 @@ async def analysis(request: Request, analysis_id: AnalysisPath, found: WithStore
     """Show an analysis: how far it is, the layers finished so far, and what was found once it has ended."""
     item = await get_analysis(analysis_id, found, caller)
     separations = [] if item.status == "succeeded" else get_layers(analysis_id, found, caller).separations
-    report = _report(found, caller.tenant, item)
+    report = _report(found, caller, item)
     return page(
         request,
         "analysis.html",
@@ -79,14 +81,19 @@ async def analysis(request: Request, analysis_id: AnalysisPath, found: WithStore
     )
 
 
-def _names(separations: list) -> list[str]:
+def _names(separations: Sequence[Separation]) -> list[str]:
     return list(dict.fromkeys(part.layer for part in separations))
 
 
-def _report(found: WithStores, tenant: str, item: Analysis) -> Report | None:
+def stored(analysis_id: str, found: Stores, caller: Caller) -> Report:
+    """Return the report of an analysis."""
+    return Report.model_validate_json(bytes(get_report_as(analysis_id, "json", found, caller).body))
+
+
+def _report(found: Stores, caller: Caller, item: Analysis) -> Report | None:
     if item.status != "succeeded":
         return None
-    return Report.model_validate_json(stored_report(found, tenant, item.id)[1])
+    return stored(item.id, found, caller)
 
 
 def _stages(item: Analysis) -> list[Stage]:
@@ -106,8 +113,7 @@ def _seconds_left(item: Analysis) -> float | None:
 @router.get("/analyses/{analysis_id}/report")
 def report_page(request: Request, analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> Response:
     """Show the report of an analysis that has succeeded."""
-    _, content = stored_report(found, caller.tenant, analysis_id)
-    report = Report.model_validate_json(content)
+    report = stored(analysis_id, found, caller)
     return page(request, "report.html", caller, analysis_id=analysis_id, body=report_body(report))
 
 

@@ -54,17 +54,17 @@ class PageRoute(APIRoute):
 
 
 def page(
-    request: Request, template: str, caller: Caller | None = None, *, status: int = 200, **context: object
+    request: Request, template: str, caller: Caller | None = None, *, status_code: int = 200, **context: object
 ) -> HTMLResponse:
     """Return a template as a page."""
     here = request.url.path
     content = _templates().get_template(template).render(caller=caller, here=here, **context)
-    return HTMLResponse(content, status, HEADERS)
+    return HTMLResponse(content, status_code, HEADERS)
 
 
 def problem_page(request: Request, problem: Problem) -> HTMLResponse:
     """Return a problem as a page that says what to do."""
-    answer = page(request, "problem.html", signed_in_or_none(request), status=problem.status, problem=problem)
+    answer = page(request, "problem.html", signed_in_or_none(request), status_code=problem.status, problem=problem)
     if problem.retryable:
         answer.headers["Retry-After"] = "30"
     return answer

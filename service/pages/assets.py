@@ -11,7 +11,12 @@ from contract.schemas import ProblemError
 from interlayer.render.html import report_script, report_style
 
 router = APIRouter()
-_OWN = {"lab.css": "text/css", "live.js": "text/javascript", "upload.js": "text/javascript", "mark.svg": "image/svg+xml"}
+_OWN = {
+    "lab.css": "text/css",
+    "live.js": "text/javascript",
+    "upload.js": "text/javascript",
+    "mark.svg": "image/svg+xml",
+}
 
 
 @dataclass(frozen=True)

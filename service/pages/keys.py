@@ -57,5 +57,5 @@ def _page(
 ) -> Response:
     shown = list_keys(found, caller)
     return page(
-        request, "keys.html", caller, status=status, keys=shown, made=made, refused=refused, now=datetime.now(UTC)
+        request, "keys.html", caller, status_code=status, keys=shown, made=made, refused=refused, now=datetime.now(UTC)
     )

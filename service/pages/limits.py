@@ -12,4 +12,4 @@ router = APIRouter(route_class=PageRoute)
 @router.get("/limits")
 def limits(request: Request, found: WithStores, caller: Reader) -> Response:
     """Show models and limits."""
-    return page(request, "limits.html", caller, offered=get_capabilities(found, caller))
+    return page(request, "limits.html", caller, offered=get_capabilities(found, caller), models=[])

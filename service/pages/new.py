@@ -60,7 +60,7 @@ def _page(
         request,
         "new.html",
         caller,
-        status=problem.status if problem else 200,
+        status_code=problem.status if problem else 200,
         files=files,
         roles=ROLES,
         filled=filled,

@@ -77,9 +77,7 @@ def _shape(content: tuple[str, dict[str, Any]]) -> str:
 
 def _fields(schema: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return name, type and description of the fields of an object."""
-    return [
-        (name, _type(field), field.get("description", "")) for name, field in schema.get("properties", {}).items()
-    ]
+    return [(name, _type(field), field.get("description", "")) for name, field in schema.get("properties", {}).items()]
 
 
 def _type(field: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ def sign_in(
     require_own_page(request)
     caller = found.keys.authenticate(key.strip())
     if caller is None:
-        return page(request, "sign_in.html", status=401, onward=own_path(onward), ended=False, refused=True)
+        return page(request, "sign_in.html", status_code=401, onward=own_path(onward), ended=False, refused=True)
     answer = see_other(own_path(onward))
     remember(answer, request, found.sessions.start(caller))
     return answer

@@ -65,3 +65,9 @@ def history(service: Service) -> History:
     work_off(service.settings, service.stores.database)
     queued = caller.submit(artifact)
     return History(caller, artifact, bad_artifact, succeeded, failed, canceled, queued)
+
+
+@pytest.fixture(scope="session")
+def report(history: History) -> bytes:
+    """The bytes of a report as an analysis made it."""
+    return history.caller.http.get(f"/v1/analyses/{history.succeeded}/report").content

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from contract.database import jobs
 from contract.jobs import Claim
 from contract.schemas import Problem, Progress
 from tests.service.conftest import MAX_UNFINISHED, History
@@ -16,7 +18,9 @@ from tests.service.running import Caller, Service
 
 
 def claim_of(service: Service, analysis_id: str) -> Claim:
-    claim = service.stores.jobs.claim_one(analysis_id, "w", 1000.0)
+    with service.stores.database.write() as connection:  # into a queue of its own, so that its turn comes first
+        connection.execute(update(jobs).where(jobs.c.id == analysis_id).values(queue=analysis_id))
+    claim = service.stores.jobs.claim("w", 1000.0, queues=[analysis_id])
     assert claim is not None
     return claim
 

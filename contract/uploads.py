@@ -1,0 +1,291 @@
+"""Resumable uploads: what a row says was received is on the disk, and a file is an artifact or cannot be seen.
+
+A row whose `sha256` is known is complete; whatever a killed process left undone after that, `settle` does.
+"""
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+
+from contract.artifacts import ID_PREFIX, Artifacts, Format
+from contract.blobs import Blobs, Partial, move
+from contract.database import Database, clock, uploads
+from contract.jobs import Jobs, NewJob
+from contract.queue import INSPECTION_QUEUE
+from contract.schemas import Artifact, ProblemError
+from contract.settings import Settings
+
+COMMIT_BYTES = 16 * 2**20  # at most so much is sent again after the service was killed
+_MOST_HASHES = 1000
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One resumable upload."""
+
+    id: str
+    tenant: str
+    length: int
+    received: int
+    description: str
+    expected_sha256: str | None
+    sha256: str | None
+    format: Format | None
+    expires_at: float
+
+    @property
+    def artifact_id(self) -> str | None:
+        """The artifact that the upload has become."""
+        return None if self.sha256 is None else ID_PREFIX + self.sha256
+
+
+class Uploads:
+    """All statements on the upload table, and the files that belong to its rows."""
+
+    def __init__(self, settings: Settings, database: Database, blobs: Blobs) -> None:
+        self._settings = settings
+        self._database = database
+        self._blobs = blobs
+        # Digests of what was received, so that the end of an upload need not read the file again. Any may be missing.
+        self._hashes: OrderedDict[str, tuple[int, hashlib._Hash]] = OrderedDict()
+
+    def create(self, tenant: str, length: int, description: str, expected_sha256: str | None) -> Upload:
+        """Begin an upload of `length` bytes, for which there is room."""
+        values = {
+            "id": f"up_{secrets.token_hex(16)}",
+            "tenant": tenant,
+            "length": length,
+            "received": 0,
+            "description": description,
+            "expected_sha256": expected_sha256,
+            "expires_at": clock() + self._settings.upload_seconds,
+        }
+        with self._database.exclusive():  # two uploads must not both be promised the last free bytes
+            self.require_room(tenant, length)
+            with self._database.write() as connection:
+                upload = _upload(connection.execute(insert(uploads).values(values).returning(uploads)).one())
+        self._blobs.begin(upload.id)
+        return upload
+
+    def require_room(self, tenant: str, size: int) -> None:
+        """Refuse `size` more bytes that the disk has no room for, beside what was promised to open uploads."""
+        promised = select(func.coalesce(func.sum(uploads.c.length - uploads.c.received), 0))
+        with self._database.read() as connection:
+            missing = int(connection.execute(promised).scalar_one())
+        if self._blobs.free_bytes() - missing - size < self._settings.free_disk_reserve_bytes:
+            raise ProblemError(
+                "insufficient_storage", f"there is no room for {size} more bytes; delete artifacts or wait"
+            )
+
+    def get(self, tenant: str, upload_id: str) -> Upload:
+        """Return an upload of the tenant; one that is complete has become an artifact when this returns."""
+        upload = self._row(tenant, upload_id)
+        if upload.sha256 is not None:
+            self.settle(upload)
+        return upload
+
+    def _row(self, tenant: str, upload_id: str) -> Upload:
+        query = select(uploads, (uploads.c.expires_at < clock()).label("expired")).where(_is(tenant, upload_id))
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise _absent(upload_id)
+        if row.expired:
+            raise ProblemError("upload_expired", f"the upload {upload_id} has expired; begin a new one")
+        return _upload(row)
+
+    def append(self, tenant: str, upload_id: str, offset: int) -> "Appending":
+        """Open an upload for the bytes from `offset` on. Nobody else can until it is closed."""
+        self._row(tenant, upload_id)  # first: the answer for an id that does not exist
+        partial = self._hold(upload_id)
+        try:
+            upload = self._row(tenant, upload_id)  # as it is now that nobody else changes it
+            _require_offset(upload, offset)
+            if upload.sha256 is not None:
+                raise ProblemError("invalid_upload", f"the upload is complete; it is {upload.artifact_id}")
+            if partial is None or not partial.cut(upload.received):
+                self.forget(upload)  # the file is gone: somebody deleted it, or it was never made
+                raise _absent(upload_id)
+            return Appending(self, upload, partial, self._hash_of(upload))
+        except BaseException:
+            if partial is not None:
+                partial.close()
+            raise
+
+    def _hold(self, upload_id: str) -> Partial | None:
+        """Take the bytes of an unfinished upload, None where there are none."""
+        try:
+            return Partial(self._blobs.partial(upload_id))
+        except FileNotFoundError:
+            return None
+        except BlockingIOError as error:
+            raise ProblemError(
+                "upload_locked", "another request is sending to this upload; ask for its offset in a moment"
+            ) from error
+
+    def _hash_of(self, upload: Upload) -> "hashlib._Hash | None":
+        position, digest = self._hashes.pop(upload.id, (0, hashlib.sha256()))
+        return digest if position == upload.received else None
+
+    def remember(self, upload_id: str, position: int, digest: "hashlib._Hash") -> None:
+        """Keep the digest of the first `position` bytes for the request that goes on."""
+        self._hashes[upload_id] = (position, digest)
+        while len(self._hashes) > _MOST_HASHES:
+            self._hashes.popitem(last=False)
+
+    def advance(self, upload: Upload, **values: Any) -> Upload:
+        """Note progress, which also puts off the expiry."""
+        values["expires_at"] = clock() + self._settings.upload_seconds
+        changed = update(uploads).where(_is(upload.tenant, upload.id)).values(values).returning(uploads)
+        with self._database.write() as connection:
+            row = connection.execute(changed).one_or_none()
+        if row is None:  # ended in the meantime
+            self._blobs.partial(upload.id).unlink(missing_ok=True)
+            raise _absent(upload.id)
+        return _upload(row)
+
+    def settle(self, upload: Upload) -> None:
+        """Make a complete upload an artifact. Doing it again, or twice at once, changes nothing."""
+        assert upload.sha256 is not None
+        assert upload.format is not None
+        target = self._blobs.artifact(upload.tenant, upload.sha256)
+        with suppress(FileNotFoundError):  # it was moved before
+            move(self._blobs.partial(upload.id), target)
+        if target.exists():
+            self.admit(upload.tenant, upload.sha256, upload.length, upload.format)
+
+    def admit(self, tenant: str, sha256: str, size: int, file_format: Format) -> tuple[Artifact, bool]:
+        """Note a stored file and have it inspected; the second value is False where the tenant had it already."""
+        artifact, new = Artifacts(self._database).add(tenant, sha256, size, file_format)
+        jobs = Jobs(self._database)
+        # Also one that was noted and never inspected, because the service was killed.
+        if artifact.status == "pending" and not jobs.uses(tenant, sha256):
+            inspection = NewJob(tenant, "inspection", {"sha256": sha256}, INSPECTION_QUEUE, sha256, inputs=[sha256])
+            jobs.submit(inspection, max_unfinished=self._settings.max_unfinished_jobs)
+        return artifact, new
+
+    def terminate(self, tenant: str, upload_id: str) -> None:
+        """End an upload and free its bytes. An artifact that it has become stays."""
+        upload = self.get(tenant, upload_id)
+        self._end(upload)
+
+    def _end(self, upload: Upload) -> None:
+        partial = self._hold(upload.id)
+        try:
+            self.forget(upload)
+        finally:
+            if partial is not None:
+                partial.close()
+
+    def _forget(self, upload: Upload) -> None:
+        self._hashes.pop(upload.id, None)
+        self._blobs.partial(upload.id).unlink(missing_ok=True)  # first: a row without a file is found by the sweep
+        with self._database.write() as connection:
+            connection.execute(delete(uploads).where(_is(upload.tenant, upload.id)))
+
+    def sweep(self) -> int:
+        """Drop uploads whose time is over, save those that a request is sending to; return how many.
+
+        Any process may do so, several at once, and be killed at any point.
+        """
+        count = 0
+        for upload in self._expired():
+            with suppress(ProblemError):  # it is being sent to, which puts off its expiry
+                if upload.sha256 is not None:
+                    self.settle(upload)
+                self._end(upload)
+                count += 1
+        return count
+
+    def _expired(self) -> list[Upload]:
+        query = select(uploads).where(uploads.c.expires_at < clock()).order_by(uploads.c.expires_at).limit(1000)
+        with self._database.read() as connection:
+            return [_upload(row) for row in connection.execute(query)]
+
+
+class Appending:
+    """One request's hold on an upload. Bytes count as received once `commit` has returned."""
+
+    def __init__(
+        self, owner: Uploads, upload: Upload, partial: Partial, digest: "hashlib._Hash | None"
+    ) -> None:
+        self._owner, self.upload, self._partial, self._digest = owner, upload, partial, digest
+        self._before = None if digest is None else digest.copy()
+        self.position = upload.received
+
+    def write(self, block: bytes) -> None:
+        """Append bytes, never more than the upload was said to have."""
+        if self.position + len(block) > self.upload.length:
+            raise ProblemError("request_too_large", f"the upload was said to have {self.upload.length} bytes, no more")
+        self._partial.write(block)
+        if self._digest is not None:
+            self._digest.update(block)
+        self.position += len(block)
+
+    @property
+    def uncommitted(self) -> int:
+        """The number of bytes that would be sent again after a crash."""
+        return self.position - self.upload.received
+
+    def commit(self) -> None:
+        """Make what was written count. The last bytes of an upload count with `complete` only."""
+        if self.upload.received < self.position < self.upload.length:
+            self._partial.sync()
+            self.upload = self._owner.advance(self.upload, received=self.position)
+            self._before = None if self._digest is None else self._digest.copy()
+
+    def complete(self, recognize: Callable[[bytes], Format], recognized_bytes: int) -> None:
+        """Turn the whole file into an artifact, or end the upload where it is not what was announced."""
+        try:
+            file_format = recognize(self._partial.start(recognized_bytes))
+            sha256 = (self._digest or self._partial.sha256()).hexdigest()
+            expected = self.upload.expected_sha256
+            if expected is not None and expected != sha256:
+                raise ProblemError(
+                    "checksum_mismatch", f"`sha256` says {expected}, the bytes have {sha256}; begin a new upload"
+                )
+        except ProblemError:
+            self._owner.forget(self.upload)
+            raise
+        self._partial.sync()
+        self.upload = self._owner.advance(self.upload, received=self.position, sha256=sha256, format=file_format)
+        self._owner.settle(self.upload)
+
+    def close(self) -> None:
+        """Let go of the upload. What was not committed is sent again."""
+        if self.upload.sha256 is None and self._before is not None:
+            self._owner.remember(self.upload.id, self.upload.received, self._before)
+        self._partial.close()
+
+
+def sweep(settings: Settings, database: Database, blobs: Blobs) -> int:
+    """Drop uploads whose time is over; return how many."""
+    return Uploads(settings, database, blobs).sweep()
+
+
+def _upload(row: Row[Any]) -> Upload:
+    names = Upload.__dataclass_fields__
+    return Upload(**{name: getattr(row, name) for name in names})
+
+
+def _is(tenant: str, upload_id: str) -> Any:
+    return (uploads.c.tenant == tenant) & (uploads.c.id == upload_id)
+
+
+def _require_offset(upload: Upload, offset: int) -> None:
+    if offset != upload.received:
+        raise ProblemError(
+            "offset_conflict",
+            f"the upload stands at {upload.received}, not at {offset}; go on from there",
+            headers={"Upload-Offset": str(upload.received)},
+        )
+
+
+def _absent(upload_id: str) -> ProblemError:
+    return ProblemError("upload_not_found", f"there is no upload {upload_id}; begin one with POST /v1/uploads")

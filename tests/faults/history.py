@@ -1,0 +1,70 @@
+"""What happened to every job, written down by the database itself in the transaction in which it happened."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from contract.database import Database
+
+_COLUMNS = "job, old, new, attempt, losses, fraction, cancel, sha256, at"
+_VALUES = "NEW.id, {old}, NEW.state, NEW.attempt, NEW.losses, NEW.fraction, NEW.cancel_requested, NEW.report_sha256"
+_TABLE = """
+CREATE TABLE history (
+    seq {serial}, job TEXT NOT NULL, old TEXT, new TEXT NOT NULL, attempt INTEGER NOT NULL, losses INTEGER NOT NULL,
+    fraction DOUBLE PRECISION NOT NULL, cancel BOOLEAN NOT NULL, sha256 TEXT, at DOUBLE PRECISION NOT NULL)
+"""
+_SQLITE = """
+CREATE TRIGGER history_of_{event} AFTER {event} ON jobs WHEN NEW.kind = 'analysis' BEGIN
+    INSERT INTO history ({columns}) VALUES ({values}, (julianday('now') - 2440587.5) * 86400.0);
+END
+"""
+_POSTGRESQL = """
+CREATE FUNCTION history_of_{event}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO history ({columns}) VALUES ({values}, extract(epoch from clock_timestamp()));
+    RETURN NEW;
+END $$;
+CREATE TRIGGER history_of_{event} AFTER {event} ON jobs FOR EACH ROW WHEN (NEW.kind = 'analysis')
+    EXECUTE FUNCTION history_of_{event}();
+"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One committed change of a job row."""
+
+    job: str
+    old: str | None
+    new: str
+    attempt: int
+    losses: int
+    fraction: float
+    cancel: bool
+    sha256: str | None
+    at: float
+
+
+def install(database: Database) -> None:
+    """Have a migrated database keep the history of its jobs."""
+    sqlite = database.engine.dialect.name == "sqlite"
+    serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if sqlite else "BIGSERIAL PRIMARY KEY"
+    with database.write() as connection:
+        connection.execute(text(_TABLE.format(serial=serial)))
+        connection.execute(text("CREATE INDEX history_job ON history (job)"))
+        for event, old in (("INSERT", "NULL"), ("UPDATE", "OLD.state")):
+            trigger = (_SQLITE if sqlite else _POSTGRESQL).format(
+                event=event, columns=_COLUMNS, values=_VALUES.format(old=old)
+            )
+            connection.exec_driver_sql(trigger)
+
+
+def length(database: Database) -> int:
+    """Return how many changes there were, which grows while anything goes on."""
+    with database.read() as connection:
+        return int(connection.execute(text("SELECT coalesce(max(seq), 0) FROM history")).scalar_one())
+
+
+def changes(database: Database, since: int = 0) -> list[Change]:
+    """Return the changes after number `since`, in the order in which they were made."""
+    query = text(f"SELECT {_COLUMNS} FROM history WHERE seq > :since ORDER BY seq")
+    with database.read() as connection:
+        return [Change(**row._mapping) for row in connection.execute(query, {"since": since})]

