@@ -10,6 +10,7 @@ from contract.schemas import Artifact, Inspection, Problem
 
 Format = Literal["npz", "safetensors"]
 ID_PREFIX = "sha256:"
+_LONGEST_NAME = 200
 
 
 class Artifacts:
@@ -45,6 +46,15 @@ class Artifacts:
             row = connection.execute(query).one_or_none()
         return None if row is None else _artifact(row)
 
+    def call(self, tenant: str, sha256: str, name: str | None) -> None:
+        """Note under which name a file was sent, so that people recognise it; the last name counts."""
+        if name:
+            values = {"name": name[:_LONGEST_NAME]}
+            with self._database.write() as connection:
+                connection.execute(
+                    update(artifacts).where(artifacts.c.tenant == tenant, artifacts.c.sha256 == sha256).values(values)
+                )
+
     def newest(self, tenant: str, limit: int) -> list[Artifact]:
         """Return the tenant's newest files."""
         query = select(artifacts).where(artifacts.c.tenant == tenant).order_by(artifacts.c.created_at.desc())
@@ -77,6 +87,7 @@ def _artifact(row: Row[Any]) -> Artifact:
     return Artifact.model_validate(
         {
             "id": ID_PREFIX + row.sha256,
+            "name": row.name,
             "bytes": row.bytes,
             "kind": "activations",
             "format": row.format,

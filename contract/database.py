@@ -61,6 +61,7 @@ artifacts = Table(
     Column("inspection", JSON(none_as_null=True)),
     Column("error", JSON(none_as_null=True)),
     Column("created_at", Float, nullable=False),
+    Column("name", String),  # of the file, as whoever sent it called it
 )
 
 uploads = Table(

@@ -3,11 +3,12 @@
 A row whose `sha256` is known is complete; whatever a killed process left undone after that, `settle` does.
 """
 
+import base64
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,31 +104,33 @@ class Uploads:
     def append(self, tenant: str, upload_id: str, offset: int) -> "Appending":
         """Open an upload for the bytes from `offset` on. Nobody else can until it is closed."""
         self._row(tenant, upload_id)  # first: the answer for an id that does not exist
-        partial = self._hold(upload_id)
-        try:
+        with ExitStack() as stack:
+            partial = stack.enter_context(self._held(upload_id))
             upload = self._row(tenant, upload_id)  # as it is now that nobody else changes it
             _require_offset(upload, offset)
             if upload.sha256 is not None:
                 raise ProblemError("invalid_upload", f"the upload is complete; it is {upload.artifact_id}")
             if partial is None or not partial.cut(upload.received):
-                self.forget(upload)  # the file is gone: somebody deleted it, or it was never made
+                self.forget(upload)  # its bytes are gone, or their file was never made
                 raise _absent(upload_id)
-            return Appending(self, upload, partial, self._hash_of(upload))
-        except BaseException:
-            if partial is not None:
-                partial.close()
-            raise
+            return Appending(self, upload, partial, self._hash_of(upload), stack.pop_all().close)
 
-    def _hold(self, upload_id: str) -> Partial | None:
-        """Take the bytes of an unfinished upload, None where there are none."""
+    @contextmanager
+    def _held(self, upload_id: str) -> Iterator[Partial | None]:
+        """Hold the bytes of an unfinished upload, None where there are none."""
         try:
-            return Partial(self._blobs.partial(upload_id))
+            partial = Partial(self._blobs.partial(upload_id))
         except FileNotFoundError:
-            return None
+            yield None
+            return
         except BlockingIOError as error:
             raise ProblemError(
                 "upload_locked", "another request is sending to this upload; ask for its offset in a moment"
             ) from error
+        try:
+            yield partial
+        finally:
+            partial.close()
 
     def _hash_of(self, upload: Upload) -> "hashlib._Hash | None":
         position, digest = self._hashes.pop(upload.id, (0, hashlib.sha256()))
@@ -159,6 +162,7 @@ class Uploads:
             move(self._blobs.partial(upload.id), target)
         if target.exists():
             self.admit(upload.tenant, upload.sha256, upload.length, upload.format)
+            Artifacts(self._database).call(upload.tenant, upload.sha256, _file_name(upload.description))
 
     def admit(self, tenant: str, sha256: str, size: int, file_format: Format) -> tuple[Artifact, bool]:
         """Note a stored file and have it inspected; the second value is False where the tenant had it already."""
@@ -173,17 +177,11 @@ class Uploads:
     def terminate(self, tenant: str, upload_id: str) -> None:
         """End an upload and free its bytes. An artifact that it has become stays."""
         upload = self.get(tenant, upload_id)
-        self._end(upload)
-
-    def _end(self, upload: Upload) -> None:
-        partial = self._hold(upload.id)
-        try:
+        with self._held(upload_id):
             self.forget(upload)
-        finally:
-            if partial is not None:
-                partial.close()
 
-    def _forget(self, upload: Upload) -> None:
+    def forget(self, upload: Upload) -> None:
+        """Drop an upload that this process holds."""
         self._hashes.pop(upload.id, None)
         self._blobs.partial(upload.id).unlink(missing_ok=True)  # first: a row without a file is found by the sweep
         with self._database.write() as connection:
@@ -196,11 +194,12 @@ class Uploads:
         """
         count = 0
         for upload in self._expired():
-            with suppress(ProblemError):  # it is being sent to, which puts off its expiry
-                if upload.sha256 is not None:
-                    self.settle(upload)
-                self._end(upload)
-                count += 1
+            with suppress(ProblemError), self._held(upload.id):  # not while it is sent to, which puts off its expiry
+                if upload in self._expired():
+                    if upload.sha256 is not None:
+                        self.settle(upload)
+                    self.forget(upload)
+                    count += 1
         return count
 
     def _expired(self) -> list[Upload]:
@@ -213,9 +212,14 @@ class Appending:
     """One request's hold on an upload. Bytes count as received once `commit` has returned."""
 
     def __init__(
-        self, owner: Uploads, upload: Upload, partial: Partial, digest: "hashlib._Hash | None"
+        self,
+        owner: Uploads,
+        upload: Upload,
+        partial: Partial,
+        digest: "hashlib._Hash | None",
+        let_go: Callable[[], None],
     ) -> None:
-        self._owner, self.upload, self._partial, self._digest = owner, upload, partial, digest
+        self._owner, self.upload, self._partial, self._digest, self._let_go = owner, upload, partial, digest, let_go
         self._before = None if digest is None else digest.copy()
         self.position = upload.received
 
@@ -261,7 +265,7 @@ class Appending:
         """Let go of the upload. What was not committed is sent again."""
         if self.upload.sha256 is None and self._before is not None:
             self._owner.remember(self.upload.id, self.upload.received, self._before)
-        self._partial.close()
+        self._let_go()
 
 
 def sweep(settings: Settings, database: Database, blobs: Blobs) -> int:
@@ -272,6 +276,16 @@ def sweep(settings: Settings, database: Database, blobs: Blobs) -> int:
 def _upload(row: Row[Any]) -> Upload:
     names = Upload.__dataclass_fields__
     return Upload(**{name: getattr(row, name) for name in names})
+
+
+def _file_name(description: str) -> str | None:
+    """Return `filename` of an Upload-Metadata header."""
+    for item in description.split(","):
+        name, _, value = item.strip().partition(" ")
+        if name == "filename":
+            with suppress(ValueError):
+                return base64.b64decode(value, validate=True).decode()
+    return None
 
 
 def _is(tenant: str, upload_id: str) -> Any:

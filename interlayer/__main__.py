@@ -5,8 +5,8 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from interlayer import commands_local, commands_remote
-from interlayer.errors import ANALYSIS_FAILED, INTERRUPTED, USAGE, InterlayerError
+from interlayer import commands_baseline, commands_local, commands_remote
+from interlayer.errors import ANALYSIS_FAILED, EXTRAS, INTERRUPTED, USAGE, InterlayerError
 
 app = typer.Typer(
     name="interlayer",
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 commands_local.add_to(app)
 commands_remote.add_to(app)
+commands_baseline.add_to(app)
 
 
 def main() -> None:
@@ -41,6 +42,11 @@ def run(arguments: list[str] | None = None) -> int:
         return _say("interrupted", INTERRUPTED)
     except OSError as error:
         return _say(str(error), ANALYSIS_FAILED)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _say(f'this needs {error.name}: pip install "interlayer[{extra}]"', USAGE)
     except Exception as error:
         show = getattr(error, "show", None)  # a usage error of the command line library
         if show is None:

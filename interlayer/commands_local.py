@@ -18,7 +18,10 @@ HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a self-co
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write a table of every pair value here.")]
 TestsCsvOption = Annotated[Path | None, typer.Option("--tests-csv", help="Write a table of every test result here.")]
 PaperCsvOption = Annotated[Path | None, typer.Option("--paper-csv", help="Write tables in the paper's layout here.")]
-SvgOption = Annotated[Path | None, typer.Option("--svg", help="Write the picture of the layers here.")]
+SvgOption = Annotated[
+    Path | None, typer.Option("--svg", help="Write the picture of the layers here; into a folder, every chart.")
+]
+PngOption = Annotated[Path | None, typer.Option("--png", help="The same as PNG; needs the extra `static`.")]
 FullOption = Annotated[bool, typer.Option("--full", help="Print every table, also those with nothing in them.")]
 MarkdownOption = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown summary here.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -56,6 +59,7 @@ def analyze(
     paper_csv: PaperCsvOption = None,
     markdown: MarkdownOption = None,
     svg: SvgOption = None,
+    png: PngOption = None,
     as_json: JsonOption = False,
     full: FullOption = False,
 ) -> None:
@@ -84,7 +88,7 @@ def analyze(
         if as_json:
             sys.stdout.write(error.problem.model_dump_json(exclude_none=True) + "\n")
         raise
-    write_report(report, Targets(output, html, csv, tests_csv, paper_csv, markdown, svg, as_json, full))
+    write_report(report, Targets(output, html, csv, tests_csv, paper_csv, markdown, svg, as_json, full, png))
 
 
 def warmup() -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from contract.schemas import Analysis, AnalysisRequest, Report
+from contract.schemas import Analysis, AnalysisRequest
 from interlayer import inputs as given
 from interlayer.client import Client
 from interlayer.commands_local import (
@@ -18,12 +17,14 @@ from interlayer.commands_local import (
     MarkdownOption,
     OutputOption,
     PaperCsvOption,
+    PngOption,
     SvgOption,
     TestsCsvOption,
 )
-from interlayer.errors import AnalysisFailed, UsageError
+from interlayer.errors import AnalysisFailed
 from interlayer.output import Targets, print_json, progress_line, stderr_console, write_report
 from interlayer.render.text import visible
+from interlayer.report_file import load_report
 
 ServerOption = Annotated[str | None, typer.Option("--server", help="URL of the service [INTERLAYER_SERVER].")]
 KeyOption = Annotated[str | None, typer.Option("--key", help="API key [INTERLAYER_KEY].")]
@@ -129,7 +130,9 @@ def cancel(
 
 
 def report(
-    analysis_id: Annotated[str, typer.Argument(metavar="ID|FILE", help="Id of an analysis, or a report.json.")],
+    analysis_id: Annotated[
+        str, typer.Argument(metavar="REF|FILE", help="An analysis, a report, a baseline, or a report.json.")
+    ],
     output: OutputOption = None,
     html: HtmlOption = None,
     csv: CsvOption = None,
@@ -137,6 +140,7 @@ def report(
     paper_csv: PaperCsvOption = None,
     markdown: MarkdownOption = None,
     svg: SvgOption = None,
+    png: PngOption = None,
     server: ServerOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
@@ -145,18 +149,11 @@ def report(
     """Show the report of an analysis, or of a file, and write it in other forms."""
     path = Path(analysis_id)
     if path.is_file():
-        found = _read_report(path)
+        found = load_report(path)
     else:
         with Client(server, key) as client:
             found = client.report(analysis_id)
-    write_report(found, Targets(output, html, csv, tests_csv, paper_csv, markdown, svg, as_json, full))
-
-
-def _read_report(path: Path) -> Report:
-    try:
-        return Report.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise UsageError(f"{path} is not an interlayer report ({error.error_count()} fields do not fit)") from error
+    write_report(found, Targets(output, html, csv, tests_csv, paper_csv, markdown, svg, as_json, full, png))
 
 
 def list_(

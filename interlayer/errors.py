@@ -5,6 +5,25 @@ from contract.schemas import Problem
 # Exit codes of the command, stable for scripts.
 PASS, VIOLATION, USAGE, INCONCLUSIVE, ANALYSIS_FAILED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
+# Which extra brings a package that a plain installation lacks.
+EXTRAS = {
+    "alembic": "service",
+    "fastapi": "service",
+    "numba": "core",
+    "numpy": "core",
+    "onnx": "models",
+    "onnxruntime": "models",
+    "pandas": "pandas",
+    "prometheus_client": "service",
+    "pydantic_settings": "service",
+    "safetensors": "worker",
+    "scipy": "core",
+    "sqlalchemy": "service",
+    "structlog": "service",
+    "torch": "models",
+    "transformers": "models",
+}
+
 
 class InterlayerError(Exception):
     """Base class; `exit_code` is what the command ends with."""

@@ -72,12 +72,12 @@ class Targets:
     svg: Path | None = None
     as_json: bool = False
     full: bool = False
+    png: Path | None = None
 
 
 def write_report(report: Report, targets: Targets) -> None:
     """Write the report where it was asked for; with no --output and no --json, print it for people."""
     from interlayer.render.html import to_html
-    from interlayer.render.svg import to_svg
     from interlayer.render.tables import contrasts_to_csv, paper_to_csv, to_csv, to_markdown
 
     renderings: list[tuple[Path | None, Callable[[Report], str]]] = [
@@ -86,8 +86,8 @@ def write_report(report: Report, targets: Targets) -> None:
         (targets.tests_csv, contrasts_to_csv),
         (targets.paper_csv, paper_to_csv),
         (targets.markdown, to_markdown),
-        (targets.svg, to_svg),
     ]
+    write_charts(report, targets.svg, targets.png)
     if targets.output is not None:
         targets.output.write_bytes(report.to_bytes())
     for path, render in renderings:
@@ -97,6 +97,31 @@ def write_report(report: Report, targets: Targets) -> None:
         sys.stdout.buffer.write(report.to_bytes())
     elif targets.output is None:
         print_report(report, full=targets.full)
+
+
+def write_charts(report: Report, svg: Path | None, png: Path | None) -> None:
+    """Write the picture of the layers to a file, or every chart into a folder: a path without a suffix is one."""
+    if svg is None and png is None:
+        return
+    from interlayer.errors import UsageError
+    from interlayer.render.png import PngUnavailable, to_png
+    from interlayer.render.svg import pictures, to_svg
+
+    for target, kind in ((svg, "svg"), (png, "png")):
+        if target is None:
+            continue
+        charts = {target: to_svg(report)}
+        if target.is_dir() or not target.suffix:
+            target.mkdir(parents=True, exist_ok=True)
+            charts = {
+                target / f"{found.name}-{found.network}.{kind}": to_svg(report, found.name, network=found.network)
+                for found in pictures(report)
+            }
+        for path, chart in charts.items():
+            try:
+                path.write_bytes(chart.encode() if kind == "svg" else to_png(chart))
+            except PngUnavailable as error:
+                raise UsageError(str(error)) from error
 
 
 def print_report(report: Report, *, full: bool = False) -> None:

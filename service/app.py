@@ -21,6 +21,7 @@ from service import (
     routes_keys,
     routes_layers,
     routes_meta,
+    routes_pictures,
     routes_reports,
 )
 from service.bodies import SmallBodies
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(SmallBodies, limit=settings.max_request_bytes)
     errors.install(app)
-    for routes in (routes_artifacts, routes_analyses, routes_layers, routes_reports, routes_history, routes_baselines, routes_keys, routes_meta):
+    for routes in (routes_artifacts, routes_analyses, routes_layers, routes_pictures, routes_reports, routes_history, routes_baselines, routes_keys, routes_meta):
         app.include_router(routes.router)
     app.include_router(pages)
     return app

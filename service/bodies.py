@@ -1,6 +1,7 @@
 """Bounds on request bodies, before anything parses them."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
@@ -11,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contract.schemas import Problem, ProblemError
 from service.errors import problem_response
 
-STREAMED_PATHS = frozenset({"/v1/artifacts", "/v1/reports", "/files"})  # their routes count the bytes themselves, with `counted`
+# Their routes count the bytes themselves, with `counted`.
+_STREAMED_PATHS = re.compile(r"/v1/(artifacts|reports|uploads(/[^/]*)?)|/files")
 
 
 class SmallBodies:
@@ -23,7 +25,7 @@ class SmallBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"] in STREAMED_PATHS:
+        if scope["type"] != "http" or _STREAMED_PATHS.fullmatch(scope["path"]):
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
         body, more = b"", scope["method"] not in ("GET", "HEAD", "DELETE", "OPTIONS")

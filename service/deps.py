@@ -18,6 +18,7 @@ from contract.schemas import ProblemError, Scope
 from contract.sessions import Sessions
 from contract.settings import Settings
 from contract.unfinished import Unfinished
+from contract.uploads import Uploads
 from service.sessions import signed_in
 
 
@@ -35,6 +36,7 @@ class Stores:
     unfinished: Unfinished
     reports: ReportHistory
     baselines: Baselines
+    uploads: Uploads
 
     @classmethod
     def open(cls, settings: Settings) -> "Stores":
@@ -42,17 +44,19 @@ class Stores:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         database = Database(settings)
         database.upgrade()
+        blobs = Blobs(settings.data_dir)
         return cls(
             settings,
             database,
             Jobs(database),
             Artifacts(database),
             Keys(database),
-            Blobs(settings.data_dir),
+            blobs,
             Sessions(database),
             Unfinished(database),
             ReportHistory(database),
             Baselines(database),
+            Uploads(settings, database, blobs),
         )
 
 

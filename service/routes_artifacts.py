@@ -1,7 +1,6 @@
 """Uploads of activations: streamed to disk, hashed on the way, opened only by a worker."""
 
-import base64
-import errno
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -9,19 +8,16 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Request, Response
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect
 
 from contract.artifacts import ID_PREFIX
-from contract.jobs import NewJob
-from contract.queue import INSPECTION_QUEUE
 from contract.schemas import Artifact, ProblemError
 from service.bodies import counted
 from service.deps import Reader, Stores, Submitter, WithStores
 from service.formats import SNIFFED_BYTES, sniff
+from service.incoming import BLOCK_BYTES, pour, promised_digests, storing
 
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
 ArtifactPath = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$", examples=["sha256:" + "0f" * 32])]
-_BLOCK_BYTES = 2**20
 _BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 _FORM = {
     "content": {
@@ -45,8 +41,8 @@ async def put_artifact(request: Request, response: Response, found: WithStores, 
     if request.headers.get("content-type", "application/octet-stream").startswith(("multipart/", "text/")):
         raise ProblemError("unsupported_media_type", "PUT takes the raw bytes as application/octet-stream")
     chunks = counted(request, found.settings.max_artifact_bytes)
-    digest = _expected_sha256(request.headers.get("repr-digest"))
-    return await _store(found, caller.tenant, chunks, digest, _declared_size(request), response)
+    digests = promised_digests(request.headers)
+    return await _store(found, caller.tenant, chunks, digests, _declared_size(request), response)
 
 
 @router.post(
@@ -61,63 +57,59 @@ async def post_artifact(request: Request, response: Response, found: WithStores,
     """Upload a file of activations as the part `file` of a form. For large files PUT is quicker."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise ProblemError("unsupported_media_type", "POST takes multipart/form-data; PUT takes the raw bytes")
-    _require_space(found, _declared_size(request))
+    await run_sync(found.uploads.require_room, caller.tenant, _declared_size(request))
     stream = counted(request, found.settings.max_artifact_bytes)
     try:
-        form = await MultiPartParser(request.headers, stream, max_files=1, max_fields=8).parse()  # type: ignore[arg-type]  # any async iterator will do
-    except ClientDisconnect as error:
-        raise ProblemError("upload_incomplete", "the connection closed before the end of the file") from error
+        with storing():
+            form = await MultiPartParser(request.headers, stream, max_files=1, max_fields=8).parse()  # type: ignore[arg-type]  # any async iterator will do
     except (MultiPartException, KeyError) as error:
         raise ProblemError("invalid_request", f"the form cannot be read: {error}") from error
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise ProblemError("invalid_request", "the form has no file part named `file`")
     try:
-        return await _store(found, caller.tenant, _blocks(file), None, file.size or 0, response)
+        artifact = await _store(found, caller.tenant, _blocks(file), {}, file.size or 0, response)
+        await run_sync(found.artifacts.call, caller.tenant, artifact.id.removeprefix(ID_PREFIX), file.filename)
+        return artifact.model_copy(update={"name": file.filename})
     finally:
         await form.close()
 
 
 async def _blocks(file: UploadFile) -> AsyncIterator[bytes]:
-    while block := await file.read(_BLOCK_BYTES):
+    while block := await file.read(BLOCK_BYTES):
         yield block
 
 
 async def _store(
-    found: Stores, tenant: str, chunks: AsyncIterator[bytes], digest: str | None, size: int, response: Response
+    found: Stores, tenant: str, chunks: AsyncIterator[bytes], digests: dict[str, bytes], size: int, response: Response
 ) -> Artifact:
-    _require_space(found, size)
-    try:
-        with found.blobs.writer() as writer:
-            start, block = b"", bytearray()
-            async for chunk in chunks:
-                if len(start) < SNIFFED_BYTES:
-                    start += chunk[: SNIFFED_BYTES - len(start)]
-                    if len(start) == SNIFFED_BYTES:
-                        sniff(start)  # refuse a wrong file at its first bytes, not at its last
-                block += chunk
-                if len(block) >= _BLOCK_BYTES:
-                    await run_sync(writer.write, bytes(block))
-                    block.clear()
-            await run_sync(writer.write, bytes(block))
-            if writer.size == 0:
-                raise ProblemError("empty_file", "the file has no bytes")
-            file_format, sha256 = sniff(start), writer.sha256()
-            if digest is not None and digest != sha256:
+    await run_sync(found.uploads.require_room, tenant, size)
+    sha512 = hashlib.sha512() if "sha-512" in digests else None
+    with storing(), found.blobs.writer() as writer:
+        start = b""
+
+        def write(block: bytes) -> None:
+            nonlocal start
+            if len(start) < SNIFFED_BYTES:
+                start += block[: SNIFFED_BYTES - len(start)]
+                if len(start) == SNIFFED_BYTES:
+                    sniff(start)  # refuse a wrong file at its first bytes, not at its last
+            writer.write(block)
+            if sha512 is not None:
+                sha512.update(block)
+
+        await pour(chunks, write)
+        if writer.size == 0:
+            raise ProblemError("empty_file", "the file has no bytes")
+        file_format, sha256 = sniff(start), writer.sha256()
+        hashes = {"sha-256": sha256, "sha-512": sha512.hexdigest() if sha512 else ""}
+        for name, digest in digests.items():
+            if digest.hex() != hashes[name]:
                 raise ProblemError(
-                    "checksum_mismatch", f"Repr-Digest says {digest}, the bytes have {sha256}; send again"
+                    "checksum_mismatch", f"the {name} should be {digest.hex()} and is {hashes[name]}; send again"
                 )
-            await run_sync(writer.keep, found.blobs.artifact(tenant, sha256))
-    except ClientDisconnect as error:
-        raise ProblemError("upload_incomplete", "the connection closed before the end of the file") from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ProblemError("insufficient_storage", "the disk is full; nothing was kept") from error
-    artifact, new = await run_sync(found.artifacts.add, tenant, sha256, writer.size, file_format)
-    if artifact.status == "pending":  # also one that was noted and never inspected, because the service was killed
-        inspection = NewJob(tenant, "inspection", {"sha256": sha256}, INSPECTION_QUEUE, sha256, inputs=[sha256])
-        await run_sync(lambda: found.jobs.submit(inspection, max_unfinished=found.settings.max_unfinished_jobs))
+        await run_sync(writer.keep, found.blobs.artifact(tenant, sha256))
+    artifact, new = await run_sync(found.uploads.admit, tenant, sha256, writer.size, file_format)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/artifacts/{artifact.id}"
     return artifact
@@ -125,23 +117,6 @@ async def _store(
 
 def _declared_size(request: Request) -> int:
     return int(request.headers.get("content-length", 0))
-
-
-def _require_space(found: Stores, size: int) -> None:
-    if found.blobs.free_bytes() - size < found.settings.free_disk_reserve_bytes:
-        raise ProblemError("insufficient_storage", f"there is no room for {size} more bytes; delete artifacts or wait")
-
-
-def _expected_sha256(header: str | None) -> str | None:
-    """Return the hexadecimal SHA-256 of a Repr-Digest header (RFC 9530), None where it names no SHA-256."""
-    for item in (header or "").split(","):
-        name, _, value = item.strip().partition("=")
-        if name == "sha-256":
-            try:
-                return base64.b64decode(value.strip(":"), validate=True).hex()
-            except ValueError as error:
-                raise ProblemError("checksum_mismatch", "Repr-Digest must be sha-256=:BASE64:") from error
-    return None
 
 
 @router.get("/{artifact_id}", operation_id="get_artifact")

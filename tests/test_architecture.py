@@ -50,9 +50,9 @@ FORBIDDEN = [
     ("hpcore/distances.py", "from contract import settings"),
     ("worker/analysis.py", "import service"),
     ("worker/runner.py", "from interlayer import client"),
-    ("interlayer/client.py", "from contract import jobs"),
+    ("interlayer/client/flow.py", "from contract import jobs"),
     ("interlayer/render/html.py", "import hpcore"),
-    ("interlayer/client.py", "import worker.analysis"),
+    ("interlayer/client/blocking.py", "import worker.analysis"),
 ]
 
 

@@ -13,6 +13,7 @@ from worker.cautions import warnings
 from worker.findings import findings
 from worker.measuring import TIES, Measured, Progress, Resources, StudyInput, measure
 from worker.selection import check_same_study, draw_rows, require_layer, rows_per_class, select_layers
+from worker.shared_rows import shared_rows
 from worker.split_tests import SplitTests, compare_splits, diagnostics, relative_cost, with_membership
 
 
@@ -140,6 +141,7 @@ def _report(
         separations=separations,
         tests=[reporting.test_row(test) for test in tests],
         diagnostics=diagnostics(compared),
+        shared_rows=list(shared_rows(inputs, measured)),
         findings=[],
         warnings=warnings(inputs, per_class, separations),
     )

@@ -1,8 +1,8 @@
 """The Celery worker. Run: `python -m worker.app --concurrency 1`; its queues are those of the settings.
 
-A message only wakes: the woken worker claims the job whose turn it is, by the same rule as a polling one. Celery's own
-pool only babysits: each of its threads has a child process that computes, so a thread pool is the right one, nothing
-is forked, and CUDA is never initialised in a parent.
+A message only wakes: the woken worker claims the jobs whose turn it is, by the same rule as a polling one, until none
+waits. Celery's own pool only babysits: each of its threads has a child process that computes, so a thread pool is the
+right one, nothing is forked, and CUDA is never initialised in a parent.
 """
 
 import argparse
@@ -37,11 +37,10 @@ def make_worker(settings: Settings, database: Database, runners: list[Runner], s
         idle.put(runner)
 
     def run_job(task: Any, _job_id: str) -> None:
-        runner = idle.get()
+        runner, queues = idle.get(), [task.request.delivery_info["routing_key"]]
         try:
             # The queue, but not the id: a tenant with many messages must not go before one with few.
-            claim = jobs.claim(runner.name, settings.lease_seconds, queues=[task.request.delivery_info["routing_key"]])
-            if claim is not None:  # else the message came twice, or late
+            while not stop.is_set() and (claim := jobs.claim(runner.name, settings.lease_seconds, queues=queues)):
                 runner.run(claim, stop.is_set)
         finally:
             idle.put(runner)

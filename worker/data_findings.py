@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from contract.schemas import Finding, Report, Separation
+from contract.schemas import Finding, Report, Separation, Severity
 from hpcore.folds import SMALLEST_CLASS_FOR_FIVE_FOLDS, SMALLEST_CLASS_FOR_FOLDS
 from hpcore.multiplicity import holm
 from worker.readings import LEVEL, is_significant, networks, rows
@@ -12,6 +12,47 @@ TIE_RANGE = 0.01
 """Range of a layer's mean over all minimum spanning trees that a reader should know of."""
 DUPLICATE_SHARE = 0.01
 """Share of repeated rows that a reader should know of."""
+NOT_HELD_OUT = 0.1
+"""Share of validation rows that are training rows from which the split is not held out."""
+NOTABLE_SHARE = 0.01
+"""The same from which a reader should know of it."""
+CHANCE = 2.0
+"""Rows shared between the splits are chance unless there are more than this many for each repeated validation row."""
+
+
+def shared_rows(report: Report) -> Iterator[Finding]:
+    """Validation rows that are training rows: a warning from 1 %, an error from 10 %, info where repeats are common."""
+    cases: list[Case] = [
+        {
+            "instance": found.instance,
+            "state": found.state,
+            "step": found.step,
+            "layer": found.layer,
+            "n_shared": found.n_shared,
+            "n_validation": found.n_validation,
+            "n_repeated": found.n_repeated,
+            "share": found.n_shared / found.n_validation,
+        }
+        for found in report.shared_rows
+        if found.n_shared >= max(1.0, NOTABLE_SHARE * found.n_validation)
+    ]
+    if not cases:
+        return
+    worst = max(cases, key=lambda case: number(case["share"]))
+    by_chance = number(worst["n_shared"]) <= CHANCE * number(worst["n_repeated"])
+    severity: Severity = "error" if number(worst["share"]) >= NOT_HELD_OUT else "warning"
+    meaning = (
+        "Rows repeat within the validation data, too, so this may be chance."
+        if by_chance
+        else "What the network shows on them is not what it does with data it has not seen."
+    )
+    yield finding(
+        "shared_rows",
+        "info" if by_chance else severity,
+        f"{worst['n_shared']} of {worst['n_validation']} validation rows ({number(worst['share']):.0%}) are training "
+        f"rows, the same at {worst['layer']} bit for bit. {meaning}",
+        cases,
+    )
 
 
 def ties(report: Report) -> Iterator[Finding]:

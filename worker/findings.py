@@ -10,6 +10,7 @@ from contract.schemas import Finding, Report, Severity
 from worker import data_findings, layer_findings, network_findings
 
 _RULES: Sequence[Callable[[Report], Iterator[Finding]]] = (
+    data_findings.shared_rows,
     network_findings.memorization,
     network_findings.no_separation,
     network_findings.generalization_gap,

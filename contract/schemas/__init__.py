@@ -23,6 +23,7 @@ from contract.schemas.report import (
     SampleSizeTrend,
     Separation,
     Severity,
+    SharedRows,
     TestResult,
     TestRow,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "Scope",
     "Separation",
     "Severity",
+    "SharedRows",
     "Split",
     "State",
     "TestOptions",

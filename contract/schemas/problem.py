@@ -89,6 +89,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "canceled": (409, "The analysis was canceled"),
     "queue_full": (429, "Too many unfinished analyses"),
     "not_ready": (503, "The service is not ready"),
+    "rendering_unavailable": (501, "This form is not offered here"),
     "internal_error": (500, "Something went wrong on our side"),
 }
 

@@ -181,6 +181,19 @@ class Diagnostic(Part):
     p_value: float | None
 
 
+class SharedRows(Part):
+    """How many rows of the validation data are rows of the training data, bit for bit at one layer."""
+
+    instance: str
+    state: State
+    step: int | None
+    layer: str
+    n_train: int
+    n_validation: int
+    n_shared: int = Field(description="Validation rows that are also among the training rows.")
+    n_repeated: int = Field(description="Validation rows that repeat another validation row: how common chance is.")
+
+
 class Finding(Part):
     """What was found, in a sentence, with the numbers behind it."""
 
@@ -208,6 +221,7 @@ class Report(Part):
     separations: list[Separation]
     tests: list[TestRow]
     diagnostics: list[Diagnostic] = []
+    shared_rows: list[SharedRows] = []
     findings: list[Finding]
     warnings: list[ReportWarning]
 

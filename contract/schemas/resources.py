@@ -40,6 +40,7 @@ class Artifact(Resource):
     """A stored file of one tenant; its id is the SHA-256 of its bytes."""
 
     id: str
+    name: str | None = Field(None, description="What the file was called where it came from.")
     bytes: int
     kind: Literal["activations"]
     format: Literal["npz", "safetensors"]

@@ -5,10 +5,10 @@ from html import escape
 
 from contract.schemas import Report, Separation, Split, State
 from interlayer.render import drawing, text, wording
-from interlayer.render.data_table import data_table, name
+from interlayer.render.data_table import data_table, folded, name
+from interlayer.render.figure import figure, key
 from interlayer.render.layers_chart import layers_chart
 from interlayer.render.networks import SPLITS, STATES, Network, networks
-from interlayer.render.svg import figure, key
 
 HOW_TO_READ = (
     "Grey boxes with dashed lines are the base, coloured ones the candidate; each box holds the middle half of the "
@@ -68,7 +68,8 @@ def _table(before: Network, after: Network, layers: Sequence[str]) -> str:
         if (both := _both(before, after, state, split, layer))
     ]  # fmt: skip
     heads = ["layer", "network", "data", "base", "candidate", "Δ", "base interval", "candidate interval"]
-    return data_table("Mean separation at every layer, base and candidate", heads, rows, names=3)
+    label = "Mean separation at every layer, base and candidate"
+    return folded("These numbers as a table", data_table(label, heads, rows, names=3))
 
 
 def _both(

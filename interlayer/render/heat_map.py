@@ -7,14 +7,16 @@ from html import escape
 from contract.schemas import Report, Separation, State
 from interlayer.render import palette, text, wording
 from interlayer.render.data_table import data_table, name
+from interlayer.render.figure import figure
 from interlayer.render.networks import Network
+from interlayer.render.scatter_chart import scatter_chart
 
 MOST_CLASSES_IN_A_TABLE = 20
 MOST_VALUES_IN_TABLES = 60_000  # of a whole report: keeps the page below two megabytes
 _LISTED_PAIRS = 20
 _LONGEST_NAME = 12
 
-_Matrix = list[list[float | None]]
+Matrix = list[list[float | None]]
 
 
 def in_tables(report: Report) -> bool:
@@ -34,13 +36,15 @@ def layer_heat_maps(network: Network, layer: str, classes: Sequence[str], *, pri
         if train or validation:
             draw = _table if printed else _image
             maps.append(draw(state, layer, classes, train, validation))
+            if chart := scatter_chart(state, layer, train, validation):
+                maps.append(figure(chart, "scatter"))
     return f'<div class="heats">{"".join(maps)}</div>'
 
 
-def _matrix(classes: Sequence[str], train: Separation | None, validation: Separation | None) -> _Matrix:
+def matrix(classes: Sequence[str], train: Separation | None, validation: Separation | None) -> Matrix:
     """Place training values above and validation values below the diagonal."""
     position = {name: index for index, name in enumerate(classes)}
-    cells: _Matrix = [[None] * len(classes) for _ in classes]
+    cells: Matrix = [[None] * len(classes) for _ in classes]
     for part, above in ((train, True), (validation, False)):
         if part is None:
             continue
@@ -71,7 +75,7 @@ def _table(
     long = any(len(name) > 3 for name in names)
     head = "".join(f"<th scope=col><span>{escape(name)}</span>" for name in names)
     rows = []
-    for index, cells in enumerate(_matrix(classes, train, validation)):
+    for index, cells in enumerate(matrix(classes, train, validation)):
         row = "".join(_cell(value, diagonal=index == column) for column, value in enumerate(cells))
         rows.append(f"<tr><th scope=row>{escape(names[index])}{row}")
     kind = "heat long" if long else "heat"
@@ -85,10 +89,10 @@ def _table(
 def _cell(value: float | None, *, diagonal: bool) -> str:
     if value is None:
         return "<td class=d>" if diagonal else "<td>"
-    return f"<td class=h{palette.level(value)}>{_short(value)}"
+    return f"<td class=h{palette.level(value)}>{short(value)}"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Return two places without the leading zero, so that a cell stays narrow."""
     shown = text.number(value, 2)
     return shown.replace("0.", ".", 1) if abs(value) < 0.995 else shown
@@ -104,7 +108,7 @@ def _image(
     return (
         f"<div><p class=caption>{_caption(state, train, validation)}</p>"
         f'<img class="heat" alt="{_said(state, layer)}, by colour" width="{size}" height="{size}" '
-        f'src="{palette.image(_matrix(classes, train, validation))}">'
+        f'src="{palette.image(matrix(classes, train, validation))}">'
         f"<details><summary>The least separated pairs</summary>{lists}</details></div>"
     )
 

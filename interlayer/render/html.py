@@ -107,6 +107,7 @@ def _values(report: Report) -> str:
     values: dict[str, object] = {
         "names": [wording.network_name(network) for network in found],
         "classes": [text.shortened(name, _LONGEST_CHOICE) for name in report.classes],
+        "layers": [text.shortened(name, _LONGEST_CHOICE) for name in report.layers],
         "pairs": [],
     }
     if found and in_tables(report):
@@ -135,7 +136,16 @@ def _followed(network: Network, layers: Sequence[str], first: Pairs) -> list[dic
             for layer in layers
         ]
         centres = [round(centre + shift, 1) for centre in place.centres]
-        followed.append({"x": centres, "zero": scale(0), "unit": scale(1) - scale(0), "values": values})
+        followed.append(
+            {
+                "state": series.state,
+                "split": series.split,
+                "x": centres,
+                "zero": scale(0),
+                "unit": scale(1) - scale(0),
+                "values": values,
+            }
+        )
     return followed
 
 

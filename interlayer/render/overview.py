@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from contract.schemas import Separation
+from interlayer.render.figure import figure, key
 from interlayer.render.layers_chart import layers_chart
 from interlayer.render.networks import grouped
-from interlayer.render.svg import figure, key
 
 
 def overview(layers: Sequence[str], separations: Sequence[Separation]) -> str:

@@ -55,6 +55,7 @@ function followPairs() {
   const selects = [];
   const follow = (chosen) => {
     for (const select of selects) select.value = chosen;
+    drawPath(chosen);
     document.querySelectorAll(".followed, .followed-dot").forEach((mark) =>
       mark.tagName === "TD" ? mark.classList.remove("followed") : mark.remove());
     if (chosen < 0) return;
@@ -78,7 +79,7 @@ function followPairs() {
         }
       }
     });
-    for (const table of document.querySelectorAll("table.heat"))
+    for (const table of document.querySelectorAll("table.heat[data-state]"))
       for (const [row, column] of [[a, b], [b, a]]) table.tBodies[0].rows[row].cells[column + 1].classList.add("followed");
   };
   for (const place of document.querySelectorAll(".follow")) {
@@ -88,7 +89,7 @@ function followPairs() {
     selects.push(select);
     place.append(make("label", {}, "Follow one pair through the layers: ", select));
   }
-  for (const table of document.querySelectorAll("table.heat"))
+  for (const table of document.querySelectorAll("table.heat[data-state]"))
     table.addEventListener("click", (event) => {
       const cell = event.target.closest("td[class^=h]");
       if (!cell) return;
@@ -99,6 +100,105 @@ function followPairs() {
   document.body.classList.add("follows");
 }
 
+const svg = (tag, attributes, ...children) => {
+  const node = document.createElementNS(document.querySelector("svg").namespaceURI, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+};
+
+// The path of one pair, beside the heat map that it was chosen in.
+function drawPath(chosen) {
+  document.querySelectorAll(".path").forEach((place) => {
+    place.replaceChildren();
+    if (chosen < 0) return;
+    const [a, b] = data.pairs[chosen];
+    const step = Math.max(18, Math.min(54, 800 / data.layers.length));
+    const width = step * data.layers.length + 60, top = 26, height = 150;
+    const values = data.networks.flatMap((network) => network.flatMap((series) => series.values)).filter(Boolean);
+    const low = Math.min(-0.1, ...values.map((all) => all[chosen] / 1000));
+    const y = (value) => top + height * (1 - (value - low) / (1 - low));
+    const x = (layer) => 46 + step * (layer + 0.5);
+    const said = [];
+    data.networks.forEach((network, index) => {
+      const box = svg("svg", { width, height: top + height + 74, role: "img", class: "pathchart" });
+      for (const tick of [0, 0.5, 1]) box.append(svg("path", { class: tick ? "grid" : "zero", d: `M40 ${y(tick)}H${width}` }), svg("text", { class: "tick end", x: 34, y: y(tick) + 4 }, tick.toFixed(1)));
+      for (const series of network) {
+        const points = series.values.map((all, layer) => all && [x(layer), y(all[chosen] / 1000)]).filter(Boolean);
+        const group = svg("g", { class: series.split }, svg("path", { class: "means", d: "M" + points.map((point) => point.join(" ")).join("L"), ...(series.state === "untrained" ? { "stroke-dasharray": "2 5" } : {}) }));
+        if (series.state === "trained") for (const [cx, cy] of points) group.append(svg("circle", { class: "mean", cx, cy, r: 3.2 }));
+        box.append(group);
+        const last = series.values.filter(Boolean).at(-1)[chosen] / 1000;
+        said.push(`${series.state}, ${series.split === "train" ? "training" : "validation"}: ${last.toFixed(3)} at the last layer`);
+      }
+      const every = Math.ceil(data.layers.length / 16);
+      data.layers.forEach((name, layer) => { if (layer % every === 0) box.append(svg("text", { class: "name end", x: x(layer) + 4, y: top + height + 16, transform: `rotate(-40 ${x(layer) + 4} ${top + height + 16})` }, name.slice(0, 14))); });
+      const title = `${data.classes[a]} – ${data.classes[b]} through the layers`;
+      box.prepend(svg("text", { class: "panel", x: 4, y: 14 }, title + (data.networks.length > 1 ? `, ${data.names[index]}` : "")));
+      box.setAttribute("aria-label", `${title}. ${said.join(". ")}`);
+      const scroll = make("div", { class: "scroll network", tabindex: 0, role: "group", "aria-label": title, "data-network": index }, box);
+      scroll.hidden = document.querySelector(`[data-network="${index}"]`)?.hidden ?? false;
+      place.append(scroll);
+    });
+    place.append(make("p", { class: "muted" }, "Orange: training, blue: validation; dashed: untrained."));
+  });
+}
+
+// Tables: sorted by a click on a heading, copied for a paper or a spreadsheet.
+const shown = (cell) => cell.textContent.trim();
+function sortable(table) {
+  table.querySelectorAll("thead th").forEach((head) => {
+    if (!shown(head)) return;
+    const button = make("button", { class: "sort", type: "button" }, ...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const ascending = head.getAttribute("aria-sort") !== "ascending";
+      table.querySelectorAll("[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+      const value = (row) => {
+        const text = shown(row.cells[head.cellIndex]).replaceAll("−", "-").replaceAll(",", "").replace(/^</, "");
+        return Number.isNaN(parseFloat(text)) ? text : parseFloat(text);
+      };
+      const rows = [...table.tBodies[0].rows].map((row) => [value(row), row]);
+      rows.sort(([a], [b]) => (typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? -1 : 1) * (ascending ? 1 : -1));
+      table.tBodies[0].append(...rows.map(([, row]) => row));
+    });
+  });
+}
+
+function copyable(table) {
+  const rows = () => [...table.rows].map((row) => [...row.cells].map((cell) => shown(cell)));
+  const drawn = () => [...table.rows].some((row) => row.querySelector("svg"));
+  // A column of pictures has no text; a cell that a spreadsheet would run is kept as text.
+  const kept = () => { const all = rows(); const keep = all[0].map((_, at) => !drawn() || all.some((row) => row[at])); return all.map((row) => row.filter((_, at) => keep[at])); };
+  const plain = (cell) => { const text = cell.replaceAll("−", "-"); return /^[=+\-@]/.test(text) && !/^[+-]?[\d.]+$/.test(text) ? `'${text}` : text; };
+  const csv = () => kept().map((row) => row.map((cell) => `"${plain(cell).replaceAll('"', '""')}"`).join(",")).join("\r\n");
+  const markdown = () => kept().map((row, at) => `| ${row.map((cell) => cell.replace(/([\\|<`*_])/g, "\\$1")).join(" | ")} |` + (at ? "" : `\n|${row.map(() => "---|").join("")}`)).join("\n");
+  const tools = make("div", { class: "tools" });
+  for (const [name, write] of [["Copy as CSV", csv], ["Copy as Markdown", markdown]]) {
+    const button = make("button", { type: "button" }, name);
+    button.addEventListener("click", async () => {
+      await copy(write());
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = name; }, 1500);
+    });
+    tools.append(button);
+  }
+  (table.closest(".scroll") || table).after(tools);
+}
+
+async function copy(content) {
+  try { await navigator.clipboard.writeText(content); } catch {
+    const area = make("textarea");
+    area.value = content;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+for (const table of document.querySelectorAll("main table:not(.heat, .list)")) { sortable(table); copyable(table); }
 chooseNetwork();
 document.querySelectorAll(".stack").forEach(slideLayers);
 followPairs();

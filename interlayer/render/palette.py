@@ -34,9 +34,14 @@ def rules() -> str:
     """Return the style of the cells `.h0` … `.h20`, with black or white text, whichever stands out more."""
     written = []
     for step, colour in enumerate(colours()):
-        text = "#fff" if _luminance(colour) < 0.179 else "#000"  # 0.179: equal contrast with black and white
+        text = "#fff" if is_dark(step) else "#000"
         written.append(f".h{step}{{background:#{bytes(colour).hex()};color:{text}}}")
     return "".join(written)
+
+
+def is_dark(step: int) -> bool:
+    """Whether white text stands out more on a step than black."""
+    return _luminance(colours()[step]) < 0.179  # equal contrast with black and white
 
 
 def _luminance(colour: _Colour) -> float:

@@ -18,11 +18,12 @@ from interlayer.render.contrast_table import (
     p_value_heads,
 )
 from interlayer.render.data_table import data_table, folded, name
+from interlayer.render.figure import figure, key, split_key
 from interlayer.render.gap_chart import gap_chart
 from interlayer.render.heat_map import in_tables, layer_heat_maps, legend
 from interlayer.render.layers_chart import layers_chart
 from interlayer.render.networks import Network, contrasts, gaps, networks
-from interlayer.render.svg import figure, key
+from interlayer.render.training_chart import courses, drawn_layers, step_table, training_chart, training_table
 from interlayer.render.trust import about_splits
 from interlayer.render.trust_table import answered, trust
 
@@ -40,6 +41,7 @@ def sections(report: Report) -> dict[str, str]:
     bodies = {
         "layers": _layers(report, found),
         "gap": _gap(report, found),
+        "training": _training(report),
         **{section: _contrasts(report, found, family) for section, family in _CONTRASTS.items()},
         "trust": _per_network(found, trust),
         "pairs": _pairs(report, found),
@@ -148,6 +150,23 @@ def _shift_cells(shift: Diagnostic | None) -> tuple[str, str]:
     return text.signed(shift.statistic, 2), escape(text.p_value(shift.p_value))
 
 
+def _training(report: Report) -> str:
+    blocks = []
+    found = courses(report)
+    for course in found:
+        title = f"<h3>Instance {name(course.instance)}</h3>" if len(found) > 1 else ""
+        pictures = "".join(
+            f'<details class="layer" data-layer="{escape(text.visible(layer))}"'
+            f"{' open' if layer == report.layers[-1] else ''}><summary>{name(layer)}</summary>"
+            f"{figure(training_chart(course, layer), 'course')}"
+            f"{folded('These numbers as a table', step_table(course, layer))}</details>"
+            for layer in drawn_layers(course, report.layers)
+        )
+        tables = "".join(training_table(course, report.layers, split) for split in course.splits())
+        blocks.append(f'{title}{split_key(course.splits())}<div class="stack">{pictures}</div>{legend()}{tables}')
+    return "".join(blocks)
+
+
 def _contrasts(report: Report, found: Sequence[Network], family: str) -> str:
     rows = [row for row in report.tests if row.family == family]
     if not rows:
@@ -170,7 +189,7 @@ def _pairs(report: Report, found: Sequence[Network]) -> str:
         )
         return f'<div class="stack">{layers}</div>'
 
-    follow = '<p class="control follow"></p>' if printed else ""
+    follow = '<p class="control follow"></p><div class="path"></div>' if printed else ""
     elsewhere = (
         ""
         if printed

@@ -1,90 +1,147 @@
-"""One chart as a picture of its own, or as a figure of the page."""
+"""Every chart of a report as a standalone SVG."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import Literal, get_args
 
 from contract.schemas import Report
 from interlayer.render import drawing, wording
+from interlayer.render.comparison_view import layers_of_both, pairs_of_networks
 from interlayer.render.drawing import Chart
+from interlayer.render.figure import Keyed, entries, mark
 from interlayer.render.gap_chart import gap_chart
 from interlayer.render.layers_chart import layers_chart, shows_dots
 from interlayer.render.networks import SPLITS, Network, networks
+from interlayer.render.pairs_chart import pairs_chart
+from interlayer.render.scatter_chart import scatter_chart
+from interlayer.render.training_chart import courses, training_chart
 
-ChartName = Literal["layers", "gap"]
+ChartName = Literal["layers", "gap", "pairs", "scatter", "training"]
+CHART_NAMES: tuple[ChartName, ...] = get_args(ChartName)
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
 _TITLE_HEIGHT = 84
 _LEAST_WIDTH = 620  # of the words above the chart
 _MARGIN = 14
+_NEEDS = {
+    "layers": "it needs a layer",
+    "gap": "it needs training and validation data",
+    "pairs": "it needs a layer",
+    "scatter": "it needs training and validation data of the same class pairs, 200 at most",
+    "training": "it needs several training steps",
+}
 
 
-def to_svg(report: Report, chart: ChartName = "layers", *, network: int = 0) -> str:
-    """Return one chart of one network as a standalone SVG that follows the reader's light or dark setting."""
+@dataclass(frozen=True)
+class Picture:
+    """A chart that a report has: its name, and which network it shows."""
+
+    name: ChartName
+    network: int
+
+
+def pictures(report: Report) -> Iterator[Picture]:
+    """Return every chart that the report has something for."""
+    for index, network in enumerate(networks(report)):
+        for name in CHART_NAMES:
+            if _drawn(report, name, network, None) is not None:
+                yield Picture(name, index)
+
+
+def to_svg(report: Report, chart: ChartName = "layers", *, network: int = 0, layer: str | None = None) -> str:
+    """Return one chart of one network as a standalone SVG that follows the reader's light or dark setting.
+
+    `layer` is for the charts that show one layer (`pairs`, `scatter`, `training`), the last one by default.
+
+    Raises
+    ------
+    ValueError
+        Where the report has no such network or layer, or nothing to draw.
+    """
     found = networks(report)
     if not 0 <= network < len(found):
         raise ValueError(f"`network` is {network}; the report has {len(found)}")
-    drawn = {"layers": layers_chart, "gap": gap_chart}[chart](found[network], report.layers)
+    if layer is not None and layer not in report.layers:
+        raise ValueError(f"the report has no layer {layer!r}")
+    drawn = _drawn(report, chart, found[network], layer)
     if drawn is None:
-        raise ValueError(f"the report has nothing to draw in `{chart}`: it needs training and validation data")
-    width = max(_LEAST_WIDTH, drawn.axis_width + drawn.plot_width + 2 * _MARGIN)
-    height = drawn.height + _TITLE_HEIGHT + _MARGIN
-    head = drawing.label(drawn.name, _MARGIN, 26, "heading") + _key_line(found[network], chart)
-    axis = drawing.element("g", drawn.axis, transform=f"translate({_MARGIN} {_TITLE_HEIGHT})")
-    plot = drawing.element("g", drawn.plot, transform=f"translate({_MARGIN + drawn.axis_width} {_TITLE_HEIGHT})")
-    style = drawing.element("style", drawing.asset("charts.css"))
-    paper = drawing.element("rect", width=width, height=height, class_="paper", rx=8)
-    told = drawing.element("title", escape(drawn.name)) + drawing.element("desc", escape(drawn.description))
-    return drawing.element(
-        "svg", told + style + paper + head + axis + plot, xmlns=_NAMESPACE, width=width, height=height,
-        viewBox=f"0 0 {width} {height}", role="img",
-    )  # fmt: skip
+        raise ValueError(f"the report has nothing to draw in `{chart}`: {_NEEDS[chart]}")
+    return _standalone(drawn, _lines(found[network], chart))
 
 
-def figure(chart: Chart, kind: str) -> str:
-    """Return a chart as a figure whose plot scrolls beside its axis."""
-    told = escape(f"{chart.name}. {chart.description}")
-    size = f'height="{chart.height}"'
-    return (
-        f'<div class="chart"><svg width="{chart.axis_width}" {size} aria-hidden="true">{chart.axis}</svg>'
-        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(chart.name)}: chart">'
-        f'<svg class="{kind}" width="{chart.plot_width}" {size} role="img" aria-label="{told}">{chart.plot}</svg>'
-        "</div></div>"
-    )
+def comparison_to_svg(base: Report, candidate: Report) -> str:
+    """Return the layers of a candidate before those of its base, for the first network that both have."""
+    twins = pairs_of_networks(base, candidate)
+    if not twins:
+        raise ValueError("the two reports have no network, state and split in common")
+    before, after = twins[0]
+    drawn = layers_chart(after, layers_of_both(base, candidate), before)
+    return _standalone(drawn, [*_lines(after, "layers"), "grey, dashed: the base"])
 
 
-def key(network: Network, chart: ChartName) -> str:
-    """Return what the colours and marks mean."""
-    items = [
-        drawing.element("svg", _mark(class_, 0, 8), width=26, height=16, aria_hidden="true") + escape(said)
-        for class_, said in _entries(network, chart)
-    ]
-    if chart == "layers":
-        items += [wording.PAIR_MARK[shows_dots(network)], "box: the middle half and the median"]
-    return f'<p class="key">{"".join(f"<span>{item}</span>" for item in items)}</p>'
+def _drawn(report: Report, chart: ChartName, network: Network, layer: str | None) -> Chart | None:
+    if not report.layers:
+        return None
+    layer = layer or report.layers[-1]
+    state = network.states[0]
+    train, validation = (series.layers.get(layer) if (series := network.of(state, split)) else None for split in SPLITS)
+    match chart:
+        case "layers":
+            return layers_chart(network, report.layers)
+        case "gap":
+            return gap_chart(network, report.layers)
+        case "pairs":
+            return pairs_chart(state, layer, report.classes, train, validation) if train or validation else None
+        case "scatter":
+            return scatter_chart(state, layer, train, validation)
+        case "training":
+            course = next((found for found in courses(report) if found.instance == network.instance), None)
+            return None if course is None else training_chart(course, layer)
 
 
-def _key_line(network: Network, chart: ChartName) -> str:
+def _lines(network: Network, chart: ChartName) -> list[str]:
+    """Return what stands below the title: the marks as markup, then sentences."""
+    first = next(iter(network.series[0].layers.values()))
+    n = f"{wording.network_name(network)}: {wording.sample_size(first)}"
+    if chart in ("layers", "gap"):
+        keyed: Keyed = "layers" if chart == "layers" else "gap"
+        return [_marks(network, keyed), f"{n}; bar through a mark: {wording.interval_of(first)}"]
+    told = {
+        "pairs": "Training data above the diagonal, validation data below; dark: 0, mixed; bright: 1, apart",
+        "scatter": "Dot: a pair of classes; circle: the means with their intervals; dashed: equal",
+        "training": "Orange: training data, blue: validation data; bar through a mark: interval",
+    }[chart]
+    return [told, n]
+
+
+def _marks(network: Network, chart: Keyed) -> str:
     parts, x = [], float(_MARGIN)
-    for class_, said in _entries(network, chart):
-        parts.append(_mark(class_, x, 46) + drawing.label(said, x + 33, 50, "key"))
+    for class_, said in entries(network, chart):
+        parts.append(mark(class_, x, 46) + drawing.label(said, x + 33, 50, "key"))
         x += 50 + 6.6 * len(said)
     if chart == "layers":
         said = f"{wording.PAIR_MARK[shows_dots(network)]}, 0 mixed to 1 apart"
         parts.append(drawing.label(said, x + 4, 50, "key"))
-    first = next(iter(network.series[0].layers.values()))
-    bar = f"bar through a mark: {wording.interval_of(first)}"
-    parts.append(drawing.label(f"{wording.sample_size(first)}; {bar}", _MARGIN, 72, "key"))
     return "".join(parts)
 
 
-def _entries(network: Network, chart: ChartName) -> list[tuple[str, str]]:
-    """Return the class of every line of a chart and what the line shows."""
-    if chart == "gap":
-        return [(f"gap {state}", f"{wording.STATE[state].lower()} network") for state in network.states]
-    splits = [split for split in SPLITS if any(series.split == split for series in network.series)]
-    return [(split, f"{wording.SPLIT[split]} data") for split in splits]
-
-
-def _mark(class_: str, x: float, y: float) -> str:
-    line = drawing.horizontal(y, x, x + 26, "means")
-    return drawing.element("g", line + drawing.element("circle", cx=x + 13, cy=y, r=3.8, class_="mean"), class_=class_)
+def _standalone(drawn: Chart, lines: Sequence[str]) -> str:
+    told = max((len(line) for line in lines if not line.startswith("<")), default=0)
+    width = max(_LEAST_WIDTH, drawn.axis_width + drawn.plot_width + 2 * _MARGIN, round(6.4 * told) + 2 * _MARGIN)
+    below = [
+        line if line.startswith("<") else drawing.label(line, _MARGIN, 50 + 22 * index, "key")
+        for index, line in enumerate(lines)
+    ]
+    top = _TITLE_HEIGHT + 22 * max(0, len(lines) - 2)
+    height = drawn.height + top + _MARGIN
+    head = drawing.label(drawn.name, _MARGIN, 26, "heading") + "".join(below)
+    axis = drawing.element("g", drawn.axis, transform=f"translate({_MARGIN} {top})")
+    plot = drawing.element("g", drawn.plot, transform=f"translate({_MARGIN + drawn.axis_width} {top})")
+    style = drawing.element("style", drawing.asset("charts.css"))
+    paper = drawing.element("rect", width=width, height=height, class_="paper", rx=8)
+    words = drawing.element("title", escape(drawn.name)) + drawing.element("desc", escape(drawn.description))
+    return drawing.element(
+        "svg", words + style + paper + head + axis + plot, xmlns=_NAMESPACE, width=width, height=height,
+        viewBox=f"0 0 {width} {height}", role="img",
+    )  # fmt: skip

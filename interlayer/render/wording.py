@@ -90,6 +90,12 @@ SECTIONS = {
         "Each mark is the mean separation on training samples minus that on validation samples. A bar that stays clear "
         "of zero says that the network separates samples it has seen better than new ones.",
     ),
+    "training": Section(
+        "Class separation over training",
+        "One layer at a time, from the first step to the last; in the tables below, every layer is a row and every "
+        "step a column, coloured from 0 (dark) to 1 (bright). Where validation stops while training still rises, the "
+        "network begins to fit its training samples alone.",
+    ),
     "steps": Section(
         "What each layer adds",
         "Δ is the change of the mean separation from one layer to the next, drawn with its interval; bars of all "
@@ -118,7 +124,8 @@ SECTIONS = {
     "pairs": Section(
         "Class pairs",
         "Each cell is one pair of classes at one layer: training above the diagonal, validation below. The colour "
-        "scale is the same everywhere, 0 to 1; values outside it keep the end colour and their own number.",
+        "scale is the same everywhere, 0 to 1; values outside it keep the end colour and their own number. In the "
+        "scatter, pairs below the dashed line are separated better on training than on validation data.",
     ),
     "provenance": Section("Where these numbers come from", ""),
 }

@@ -14,9 +14,9 @@ from interlayer.render.html import report_body
 from interlayer.render.overview import overview
 from service.deps import Reader, Stores, Submitter, WithStores
 from service.pages.answers import PageRoute, page, see_other
+from service.references import bytes_of, report_of_analysis
 from service.routes_analyses import AnalysisPath, cancel_analysis, delete_analysis, get_analysis, list_analyses
 from service.routes_layers import get_layers
-from service.routes_reports import get_report_as
 
 router = APIRouter(route_class=PageRoute)
 _PAGE_LENGTH = 25
@@ -87,7 +87,7 @@ def _names(separations: Sequence[Separation]) -> list[str]:
 
 def stored(analysis_id: str, found: Stores, caller: Caller) -> Report:
     """Return the report of an analysis."""
-    return Report.model_validate_json(bytes(get_report_as(analysis_id, "json", found, caller).body))
+    return Report.model_validate_json(bytes_of(found, report_of_analysis(found, caller.tenant, analysis_id)))
 
 
 def _report(found: Stores, caller: Caller, item: Analysis) -> Report | None:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from contract.database import Database
+from contract.database import Database, jobs
 
 _COLUMNS = "job, old, new, attempt, losses, fraction, cancel, sha256, at"
 _VALUES = "NEW.id, {old}, NEW.state, NEW.attempt, NEW.losses, NEW.fraction, NEW.cancel_requested, NEW.report_sha256"
@@ -68,3 +68,17 @@ def changes(database: Database, since: int = 0) -> list[Change]:
     query = text(f"SELECT {_COLUMNS} FROM history WHERE seq > :since ORDER BY seq")
     with database.read() as connection:
         return [Change(**row._mapping) for row in connection.execute(query, {"since": since})]
+
+
+def of_job(database: Database, job: str) -> list[Change]:
+    """Return the changes of one job."""
+    query = text(f"SELECT {_COLUMNS} FROM history WHERE job = :job ORDER BY seq")
+    with database.read() as connection:
+        return [Change(**row._mapping) for row in connection.execute(query, {"job": job})]
+
+
+def worker_of(database: Database, job: str) -> int:
+    """Return the process that was the last to claim a job."""
+    with database.read() as connection:
+        workers = connection.execute(select(jobs.c.workers).where(jobs.c.id == job)).scalar_one()
+    return int(workers[-1].rpartition(":")[2])

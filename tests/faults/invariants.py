@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import select, text
 
+from contract.blobs import Blobs
 from contract.database import jobs
 from contract.jobs import FINAL
 from tests.faults import history
@@ -30,7 +31,7 @@ _ARROWS = {
 
 def violations(stand: Stand, accepted: dict[str, Accepted], since: int) -> list[str]:
     """Return every promise that does not hold for what was accepted and done since a point of the history."""
-    found = list(_files(stand)) + [f"process {pid} has no parent of ours" for pid in stand.orphans()]
+    found = torn_files(stand) + [f"process {pid} has no parent of ours" for pid in stand.orphans()]
     by_job: dict[str, list[Change]] = defaultdict(list)
     for change in history.changes(stand.database, since):
         by_job[change.job].append(change)
@@ -47,7 +48,9 @@ def violations(stand: Stand, accepted: dict[str, Accepted], since: int) -> list[
             found.append(f"{job} is {row.state} and does not end")
         if row.state == "succeeded" and row.device != "cpu" and row.device != row.workers[-1].rpartition(":")[2]:
             found.append(f"{job} was committed by {row.device}, but {row.workers[-1]} had it")
-        if row.state == "succeeded" and not _has_content(stand.database_blob(row.report_sha256), row.report_sha256):
+        if row.state == "succeeded" and not _has_content(
+            Blobs(stand.data).report(row.report_sha256), row.report_sha256
+        ):
             found.append(f"{job} has succeeded, and its report is not there")
         expected = accepted[job].expected if job in accepted else None
         if expected is not None and (row.state, (row.error or {}).get("code")) not in expected:
@@ -63,10 +66,12 @@ def _of_changes(changes: list[Change]) -> list[str]:
         if (change.old, change.new) not in _ARROWS:
             found.append(f"went from {change.old} to {change.new}")
         ends += change.new in FINAL
-        if before is not None and change.attempt == before.attempt and change.new == before.new == "running":
-            if change.fraction < before.fraction:
-                found.append(f"progress fell from {before.fraction} to {change.fraction}")
-        if before is not None and change.attempt < before.attempt:
+        if before is None:
+            continue
+        same = change.attempt == before.attempt and change.new == before.new == "running"
+        if same and change.fraction < before.fraction:
+            found.append(f"progress fell from {before.fraction} to {change.fraction}")
+        if change.attempt < before.attempt:
             found.append("the attempts were counted backwards")
     if ends > 1:
         found.append(f"ended {ends} times")
@@ -79,7 +84,7 @@ def early_losses(stand: Stand, since: int, lease: float = LEASE_SECONDS) -> list
     found = []
     for change in history.changes(stand.database, since):
         lost = change.old == "running" and change.new in ("queued", "failed") and change.losses > 0
-        if lost and change.at - beats.get(change.job, change.at) < 0.99 * lease and change.new == "queued":
+        if lost and change.at - beats.get(change.job, change.at) < 0.8 * lease and change.new == "queued":
             found.append(f"{change.job} was taken away {change.at - beats[change.job]:.2f} s after its last heartbeat")
         if change.new == "running":
             beats[change.job] = change.at
@@ -106,12 +111,8 @@ def silent_attempts(stand: Stand, since: int, seconds: float) -> list[str]:
 
 def torn_files(stand: Stand) -> list[str]:
     """Return the files that lie under an address which is not the digest of what they hold."""
-    found = []
-    for folder in ("reports", "artifacts"):
-        for path in (stand.data / folder).rglob("*"):
-            if path.is_file() and not _has_content(path, path.stem):
-                found.append(f"{folder}/{path.name} is torn")
-    return found
+    paths = [path for folder in ("reports", "artifacts") for path in (stand.data / folder).rglob("*") if path.is_file()]
+    return [f"{path.relative_to(stand.data)} is torn" for path in paths if not _has_content(path, path.stem)]
 
 
 def _has_content(path: Path, sha256: str) -> bool:
@@ -119,10 +120,6 @@ def _has_content(path: Path, sha256: str) -> bool:
         return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     except FileNotFoundError:
         return False
-
-
-def _files(stand: Stand) -> list[str]:
-    return torn_files(stand)
 
 
 def _queues(stand: Stand) -> list[str]:

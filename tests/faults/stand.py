@@ -31,7 +31,7 @@ Profile = Literal["embedded", "cluster"]
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 240.0
 LEASE_SECONDS = 3.0
-_MARK = "INTERLAYER_FAULTS_STAND"
+_MARK = "STAND_OF_FAULTS"  # reaches the computing processes too, which get no setting
 _MODULES = {"service": "service.app", "dispatcher": "worker.dispatch"}
 
 
@@ -40,7 +40,7 @@ class Stuck(Exception):
 
 
 class Stand:
-    """Use it as a context manager. Roles are `service-1`, `worker-2`, `dispatcher`, `broker`."""
+    """Use it as a context manager. Roles are `service-1`, `worker-2`, `dispatcher-1`, `broker`."""
 
     def __init__(
         self, profile: Profile, *, seed: int, without: str | None = None, data: Path | None = None, patience: float = 0
@@ -62,7 +62,7 @@ class Stand:
 
     def _roles(self, kind: str) -> list[str]:
         count = {"service": 2 if self.cluster else 1, "worker": 2, "dispatcher": int(self.cluster)}[kind]
-        return [kind] if kind == "dispatcher" else [f"{kind}-{n + 1}" for n in range(count)]
+        return [f"{kind}-{n + 1}" for n in range(count)]
 
     @property
     def cluster(self) -> bool:
@@ -122,11 +122,10 @@ class Stand:
             "INTERLAYER_RESEND_SECONDS": "1",
             "INTERLAYER_WORKER_THREADS": "1",
             _MARK: self.folder.name,
-            "MARK_OF_FAULTS": self.folder.name,  # reaches the computing processes too, which get no setting
         }
         if self._url is not None:
             found["INTERLAYER_DATABASE_URL"] = self._url
-            found["INTERLAYER_BROKER_URL"] = f"redis://127.0.0.1:{self._broker_port}/0"
+            found["INTERLAYER_BROKER_URL"] = self.broker_url
         return os.environ | found | self.changed
 
     def start(self, role: str) -> None:
@@ -212,7 +211,7 @@ class Stand:
 
     def orphans(self) -> list[int]:
         """Return processes of this installation that none of its living processes has started."""
-        mark = f"MARK_OF_FAULTS={self.folder.name}".encode()
+        mark = f"{_MARK}={self.folder.name}".encode()
         owned = set()
         for process in self._processes.values():
             owned |= {process.pid, *descendants(process.pid)}
@@ -228,6 +227,11 @@ class Stand:
         return found
 
     # -- the broker -----------------------------------------------------------------------------------------------
+
+    @property
+    def broker_url(self) -> str:
+        """Where the broker is."""
+        return f"redis://127.0.0.1:{self._broker_port}/0"
 
     @property
     def redis(self) -> Any:
@@ -276,7 +280,7 @@ class Stand:
             if (now := history.length(self.database)) != length:
                 last, length = time.monotonic(), now
             if time.monotonic() > min(end, last + self.patience):
-                raise Stuck(f"{len(unfinished)} jobs do not end, {sorted(unfinished)[0]} for one")
+                raise Stuck(f"{len(unfinished)} jobs do not end, {min(unfinished)} for one")
             time.sleep(0.1)
 
     def unfinished(self, ids: set[str]) -> set[str]:
@@ -284,6 +288,12 @@ class Stand:
         query = select(jobs.c.id).where(jobs.c.state.not_in(FINAL), jobs.c.kind == "analysis")
         with self.database.read() as connection:
             return ids & set(connection.execute(query).scalars())
+
+    def finished(self, ids: set[str]) -> int:
+        """Return how many of the jobs have ended."""
+        query = select(jobs.c.id).where(jobs.c.state.in_(FINAL))
+        with self.database.read() as connection:
+            return len(ids & set(connection.execute(query).scalars()))
 
 
 def _signal(pid: int, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Results of layers that are finished while the analysis still runs, and sessions of the pages."""
+"""Results of layers that are finished while the analysis still runs, sessions of the pages, names of files."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("artifacts", sa.Column("name", sa.String(), nullable=True))
     op.create_table(
         "sessions",
         sa.Column("secret_sha256", sa.String(), nullable=False),
@@ -32,3 +33,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("finished_layers")
     op.drop_table("sessions")
+    with op.batch_alter_table("artifacts", schema=None) as batch_op:
+        batch_op.drop_column("name")

@@ -271,7 +271,7 @@ def test_an_untrained_twin_is_shown_with_every_step() -> None:
     found = networks(both)
     both_states = ("trained", "untrained")
     assert [(network.step, network.states) for network in found] == [(10, both_states), (20, both_states)]
-    assert len(Page(to_html(both)).tables("heat")) == 2 * 3 * 2
+    assert len(Page(to_html(both)).tables("heat")) == 2 * 3 * 2 + 2  # and one of all steps for each split
 
 
 def test_same_report_gives_the_same_page(report: Report) -> None:

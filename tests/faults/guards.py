@@ -1,0 +1,273 @@
+"""The guards of the product, and how to take each of them away in a running process.
+
+Whoever removes one must be noticed by the named trial. Modules are imported where they are patched: a service has no
+worker, and nobody else has Celery.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.faults.stand import Profile
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What protects a promise, and the trial that fails without it."""
+
+    promises: str
+    what: str
+    trial: str
+    remove: Callable[[], None]
+    profile: Profile = "embedded"
+
+
+def _fence() -> None:
+    from sqlalchemy import and_
+
+    from contract import jobs
+
+    jobs._held = lambda claim: and_(jobs.jobs.c.id == claim.id, jobs.jobs.c.state == "running")
+
+
+def _final() -> None:
+    from contract import jobs
+
+    jobs._held = lambda claim: jobs.jobs.c.id == claim.id
+
+
+def _lease() -> None:
+    from sqlalchemy import update
+
+    from contract.database import clock, jobs
+    from contract.jobs import Jobs
+
+    requeue = Jobs.requeue_expired
+
+    def requeue_all(self: Jobs, max_attempts: int) -> int:
+        with self._database.write() as connection:
+            connection.execute(update(jobs).where(jobs.c.state == "running").values(lease_until=clock() - 1))
+        return requeue(self, max_attempts)
+
+    Jobs.requeue_expired = requeue_all  # type: ignore[method-assign]  # the point
+
+
+def _heartbeat() -> None:
+    from contract.jobs import Jobs
+
+    Jobs.heartbeat = lambda *_: "held"  # type: ignore[assignment, method-assign]  # the point
+
+
+def _reconciler() -> None:
+    from contract.jobs import Jobs
+
+    Jobs.requeue_expired = lambda *_: 0  # type: ignore[assignment, method-assign]  # the point
+
+
+def _resend() -> None:
+    from contract.jobs import Jobs
+
+    look = Jobs.unannounced
+
+    def only_new(self: Jobs, *arguments: Any, **named: Any) -> list[tuple[str, str, bool]]:
+        return [each for each in look(self, *arguments, **named) if not each[2]]
+
+    Jobs.unannounced = only_new  # type: ignore[method-assign]  # the point
+
+
+def _claim() -> None:
+    from sqlalchemy import select, update
+
+    from contract.database import clock, jobs
+    from contract.jobs import Claim, Jobs
+
+    def claim(self: Jobs, worker: str, lease_seconds: float, *, queues: Any) -> Claim | None:
+        """Look, then take, as two transactions and without a condition."""
+        with self._database.read() as connection:
+            waits = (jobs.c.state == "queued") & jobs.c.queue.in_(queues)
+            row = connection.execute(select(jobs).where(waits).order_by(jobs.c.id).limit(1)).one_or_none()
+        if row is None:
+            return None
+        time.sleep(0.01)
+        values: dict[str, Any] = {"state": "running", "attempt": row.attempt + 1, "workers": [*row.workers, worker]}
+        values |= {"lease_until": clock() + lease_seconds, "started_at": clock()}
+        with self._database.write() as connection:
+            connection.execute(update(jobs).where(jobs.c.id == row.id).values(values))
+        return Claim(row.id, row.tenant, row.kind, row.request, row.attempt + 1, row.losses)
+
+    Jobs.claim = claim  # type: ignore[method-assign]  # the point
+
+
+def _fair_order() -> None:
+    from contract import jobs
+
+    jobs.func = _Uncounting(jobs.func)  # type: ignore[assignment]  # the point
+
+
+class _Uncounting:
+    """Counts the running jobs of every tenant as none."""
+
+    def __init__(self, func: Any) -> None:
+        self._func = func
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda: self._func.coalesce(self._func.sum(0), 0)) if name == "count" else getattr(self._func, name)
+
+
+def _cancel() -> None:
+    from sqlalchemy import update
+
+    from contract.database import clock, jobs
+    from contract.jobs import Jobs, _held
+
+    def finish(self: Jobs, claim: Any, **values: Any) -> bool:
+        with self._database.write() as connection:
+            statement = update(jobs).where(_held(claim)).values(finished_at=clock(), lease_until=None, **values)
+            return bool(connection.execute(statement).rowcount)
+
+    Jobs._finish = finish  # type: ignore[method-assign]  # the point
+
+
+def _commit_before_answer() -> None:
+    from contract.database import clock, jobs
+    from contract.job_rows import NewJob
+    from contract.jobs import Jobs
+
+    submit = Jobs.submit
+
+    def later(self: Jobs, job: NewJob, **named: Any) -> Any:
+        """Answer at once, and write the row down half a second later."""
+        if job.kind != "analysis":
+            return submit(self, job, **named)
+        transaction = self._database.engine.connect()
+        transaction.begin()
+        analysis = self._insert(transaction, job, *named.values())
+        rows = dict(transaction.execute(jobs.select().where(jobs.c.id == analysis.id)).one()._mapping)
+        transaction.rollback()
+        transaction.close()
+
+        def write() -> None:
+            time.sleep(0.5)
+            with self._database.write() as connection:
+                connection.execute(jobs.insert().values(rows | {"created_at": clock()}))
+
+        threading.Thread(target=write, daemon=True).start()
+        return analysis, True
+
+    Jobs.submit = later  # type: ignore[method-assign]  # the point
+
+
+def _idempotency() -> None:
+    from dataclasses import replace
+
+    from contract.job_rows import NewJob
+    from contract.jobs import Jobs
+
+    submit = Jobs.submit
+
+    def without_key(self: Jobs, job: NewJob, **named: Any) -> Any:
+        return submit(self, replace(job, idempotency_key=None), **named)
+
+    Jobs.submit = without_key  # type: ignore[method-assign]  # the point
+
+
+def _rename() -> None:
+    from contract import blobs
+
+    def write_in_place(self: blobs.Writer, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = self._path.read_bytes()
+        with target.open("wb") as file:
+            for start in range(0, len(content), max(1, len(content) // 8)):
+                file.write(content[start : start + max(1, len(content) // 8)])
+                file.flush()
+                time.sleep(0.02)
+
+    blobs.Writer.keep = write_in_place  # type: ignore[method-assign]  # the point
+
+
+def _attempt_limit() -> None:
+    from contract.jobs import Jobs
+
+    lose = Jobs._lose
+    Jobs._lose = lambda self, connection, which, _most: lose(self, connection, which, 10**6)  # type: ignore[method-assign]  # the point
+
+
+def _group_kill() -> None:
+    from worker import runner
+
+    runner.os = _Kills(os)  # type: ignore[assignment]  # the point
+
+
+class _Kills:
+    """Kills one process where a group is asked for."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return self._module.kill if name == "killpg" else getattr(self._module, name)
+
+
+def _deadline() -> None:
+    from contract.settings import Settings
+
+    before = Settings.__init__
+
+    def endless(self: Settings, **values: Any) -> None:
+        before(self, **values | {"deadline_seconds": 10**9})
+
+    Settings.__init__ = endless  # type: ignore[method-assign]  # the point
+
+
+def _memory_limit() -> None:
+    if "worker.child" in sys.argv:
+        from worker import child
+
+        child.limit_memory = lambda _: None
+
+
+def _follow_parent() -> None:
+    if "worker.child" in sys.argv:
+        from worker import child
+
+        def read(works: Any) -> None:
+            for line in sys.stdin:
+                works.put(child.Work.model_validate_json(line))
+            threading.Event().wait()
+
+        child._read_stdin = read
+
+
+def _give_back() -> None:
+    from worker.runner import Runner
+
+    run = Runner.run
+    Runner.run = lambda self, claim, *_: run(self, claim)  # type: ignore[method-assign]  # the point
+
+
+GUARDS = {
+    "fence": Guard("P2", "`AND attempt = ?` in every commit", "worker frozen", _fence),
+    "final": Guard("P2", "`AND state = 'running'` in every commit", "worker frozen", _final),
+    "lease": Guard("P6", "a job is taken back only when its lease has run out", "long jobs", _lease),
+    "heartbeat": Guard("P6", "the parent renews the lease", "long jobs", _heartbeat),
+    "reconciler": Guard("P1", "jobs of silent workers are put back", "worker kills", _reconciler),
+    "resend": Guard("P5", "what the broker forgot is announced again", "broker wiped", _resend, "cluster"),
+    "claim": Guard("P3", "a claim is one compare-and-set", "calm", _claim),
+    "claim, PostgreSQL": Guard("P3", "a claim is one compare-and-set", "duplicates", _claim, "cluster"),
+    "fair order": Guard("P18", "the tenant with the fewest running jobs is next", "fairness", _fair_order),
+    "cancel": Guard("P8", "a commit loses against a cancel that was answered", "cancels", _cancel),
+    "commit first": Guard("P4", "the row is committed before the answer", "service kills", _commit_before_answer),
+    "idempotency": Guard("P10", "one row for one Idempotency-Key", "one key, many clients", _idempotency),
+    "rename": Guard("P2, P17", "a file is written aside and renamed", "worker kills", _rename),
+    "attempt limit": Guard("P7", "a job that kills workers is given up", "poison", _attempt_limit),
+    "group kill": Guard("P14", "a computation is killed with all it started", "deadlines", _group_kill),
+    "deadline": Guard("P14", "a computation has a deadline", "deadlines", _deadline),
+    "memory limit": Guard("P12", "a computation has a limit of memory", "memory", _memory_limit),
+    "follow parent": Guard("P12", "a computation ends when its worker dies", "worker kills", _follow_parent),
+    "give back": Guard("P15", "a worker that is stopped gives its job back", "rolling restarts", _give_back),
+}

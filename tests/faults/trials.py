@@ -1,0 +1,268 @@
+"""The trials: what is done to an installation while it works. Each is one promise, or several."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tests.faults import history
+from tests.faults.invariants import early_losses, silent_attempts, torn_files, violations
+from tests.faults.load import Load, Order, slow
+from tests.faults.stand import LEASE_SECONDS, Stand, Stuck
+
+
+@dataclass
+class Outcome:
+    """What came of one trial."""
+
+    name: str
+    promises: str
+    accepted: int = 0
+    finished: int = 0
+    kills: dict[str, int] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    note: str = ""
+
+
+class Trial:
+    """What a trial works with: a stand, its clients, how large to be, and what it finds wrong beside the invariants."""
+
+    def __init__(self, stand: Stand, long: bool) -> None:
+        self.stand, self.long = stand, long
+        self.load = Load(stand)
+        self.random = stand.random
+        self.since = history.length(stand.database)
+        self.found: list[str] = []
+        self.note = ""
+
+    def size(self, short: int, long: int) -> int:
+        """Return how many."""
+        return long if self.long else short
+
+    def expect(self, holds: bool, otherwise: str) -> None:
+        """Note a violation."""
+        if not holds:
+            self.found.append(otherwise)
+
+    def during(self, orders: list[Order], faults: Callable[[], None], *, doubled: float = 0.0) -> set[str]:
+        """Submit jobs while faults are made, wait for the end of all, and return their ids."""
+        submitting = ThreadPoolExecutor(1)
+        answered = submitting.submit(self.load.submit_all, orders, doubled=doubled)
+        faults()
+        ids = answered.result()
+        submitting.shutdown()
+        self.stand.until_ended(ids)
+        return ids
+
+    def attempts(self, job: str) -> int:
+        """Return how often a job was claimed."""
+        return max((change.attempt for change in history.of_job(self.stand.database, job)), default=0)
+
+    def pause(self, least: float, most: float) -> None:
+        """Let things go on for a random time."""
+        time.sleep(self.random.uniform(least, most))
+
+
+def run_trial(
+    stand: Stand, name: str, act: Callable[[Trial], None], promises: str, *, long: bool, say: Callable[[str], None]
+) -> Outcome:
+    """Run one trial on a stand and check every invariant."""
+    start, kills, deaths = time.monotonic(), stand.kills.copy(), len(stand.deaths)
+    trial = Trial(stand, long)
+    outcome = Outcome(name, promises)
+    try:
+        act(trial)
+        stand.until_ended(set(trial.load.accepted))
+        _quiet(stand)
+    except Stuck as error:
+        trial.found.append(str(error))
+    stand.revive()
+    outcome.violations = [
+        *trial.found,
+        *trial.load.conflicts,
+        *stand.deaths[deaths:],
+        *violations(stand, trial.load.accepted, trial.since),
+    ]
+    outcome.accepted = len(trial.load.accepted)
+    outcome.finished = stand.finished(set(trial.load.accepted))
+    outcome.kills = dict(stand.kills - kills)
+    outcome.seconds, outcome.note = time.monotonic() - start, trial.note
+    state = "ok" if not outcome.violations else f"{len(outcome.violations)} VIOLATIONS"
+    say(f"  {name:<22} {outcome.accepted:>4} accepted  {outcome.kills}  {outcome.seconds:.0f} s  {state}  {trial.note}")
+    for violation in outcome.violations[:5]:
+        say(f"      {violation}")
+    return outcome
+
+
+def _quiet(stand: Stand) -> None:
+    """Wait until processes that are about to follow their parent have done so."""
+    end = time.monotonic() + min(stand.patience, 30)
+    while stand.orphans() and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+# -- workers ----------------------------------------------------------------------------------------------------------
+
+
+def worker_kills(trial: Trial) -> None:
+    """Workers and their computing processes are killed at random times."""
+    stand = trial.stand
+
+    def faults() -> None:
+        for _ in range(trial.size(6, 24)):
+            trial.pause(0.2, 2.5)
+            role = trial.random.choice(stand.workers)
+            (stand.kill if trial.random.random() < 0.75 else stand.kill_child)(role)
+            trial.found += torn_files(stand)
+
+    trial.during(slow(trial.random, trial.size(40, 160), 50, 1000), faults)
+    losses = [c for c in history.changes(stand.database, trial.since) if c.old == "running" and c.new == "queued"]
+    trial.note = f"{len(losses)} attempts lost"
+
+
+def worker_frozen(trial: Trial) -> None:
+    """A worker is stopped in the middle of a job until another has it, and then goes on and wants to commit."""
+    lost = sum(_freeze_a_worker(trial) for _ in range(trial.size(2, 8)))
+    trial.note = f"{lost} jobs went to another worker"
+
+
+def _freeze_a_worker(trial: Trial) -> bool:
+    stand, load = trial.stand, trial.load
+    job = load.submit(Order("slow", 3500))
+    stand.until(lambda: trial.attempts(job) == 1, "the job to start")
+    holder = _holder(stand, job)
+    stand.freeze(holder)
+    load.submit_all(slow(trial.random, 4))
+    stand.until(lambda: trial.attempts(job) >= 2, "another worker to take the job")
+    _wait_for_report(stand)  # that of the frozen worker's child, which goes on
+    stand.thaw(holder)
+    stand.until_ended({job})
+    return trial.attempts(job) > 1
+
+
+def _wait_for_report(stand: Stand) -> None:
+    count = len(list((stand.data / "reports").rglob("*.json")))
+    end = time.monotonic() + 6
+    while len(list((stand.data / "reports").rglob("*.json"))) == count and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def _holder(stand: Stand, job: str) -> str:
+    pid = history.worker_of(stand.database, job)
+    return next((role for role in stand.workers if stand.pid(role) == pid), stand.workers[0])
+
+
+def long_jobs(trial: Trial) -> None:
+    """Jobs last longer than the lease, and nobody takes them away from a living worker."""
+    trial.during([Order("slow", int(2500 * LEASE_SECONDS)) for _ in range(trial.size(2, 4))], lambda: None)
+    trial.found += early_losses(trial.stand, trial.since)
+    trial.found += silent_attempts(trial.stand, trial.since, LEASE_SECONDS)
+
+
+def calm(trial: Trial) -> None:
+    """Nothing is done at all: many short jobs, and two that are really analysed."""
+    orders = slow(trial.random, trial.size(60, 200), 0, 30) + [Order(None) for _ in range(2)]
+    trial.during(orders, lambda: None)
+    trial.found += early_losses(trial.stand, trial.since)
+
+
+def rolling_restarts(trial: Trial) -> None:
+    """Every process is restarted in turn, as in an upgrade: no attempt is lost."""
+    stand = trial.stand
+    stand.reconfigure(lease_seconds="60")
+    statuses: list[tuple[str, int]] = []
+
+    def faults() -> None:
+        for _ in range(trial.size(1, 4)):
+            for role in stand.roles:
+                trial.pause(0.2, 1.0)
+                statuses.append((role, stand.restart(role)))
+
+    ids = trial.during(slow(trial.random, trial.size(30, 120)), faults)
+    for role, status in statuses:
+        # The web server passes the signal on once it has finished what it was doing.
+        asked = (0, -signal.SIGTERM) if role.startswith("service") else (0,)
+        trial.expect(status in asked, f"{role} ended with status {status} when it was asked to end")
+    lost = [c.job for c in history.changes(stand.database, trial.since) if c.losses]
+    trial.expect(not lost, f"{len(set(lost))} of {len(ids)} jobs lost an attempt")
+    trial.note = f"{len(statuses)} restarts, {len(set(lost))} attempts lost"
+    stand.reconfigure()
+
+
+def wrong_clocks(trial: Trial) -> None:
+    """The workers' clocks are an hour wrong, one before and one behind."""
+    stand = trial.stand
+    stand.reconfigure(clocks=dict(zip(stand.workers, (3600.0, -3600.0), strict=True)))
+    trial.during(slow(trial.random, trial.size(10, 40), 50, 600), lambda: None)
+    trial.found += early_losses(stand, trial.since)
+    stand.reconfigure()
+
+
+# -- clients and services ---------------------------------------------------------------------------------------------
+
+
+def service_kills(trial: Trial) -> None:
+    """Services are killed while clients submit, one in five twice with the same key, and while others watch."""
+    stand, load = trial.stand, trial.load
+    first = load.submit_all(slow(trial.random, 3, 500, 2000))
+    with ThreadPoolExecutor(3) as pool:
+        watching = [pool.submit(load.watch, job) for job in first]
+
+        def faults() -> None:
+            for _ in range(trial.size(4, 16)):
+                trial.pause(0.2, 3.0)
+                stand.kill(trial.random.choice(stand.services))
+
+        trial.during(slow(trial.random, trial.size(40, 200), 5, 60), faults, doubled=0.2)
+        seen = [each.result() for each in watching]
+    trial.expect(all(status == "succeeded" for status in seen), f"watchers saw {seen}")
+
+
+def one_key_many_clients(trial: Trial) -> None:
+    """The same request comes from many clients at once, while a service is killed."""
+    stand = trial.stand
+    killer = threading.Timer(0.3, lambda: stand.kill(stand.services[0]))
+    killer.start()
+    for _ in range(trial.size(3, 20)):
+        trial.load.submit_same(trial.size(10, 25))
+    killer.join()
+
+
+def cancels(trial: Trial) -> None:
+    """Jobs are canceled at random points; then every worker is killed and started anew."""
+    stand, load = trial.stand, trial.load
+    ids = list(load.submit_all(_cancelable(trial)))
+    said: list[str] = []
+    for job in ids:
+        trial.pause(0, 0.15)
+        said.append(load.cancel(job))
+    stand.until_ended(set(ids))
+    for role in stand.workers:
+        stand.kill(role)
+    trial.during(slow(trial.random, 4), lambda: None)
+    trial.note = ", ".join(f"{said.count(each)} {each}" for each in sorted(set(said)))
+
+
+def _cancelable(trial: Trial) -> list[Order]:
+    anyhow = (("succeeded", None), ("canceled", "canceled"))
+    return [Order("slow", trial.random.choice([5, 50, 300]), anyhow) for _ in range(trial.size(40, 150))]
+
+
+def fairness(trial: Trial) -> None:
+    """One tenant queues many jobs, another a few later: they do not wait for all of the first."""
+    stand = trial.stand
+    few = trial.size(3, 5)
+    stand.reconfigure(lease_seconds="60")
+    many = trial.load.submit_all([Order("slow", 150) for _ in range(trial.size(30, 80))])
+    start = history.length(stand.database)
+    late = trial.load.submit_all([Order("slow", 150, tenant="b") for _ in range(few)])
+    stand.until_ended(many | late)
+    claims = [c.job for c in history.changes(stand.database, start) if c.old == "queued" and c.new == "running"]
+    last = max((number for number, job in enumerate(claims) if job in late), default=len(claims))
+    trial.note = f"{few} jobs of a second tenant were among the next {last + 1} claims"
+    # Both workers may be in the middle of a claim when a job is submitted.
+    trial.expect(last < 2 * few + 4, f"{trial.note} of {len(claims)}")
+    stand.reconfigure()
