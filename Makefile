@@ -35,6 +35,7 @@ check: setup ## style, types, architecture, container files, file lengths
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
 	@echo "Python files longer than 300 lines (split by noun past this):"
 	@git ls-files '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 300 {print "  " $$1, $$2; n++} END {if (!n) print "  none"}'
 

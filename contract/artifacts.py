@@ -1,5 +1,6 @@
 """The rows of uploaded files: who owns them and what a worker found in them."""
 
+import re
 from typing import Any, Literal
 
 from sqlalchemy import Row, delete, insert, select, update
@@ -10,6 +11,8 @@ from contract.schemas import Artifact, Inspection, Problem
 
 Format = Literal["npz", "safetensors"]
 ID_PREFIX = "sha256:"
+# Control characters, halves of surrogate pairs, and what turns the direction of writing around.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST_NAME = 200
 
 
@@ -49,7 +52,7 @@ class Artifacts:
     def call(self, tenant: str, sha256: str, name: str | None) -> None:
         """Note under which name a file was sent, so that people recognise it; the last name counts."""
         if name:
-            values = {"name": name[:_LONGEST_NAME]}
+            values = {"name": _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", name[:_LONGEST_NAME])}
             with self._database.write() as connection:
                 connection.execute(
                     update(artifacts).where(artifacts.c.tenant == tenant, artifacts.c.sha256 == sha256).values(values)

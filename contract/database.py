@@ -48,6 +48,8 @@ api_keys = Table(
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("last_used_at", Float),
+    Column("old_secret_sha256", String),  # the secret before the last rotation, while both are valid
+    Column("old_secret_until", Float),
 )
 
 artifacts = Table(
@@ -105,6 +107,7 @@ jobs = Table(
     Column("sent_at", Float),  # the outbox: when the job was last announced to the broker
     Column("started_at", Float),
     Column("finished_at", Float),
+    Column("request_id", String),  # of the request that submitted the job
     UniqueConstraint("tenant", "idempotency_key"),
     Index("ix_jobs_state_queue_id", "state", "queue", "id"),
     Index("ix_jobs_tenant_kind_id", "tenant", "kind", "id"),
@@ -170,6 +173,60 @@ baselines = Table(
     Column("note", String, nullable=False),
     Column("changed_by", String, nullable=False),
     Column("changed_at", Float, nullable=False),
+)
+
+# What was done, by whom, and how it ended. Never a secret, never a byte of a file.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("at", Float, nullable=False, index=True),
+    Column("tenant", String, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("object", String, nullable=False),
+    Column("outcome", Integer, nullable=False),
+    Column("request_id", String, nullable=False),
+    Index("ix_audit_log_tenant_id", "tenant", "id"),
+)
+
+# The processes that work behind the service, and when each was last seen.
+processes = Table(
+    "processes",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("role", String, nullable=False),
+    Column("queues", String, nullable=False),
+    Column("reconciles", Boolean, nullable=False),
+    Column("trouble", String),  # what it cannot do at the moment
+    Column("started_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+)
+
+# What processes count that may die at any time: events by name and cause, and the seconds a tenant computed on a day.
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("label", String, primary_key=True),
+    Column("value", Float, nullable=False),
+)
+
+compute_use = Table(
+    "compute_use",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("seconds", Float, nullable=False),
+)
+
+# What was here and has expired, so that whoever asks for it learns that.
+expired = Table(
+    "expired",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("at", Float, nullable=False, index=True),
 )
 
 

@@ -293,16 +293,16 @@ class Jobs:
             count += connection.execute(losing).rowcount
         return count
 
-    def unannounced(self, resend_seconds: float, *, limit: int = 1000) -> list[tuple[str, str, bool]]:
-        """Return (id, queue, told before) of waiting analyses the broker was not told of lately, the oldest first."""
+    def unannounced(self, resend_seconds: float, *, limit: int = 100) -> list[tuple[str, str]]:
+        """Return (id, queue) of waiting analyses that the broker was not told of lately, the oldest first."""
         due = or_(jobs.c.sent_at.is_(None), jobs.c.sent_at < clock() - resend_seconds)
         waiting = and_(jobs.c.state == "queued", jobs.c.kind == "analysis")  # workers look for inspections themselves
-        query = select(jobs.c.id, jobs.c.queue, jobs.c.sent_at).where(waiting, due).order_by(jobs.c.id).limit(limit)
+        query = select(jobs.c.id, jobs.c.queue).where(waiting, due).order_by(jobs.c.id).limit(limit)
         with self._database.read() as connection:
-            return [(row.id, row.queue, row.sent_at is not None) for row in connection.execute(query)]
+            return [(row.id, row.queue) for row in connection.execute(query)]
 
     def announced(self, ids: Sequence[str]) -> None:
-        """Note that the broker knows of these jobs."""
+        """Note that the broker was told of these jobs."""
         with self._database.write() as connection:
             connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(sent_at=clock()))
 

@@ -47,6 +47,9 @@ def announce(app: Any, job_id: str, queue: str) -> None:
 
 
 def announcements(app: Any, queue: str) -> int:
-    """Return how many messages wait in the broker for the workers of `queue`."""
-    with app.connection_for_write() as connection:
-        return int(connection.default_channel.queue_declare(queue=queue).message_count)
+    """Return how many messages wait for the workers of `queue`. Raises at once where the broker does not answer."""
+    with app.connection_or_acquire() as connection:
+        try:
+            return int(connection.default_channel.queue_declare(queue=queue).message_count)
+        except (*connection.connection_errors, *connection.channel_errors) as error:
+            raise ConnectionError(f"the broker does not answer: {error}") from error

@@ -244,9 +244,18 @@ class Appending:
             self.upload = self._owner.advance(self.upload, received=self.position)
             self._before = None if self._digest is None else self._digest.copy()
 
-    def complete(self, recognize: Callable[[bytes], Format], recognized_bytes: int) -> None:
-        """Turn the whole file into an artifact, or end the upload where it is not what was announced."""
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """End the upload, and keep nothing of it, where its bytes are refused."""
         try:
+            yield
+        except ProblemError:
+            self._owner.forget(self.upload)
+            raise
+
+    def complete(self, recognize: Callable[[bytes], Format], recognized_bytes: int) -> None:
+        """Turn the whole file into an artifact, if it is what was announced."""
+        with self.judging():
             file_format = recognize(self._partial.start(recognized_bytes))
             sha256 = (self._digest or self._partial.sha256()).hexdigest()
             expected = self.upload.expected_sha256
@@ -254,9 +263,6 @@ class Appending:
                 raise ProblemError(
                     "checksum_mismatch", f"`sha256` says {expected}, the bytes have {sha256}; begin a new upload"
                 )
-        except ProblemError:
-            self._owner.forget(self.upload)
-            raise
         self._partial.sync()
         self.upload = self._owner.advance(self.upload, received=self.position, sha256=sha256, format=file_format)
         self._owner.settle(self.upload)

@@ -23,10 +23,12 @@ from service import (
     routes_meta,
     routes_pictures,
     routes_reports,
+    routes_uploads,
 )
 from service.bodies import SmallBodies
 from service.deps import Stores
 from service.pages import router as pages
+from service.tus import Tus
 
 _DESCRIPTION = """
 How every layer of a network changes class separation: exact Henze-Penrose statistics and permutation tests.
@@ -60,9 +62,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # a page of our own, without scripts from elsewhere
         redoc_url=None,
     )
+    app.add_middleware(Tus)
     app.add_middleware(SmallBodies, limit=settings.max_request_bytes)
     errors.install(app)
-    for routes in (routes_artifacts, routes_analyses, routes_layers, routes_pictures, routes_reports, routes_history, routes_baselines, routes_keys, routes_meta):
+    for routes in (routes_artifacts, routes_uploads, routes_analyses, routes_layers, routes_pictures, routes_reports, routes_history, routes_baselines, routes_keys, routes_meta):
         app.include_router(routes.router)
     app.include_router(pages)
     return app

@@ -86,16 +86,23 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-async def counted(request: Request, limit: int) -> AsyncIterator[bytes]:
+def counted(request: Request, limit: int) -> AsyncIterator[bytes]:
     """Stream a body; refuse it as soon as it is known to be larger than `limit` bytes."""
-    refusal = ProblemError("artifact_too_large", f"the file is larger than {limit} bytes; record fewer rows or layers")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise ProblemError("unsupported_media_type", "send the file itself, without Content-Encoding")
     if int(request.headers.get("content-length", 0)) > limit:
-        raise refusal
+        raise _too_many(limit)
+    return _counted(request, limit)
+
+
+async def _counted(request: Request, limit: int) -> AsyncIterator[bytes]:
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise refusal
+            raise _too_many(limit)
         yield chunk
+
+
+def _too_many(limit: int) -> ProblemError:
+    return ProblemError("artifact_too_large", f"the file is larger than {limit} bytes; record fewer rows or layers")

@@ -8,7 +8,14 @@ from fastapi import Response
 from contract.schemas import ProblemError, Report
 
 JSON = "application/json"
-MEDIA_TYPES = {"json": JSON, "html": "text/html", "md": "text/markdown", "csv": "text/csv"}
+MEDIA_TYPES = {
+    "json": JSON,
+    "html": "text/html",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "xml": "application/xml",  # JUnit
+    "sarif": "application/sarif+json",
+}
 CONTENT: dict[str, dict[str, str]] = {media_type: {} for media_type in MEDIA_TYPES.values()}
 
 
@@ -66,7 +73,7 @@ def represented(content: bytes, etag: str, extension: str, name: str) -> Respons
     }
     if extension == "html":
         headers["Content-Security-Policy"] = "sandbox allow-scripts"  # its own policy is inside; this isolates it
-    charset = "; charset=utf-8" if media_type.startswith("text/") else ""
+    charset = "; charset=utf-8" if media_type.startswith("text/") else ""  # the others name it inside, or have no other
     return Response(content, 200, headers, media_type + charset)
 
 
@@ -75,6 +82,7 @@ def _renderer(extension: str) -> Callable[[Report], str]:
         from interlayer.render.html import to_html
 
         return to_html
+    from interlayer.render.findings import findings_to_junit, findings_to_sarif
     from interlayer.render.tables import to_csv, to_markdown
 
-    return to_markdown if extension == "md" else to_csv
+    return {"md": to_markdown, "csv": to_csv, "xml": findings_to_junit, "sarif": findings_to_sarif}[extension]

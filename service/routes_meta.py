@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from contract.schemas import SCHEMA_VERSION, ProblemError, Report
 from service.deps import Reader, WithStores
+from service.renderings import MEDIA_TYPES
 
 router = APIRouter(tags=["service"])
 
@@ -58,7 +59,7 @@ def get_capabilities(found: WithStores, _: Reader) -> Capabilities:
         metrics=["euclidean", "cosine"],
         devices=["cuda", "cpu"] if "gpu" in settings.queue_names() else ["cpu"],
         model_references=False,
-        report_renderings=["json", "html", "md", "csv"],
+        report_renderings=list(MEDIA_TYPES),
         max_artifact_bytes=settings.max_artifact_bytes,
         max_request_bytes=settings.max_request_bytes,
         max_unfinished_jobs=settings.max_unfinished_jobs,

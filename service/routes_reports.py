@@ -29,7 +29,7 @@ def get_report(
     responses={200: {"content": renderings.CONTENT}},
 )
 def get_report_as(analysis_id: AnalysisPath, extension: str, found: WithStores, caller: Reader) -> Response:
-    """Return the report in the form that the extension names: json, html, md or csv."""
+    """Return the report in the form that the extension names: json, html, md, csv, xml (JUnit) or sarif."""
     return _answer(found, caller.tenant, analysis_id, renderings.known(extension))
 
 

@@ -19,6 +19,7 @@ from contract.settings import Settings
 from worker.poll import reconcile
 
 _BROKER_AWAY_SECONDS = 1.0
+_MOST_MESSAGES = 16  # in a queue: whoever is woken works until nothing waits, so more would find nothing to do
 log = structlog.get_logger()
 
 
@@ -27,16 +28,17 @@ def dispatch(settings: Settings, database: Database, stop: threading.Event) -> N
     jobs, celery = Jobs(database), make_celery(settings)
     while not stop.wait(settings.poll_seconds):
         try:
-            waiting = jobs.unannounced(settings.resend_seconds)
-            # While messages wait, the broker has forgotten nothing, and a long queue must not grow by being told again.
-            remembered = {
-                queue for queue in {queue for _, queue, told in waiting if told} if announcements(celery, queue)
-            }
-            for job_id, queue, told in waiting:
-                if not (told and queue in remembered):
+            sent = []
+            room: dict[str, int] = {}
+            for job_id, queue in jobs.unannounced(settings.resend_seconds):
+                if queue not in room:
+                    room[queue] = _MOST_MESSAGES - announcements(celery, queue)
+                if room[queue] > 0:
+                    room[queue] -= 1
                     announce(celery, job_id, queue)
-            if waiting:
-                jobs.announced([job_id for job_id, _, _ in waiting])
+                    sent.append(job_id)
+            if sent:
+                jobs.announced(sent)
         except (BrokerError, ConnectionError, TimeoutError, OperationalError) as error:
             log.warning("jobs were not announced, trying again", error=str(error))
             stop.wait(_BROKER_AWAY_SECONDS)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 Metric = Literal["euclidean", "cosine"]
 State = Literal["trained", "untrained"]
 Split = Literal["train", "validation"]
+Pooling = Literal["none", "mean", "cls"]
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 # Names that people give end up in SQL, logs and terminals: no control characters.
@@ -23,10 +24,15 @@ class Strict(BaseModel):
 
 
 class ModelReference(Strict):
-    """A registered model by name, or an ONNX file by artifact id."""
+    """A registered model by name, or an ONNX file by artifact id.
+
+    `pooling` says what becomes of the second axis of outputs with three, the tokens of a transformer: their `mean`
+    (over those of the attention mask, where the data have one), the first (`cls`), or all of them (`none`).
+    """
 
     name: ShortText | None = None
     artifact: ArtifactId | None = None
+    pooling: Pooling | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -150,6 +156,14 @@ class AnalysisRequest(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     tags: Annotated[dict[ShortText, TagText], Field(max_length=32)] = {}
+
+    @property
+    def artifacts(self) -> list[str]:
+        """Ids of all files that the analysis reads, each once."""
+        found: list[str | None] = []
+        for item in self.inputs:
+            found += [item.artifact, item.model and item.model.artifact, item.data and item.data.artifact]
+        return list(dict.fromkeys(artifact for artifact in found if artifact is not None))
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -1,20 +1,32 @@
 """Two reports side by side."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
 
 from contract.keys import Caller
-from contract.schemas import Analysis, ProblemError, Report
+from contract.schemas import ProblemError, Report
+from contract.schemas.history import ReportReference
 from interlayer.render.comparison_view import HOW_TO_READ, comparison_body
+from interlayer.render.text import shortened
 from service.deps import Reader, Stores, WithStores
-from service.pages.analyses import stored
-from service.pages.answers import PageRoute, page
+from service.pages.answers import PageRoute, ago, page
+from service.references import bytes_of, sha256_of
 from service.routes_analyses import list_analyses
 
 router = APIRouter(route_class=PageRoute)
 _OFFERED = 60
 _Reference = Annotated[str, Query(max_length=200)]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A report that can be chosen: the reference to it, and what people see."""
+
+    reference: str
+    shown: str
 
 
 @router.get("/compare")
@@ -35,11 +47,16 @@ def compare(
     body = ""
     if base and candidate:
         body = comparison_body(_report(base, found, caller), _report(candidate, found, caller))
+    offered = _offered(found, caller)
+    known = {choice.reference for choice in offered}
+    offered += [
+        Choice(reference, shortened(reference, 60)) for reference in (base, candidate) if reference not in known
+    ]
     return page(
         request,
         "compare.html",
         caller,
-        offered=_offered(found, caller),
+        offered=[choice for choice in offered if choice.reference],
         base=base,
         candidate=candidate,
         body=body,
@@ -48,11 +65,30 @@ def compare(
     )
 
 
-def _offered(found: Stores, caller: Caller) -> list[Analysis]:
-    return list_analyses(found, caller, "succeeded", None, _OFFERED, None).items
+def _offered(found: Stores, caller: Caller) -> list[Choice]:
+    """Return the baselines, then the newest analyses, then the newest reports that were made elsewhere."""
+    baselines = [
+        Choice(item.name, f"baseline {shortened(item.name, 40)}") for item in found.baselines.list(caller.tenant)
+    ]
+    analyses = [
+        Choice(item.id, f"…{item.id[-6:]}, {ago(item.created_at)}{_tags(item.tags)}")
+        for item in list_analyses(found, caller, "succeeded", None, _OFFERED, None).items
+    ]
+    reports = [
+        Choice(item.id, f"report …{item.id[-6:]}, {ago(item.created_at)}")
+        for item in found.reports.newest(caller.tenant, limit=_OFFERED)
+        if item.analysis is None
+    ]
+    return [*baselines, *analyses, *reports]
+
+
+def _tags(tags: dict[str, str]) -> str:
+    return "".join(f" · {shortened(name, 24)} {shortened(value, 32)}" for name, value in tags.items())
 
 
 def _report(reference: str, found: Stores, caller: Caller) -> Report:
-    if not reference.startswith("an_"):
-        raise ProblemError("not_found", f"there is no report {reference[:80]!r}; choose one of the list")
-    return stored(reference, found, caller)
+    try:
+        meant = ReportReference.parse(reference)
+    except ValidationError as error:
+        raise ProblemError("not_found", f"there is no report {reference[:80]!r}; choose one of the list") from error
+    return Report.model_validate_json(bytes_of(found, sha256_of(found, caller.tenant, meant)))

@@ -227,7 +227,7 @@ class TestLoss:
         seen = store.get("a", claim.id)
         assert seen is not None
         assert (seen.status, seen.progress.fraction) == ("queued", 0.0)
-        assert store.unannounced(1000.0) == [(claim.id, "cpu", False)], "the broker must be told again"
+        assert store.unannounced(1000.0) == [(claim.id, "cpu")], "the broker must be told again"
 
     def test_a_job_that_kills_workers_fails_in_the_end(self, store: Jobs, any_database: Database) -> None:
         job_id = submitted(store)
@@ -428,12 +428,12 @@ class TestHistory:
 class TestOutbox:
     def test_a_job_is_announced_once_until_the_resend_time(self, store: Jobs, any_database: Database) -> None:
         first, second = submitted(store), submitted(store, queue="gpu")
-        assert store.unannounced(1000.0) == [(first, "cpu", False), (second, "gpu", False)]
+        assert store.unannounced(1000.0) == [(first, "cpu"), (second, "gpu")]
         store.announced([first])
-        assert store.unannounced(1000.0) == [(second, "gpu", False)]
+        assert store.unannounced(1000.0) == [(second, "gpu")]
         with any_database.write() as connection:
             connection.execute(update(jobs).values(sent_at=clock() - 2000.0))
-        assert store.unannounced(1000.0) == [(first, "cpu", True), (second, "gpu", True)], "the broker may have lost it"
+        assert store.unannounced(1000.0) == [(first, "cpu"), (second, "gpu")], "the broker may have lost it"
 
     def test_jobs_that_do_not_wait_are_not_announced(self, store: Jobs) -> None:
         store.submit(NewJob("a", "inspection", {}, "inspect", "f"), max_unfinished=MANY)  # workers look for these

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from tests.faults.guards import GUARDS
 from tests.faults.page import write_page
+from tests.faults.stand import Profile
 from tests.faults.suite import TRIALS, run_profile, without_guard
 from tests.faults.trials import Outcome
+
+PROFILES: tuple[Profile, ...] = ("embedded", "cluster")
 
 
 def say(line: str) -> None:
@@ -24,7 +27,7 @@ def main() -> int:
     """Run what is asked for; the exit status tells whether every promise held."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Kill, freeze, starve; check promises.")
     parser.add_argument("--form", choices=["short", "long"], default="short", help="how many jobs and faults")
-    parser.add_argument("--profile", choices=["embedded", "cluster", "both"], default="both")
+    parser.add_argument("--profile", choices=[*PROFILES, "both"], default="both")
     parser.add_argument("--seed", type=int, help="of what is done when (default: the time)")
     parser.add_argument("--only", choices=TRIALS, action="append", help="a single trial, several times for several")
     parser.add_argument("--without", choices=GUARDS, help="take a guard away; the trial that needs it must fail")
@@ -42,7 +45,7 @@ def main() -> int:
         if options.out:
             write_page(options.out, caught=caught)
         return int(bool(missed))
-    profiles = ["embedded", "cluster"] if options.profile == "both" else [options.profile]
+    profiles: list[Profile] = [each for each in PROFILES if options.profile in (each, "both")]
     outcomes: dict[str, list[Outcome]] = {}
     for profile in profiles:
         say(f"{profile}, {options.form} form, seed {seed}")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.faults.stand import Profile
@@ -30,14 +31,16 @@ def _fence() -> None:
     from sqlalchemy import and_
 
     from contract import jobs
+    from contract.database import jobs as table
 
-    jobs._held = lambda claim: and_(jobs.jobs.c.id == claim.id, jobs.jobs.c.state == "running")
+    jobs._held = lambda claim: and_(table.c.id == claim.id, table.c.state == "running")
 
 
 def _final() -> None:
     from contract import jobs
+    from contract.database import jobs as table
 
-    jobs._held = lambda claim: jobs.jobs.c.id == claim.id
+    jobs._held = lambda claim: table.c.id == claim.id
 
 
 def _lease() -> None:
@@ -59,24 +62,20 @@ def _lease() -> None:
 def _heartbeat() -> None:
     from contract.jobs import Jobs
 
-    Jobs.heartbeat = lambda *_: "held"  # type: ignore[assignment, method-assign]  # the point
+    Jobs.heartbeat = lambda *_: "held"  # type: ignore[method-assign]  # the point
 
 
 def _reconciler() -> None:
     from contract.jobs import Jobs
 
-    Jobs.requeue_expired = lambda *_: 0  # type: ignore[assignment, method-assign]  # the point
+    Jobs.requeue_expired = lambda *_: 0  # type: ignore[method-assign]  # the point
 
 
 def _resend() -> None:
     from contract.jobs import Jobs
 
     look = Jobs.unannounced
-
-    def only_new(self: Jobs, *arguments: Any, **named: Any) -> list[tuple[str, str, bool]]:
-        return [each for each in look(self, *arguments, **named) if not each[2]]
-
-    Jobs.unannounced = only_new  # type: ignore[method-assign]  # the point
+    Jobs.unannounced = lambda self, _, **named: look(self, 10.0**9, **named)  # type: ignore[method-assign]  # the point
 
 
 def _claim() -> None:
@@ -105,7 +104,7 @@ def _claim() -> None:
 def _fair_order() -> None:
     from contract import jobs
 
-    jobs.func = _Uncounting(jobs.func)  # type: ignore[assignment]  # the point
+    vars(jobs)["func"] = _Uncounting(vars(jobs)["func"])
 
 
 class _Uncounting:
@@ -194,13 +193,14 @@ def _attempt_limit() -> None:
     from contract.jobs import Jobs
 
     lose = Jobs._lose
-    Jobs._lose = lambda self, connection, which, _most: lose(self, connection, which, 10**6)  # type: ignore[method-assign]  # the point
+    vars_of = {"_lose": lambda self, connection, which, _most: lose(self, connection, which, 10**6)}
+    Jobs._lose = vars_of["_lose"]  # type: ignore[method-assign]  # the point
 
 
 def _group_kill() -> None:
     from worker import runner
 
-    runner.os = _Kills(os)  # type: ignore[assignment]  # the point
+    vars(runner)["os"] = _Kills(os)
 
 
 class _Kills:
@@ -214,30 +214,24 @@ class _Kills:
 
 
 def _deadline() -> None:
-    from contract.settings import Settings
-
-    before = Settings.__init__
-
-    def endless(self: Settings, **values: Any) -> None:
-        before(self, **values | {"deadline_seconds": 10**9})
-
-    Settings.__init__ = endless  # type: ignore[method-assign]  # the point
+    os.environ["INTERLAYER_DEADLINE_SECONDS"] = "1e9"
 
 
 def _memory_limit() -> None:
     if "worker.child" in sys.argv:
         from worker import child
 
-        child.limit_memory = lambda _: None
+        vars(child)["limit_memory"] = lambda _: None
 
 
 def _follow_parent() -> None:
     if "worker.child" in sys.argv:
         from worker import child
+        from worker.messages import Work
 
         def read(works: Any) -> None:
             for line in sys.stdin:
-                works.put(child.Work.model_validate_json(line))
+                works.put(Work.model_validate_json(line))
             threading.Event().wait()
 
         child._read_stdin = read

@@ -82,3 +82,10 @@ def worker_of(database: Database, job: str) -> int:
     with database.read() as connection:
         workers = connection.execute(select(jobs.c.workers).where(jobs.c.id == job)).scalar_one()
     return int(workers[-1].rpartition(":")[2])
+
+
+def all_announced(database: Database, ids: set[str]) -> bool:
+    """Tell whether the broker was told of all these jobs."""
+    query = select(jobs.c.id).where(jobs.c.sent_at.is_not(None), jobs.c.state == "queued")
+    with database.read() as connection:
+        return ids <= set(connection.execute(query).scalars())

@@ -32,7 +32,7 @@ def main() -> None:
     elif module.startswith("worker."):
         from worker import runner
 
-        runner._COMPUTE = (sys.executable, "-m", "tests.faults.launch", *options, "worker.child")
+        vars(runner)["_COMPUTE"] = (sys.executable, "-m", "tests.faults.launch", *options, "worker.child")
     sys.argv = arguments
     importlib.import_module(module).main()
 

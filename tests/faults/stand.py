@@ -135,7 +135,8 @@ class Stand:
         options = [] if self.without is None else ["--without", self.without]
         if role in self.clocks:
             options += ["--clock", str(self.clocks[role])]
-        arguments, descriptors = [], ()
+        arguments: list[str] = []
+        descriptors: tuple[int, ...] = ()
         if kind == "service":
             number = self._sockets[role].fileno()
             arguments, descriptors = ["--fd", str(number)], (number,)

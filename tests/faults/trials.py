@@ -112,13 +112,13 @@ def worker_kills(trial: Trial) -> None:
     stand = trial.stand
 
     def faults() -> None:
-        for _ in range(trial.size(6, 24)):
+        for _ in range(trial.size(6, 20)):
             trial.pause(0.2, 2.5)
             role = trial.random.choice(stand.workers)
             (stand.kill if trial.random.random() < 0.75 else stand.kill_child)(role)
             trial.found += torn_files(stand)
 
-    trial.during(slow(trial.random, trial.size(40, 160), 50, 1000), faults)
+    trial.during(slow(trial.random, trial.size(40, 120), 50, 1000), faults)
     losses = [c for c in history.changes(stand.database, trial.since) if c.old == "running" and c.new == "queued"]
     trial.note = f"{len(losses)} attempts lost"
 
@@ -164,7 +164,7 @@ def long_jobs(trial: Trial) -> None:
 
 def calm(trial: Trial) -> None:
     """Nothing is done at all: many short jobs, and two that are really analysed."""
-    orders = slow(trial.random, trial.size(60, 200), 0, 30) + [Order(None) for _ in range(2)]
+    orders = slow(trial.random, trial.size(60, 120), 0, 30) + [Order(None) for _ in range(2)]
     trial.during(orders, lambda: None)
     trial.found += early_losses(trial.stand, trial.since)
 
@@ -176,12 +176,12 @@ def rolling_restarts(trial: Trial) -> None:
     statuses: list[tuple[str, int]] = []
 
     def faults() -> None:
-        for _ in range(trial.size(1, 4)):
+        for _ in range(trial.size(1, 3)):
             for role in stand.roles:
                 trial.pause(0.2, 1.0)
                 statuses.append((role, stand.restart(role)))
 
-    ids = trial.during(slow(trial.random, trial.size(30, 120)), faults)
+    ids = trial.during(slow(trial.random, trial.size(30, 80)), faults)
     for role, status in statuses:
         # The web server passes the signal on once it has finished what it was doing.
         asked = (0, -signal.SIGTERM) if role.startswith("service") else (0,)
@@ -212,11 +212,11 @@ def service_kills(trial: Trial) -> None:
         watching = [pool.submit(load.watch, job) for job in first]
 
         def faults() -> None:
-            for _ in range(trial.size(4, 16)):
+            for _ in range(trial.size(4, 14)):
                 trial.pause(0.2, 3.0)
                 stand.kill(trial.random.choice(stand.services))
 
-        trial.during(slow(trial.random, trial.size(40, 200), 5, 60), faults, doubled=0.2)
+        trial.during(slow(trial.random, trial.size(40, 150), 5, 60), faults, doubled=0.2)
         seen = [each.result() for each in watching]
     trial.expect(all(status == "succeeded" for status in seen), f"watchers saw {seen}")
 
@@ -234,21 +234,21 @@ def one_key_many_clients(trial: Trial) -> None:
 def cancels(trial: Trial) -> None:
     """Jobs are canceled at random points; then every worker is killed and started anew."""
     stand, load = trial.stand, trial.load
-    ids = list(load.submit_all(_cancelable(trial)))
-    said: list[str] = []
-    for job in ids:
-        trial.pause(0, 0.15)
-        said.append(load.cancel(job))
-    stand.until_ended(set(ids))
+    moments = [trial.random.uniform(0, 0.5) for _ in range(trial.size(40, 120))]
+    anyhow = (("succeeded", None), ("canceled", "canceled"))
+
+    def one(moment: float) -> str:
+        job = load.submit(Order("slow", 250, anyhow))
+        time.sleep(moment)
+        return load.cancel(job)
+
+    with ThreadPoolExecutor(len(stand.workers)) as pool:
+        said = list(pool.map(one, moments))
+    stand.until_ended(set(load.accepted))
     for role in stand.workers:
         stand.kill(role)
     trial.during(slow(trial.random, 4), lambda: None)
-    trial.note = ", ".join(f"{said.count(each)} {each}" for each in sorted(set(said)))
-
-
-def _cancelable(trial: Trial) -> list[Order]:
-    anyhow = (("succeeded", None), ("canceled", "canceled"))
-    return [Order("slow", trial.random.choice([5, 50, 300]), anyhow) for _ in range(trial.size(40, 150))]
+    trial.note = ", ".join(f"{said.count(each)} {each.replace('_', ' ')}" for each in sorted(set(said)))
 
 
 def fairness(trial: Trial) -> None:

@@ -2,11 +2,14 @@
 
 import statistics
 import time
+from collections.abc import Callable
+from typing import Any
 
 from celery import Celery
 from pydantic import SecretStr
 
 from contract.queue import RUN_JOB, announce, make_celery
+from tests.faults import history
 from tests.faults.load import Order, slow
 from tests.faults.trials import Trial
 
@@ -27,7 +30,17 @@ def broker_wiped(trial: Trial) -> None:
                 stand.kills["broker"] += 1
                 stand.redis.flushall()
 
-    trial.during(slow(trial.random, trial.size(40, 160)), faults)
+    trial.during(slow(trial.random, trial.size(40, 120)), faults)
+    # Now every message is lost, and no later one wakes a worker.
+    for role in stand.workers:
+        stand.freeze(role)
+    ids = trial.load.submit_all(slow(trial.random, 5))
+    stand.until(lambda: history.all_announced(stand.database, ids), "the announcements")
+    stand.kills["broker"] += 1
+    stand.redis.flushall()
+    for role in stand.workers:
+        stand.kill(role)
+    stand.until_ended(ids)
 
 
 def broker_away(trial: Trial) -> None:
@@ -35,11 +48,12 @@ def broker_away(trial: Trial) -> None:
     stand, load = trial.stand, trial.load
     count = trial.size(8, 30)
     medians = []
-    for away, back in (
+    states: list[tuple[Callable[[], None], Callable[[], None]]] = [
         (lambda: None, lambda: None),
         (lambda: stand.freeze("broker"), lambda: stand.thaw("broker")),
         (stand.stop_broker, stand.start_broker),
-    ):
+    ]
+    for away, back in states:
         away()
         seconds = []
         for order in slow(trial.random, count, 5, 20):
@@ -56,10 +70,10 @@ def broker_away(trial: Trial) -> None:
 def duplicates(trial: Trial) -> None:
     """Every message comes many times, and among them are some that nobody of ours has sent."""
     stand, load = trial.stand, trial.load
-    celery = make_celery(stand.settings.model_copy(update={"broker_url": SecretStr(stand.broker_url)}))
-    stranger = Celery(broker=stand.broker_url)
+    celery: Any = make_celery(stand.settings.model_copy(update={"broker_url": SecretStr(stand.broker_url)}))
+    stranger: Any = Celery(broker=stand.broker_url)
     stand.reconfigure(lease_seconds="60")
-    ids = load.submit_all([Order("slow", trial.random.randint(5, 60)) for _ in range(trial.size(15, 60))])
+    ids = load.submit_all([Order("slow", trial.random.randint(5, 60)) for _ in range(trial.size(15, 30))])
     for job in sorted(ids) * _REPEATS:
         announce(celery, job, "cpu")
     for arguments in ([], ["../../etc/passwd"], ["an_" + "0" * 30], [{"job": 1}], ["a", "b"]):

@@ -29,7 +29,7 @@ def test_a_report_joins_the_history_once(caller: Caller, report: bytes) -> None:
     assert caller.http.get("/v1/reports").json()["items"] == [stored]
 
 
-@pytest.mark.parametrize("suffix", ["json", "html", "md", "csv"])
+@pytest.mark.parametrize("suffix", ["json", "html", "md", "csv", "xml", "sarif"])
 def test_it_is_shown_as_the_one_of_the_analysis(history: History, report: bytes, suffix: str) -> None:
     report_id = push(history.caller, report).json()["id"]
     stored = history.caller.http.get(f"/v1/reports/{report_id}.{suffix}")

@@ -11,6 +11,8 @@ from contract.schemas import Report
 from tests.service.conftest import History
 
 JSON, HTML, MARKDOWN, CSV = "application/json", "text/html", "text/markdown", "text/csv"
+JUNIT, SARIF = "application/xml", "application/sarif+json"
+FORMS = [("json", JSON), ("html", HTML), ("md", MARKDOWN), ("csv", CSV), ("xml", JUNIT), ("sarif", SARIF)]
 
 
 def test_the_report_is_the_stored_one(history: History) -> None:
@@ -37,6 +39,8 @@ def test_the_report_is_the_stored_one(history: History) -> None:
         ("text/markdown;q=0.5, text/csv;q=0.9", CSV),
         ("text/markdown", MARKDOWN),
         ("text/*", HTML),
+        ("application/xml", JUNIT),
+        ("application/sarif+json, application/json;q=0.5", SARIF),
         ("text/html;q=0, */*", JSON),
         ("application/json;q=0, */*", HTML),
         ("application/json;q=0.2, text/*;q=0.3, text/html;q=0.1", MARKDOWN),
@@ -53,13 +57,13 @@ def test_accept_decides(history: History, accept: str, expected: str) -> None:
     assert answer.headers["Vary"] == "Accept"
 
 
-@pytest.mark.parametrize("accept", ["image/png", "text/html;q=0", "*/*;q=0", "nonsense", "application/xml"])
+@pytest.mark.parametrize("accept", ["image/png", "text/html;q=0", "*/*;q=0", "nonsense", "application/pdf"])
 def test_a_form_that_does_not_exist(history: History, accept: str) -> None:
     answer = history.caller.http.get(f"/v1/analyses/{history.succeeded}/report", headers={"Accept": accept})
     assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
 
 
-@pytest.mark.parametrize(("suffix", "media_type"), [("json", JSON), ("html", HTML), ("md", MARKDOWN), ("csv", CSV)])
+@pytest.mark.parametrize(("suffix", "media_type"), FORMS)
 def test_a_suffix_decides_too(history: History, suffix: str, media_type: str) -> None:
     url = f"/v1/analyses/{history.succeeded}/report"
     answer = history.caller.http.get(f"{url}.{suffix}", headers={"Accept": "image/png"})

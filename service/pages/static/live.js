@@ -48,17 +48,18 @@ function estimateAsFilledIn() {
   const place = document.getElementById("estimate");
   if (!form || !place) return;
   let due = 0;
-  form.addEventListener("change", () => {
-    clearTimeout(due);
-    due = setTimeout(async () => {
-      const body = new URLSearchParams(new FormData(form));
-      body.set("action", "estimate");
-      const answer = await fetch(form.action, { method: "POST", body }).catch(() => null);
-      if (!answer || !answer.ok) { place.replaceChildren(); return; }
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("estimate");
-      if (fresh) place.replaceChildren(...fresh.childNodes);
-    }, 400);
-  });
+  const ask = async () => {
+    const body = new URLSearchParams(new FormData(form));
+    body.set("action", "estimate");
+    const answer = await fetch(form.action, { method: "POST", body }).catch(() => null);
+    if (answer && answer.status === 409) later(1500);  // a worker has yet to look into a file
+    if (!answer || !answer.ok) { place.replaceChildren(); return; }
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("estimate");
+    if (fresh) place.replaceChildren(...fresh.childNodes);
+  };
+  const later = (milliseconds) => { clearTimeout(due); due = setTimeout(ask, milliseconds); };
+  form.addEventListener("change", () => later(400));
+  if ([...form.querySelectorAll("select[name^=role-]")].some((select) => select.value)) ask();
 }
 
 if (live && live.dataset.events) watch();

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from contract.schemas import AnalysisRequest
 from contract.settings import Settings
 from interlayer.__main__ import run
 from interlayer.client import AsyncClient, Client, uploads
-from interlayer.errors import RequestRefused
+from interlayer.errors import RequestRefused, ServiceUnreachable
 from interlayer.frames import report_frame
 from tests.e2e.activations import write_study
 from tests.service.running import Caller, Service, serving
@@ -33,6 +34,10 @@ METHODS = {
     "list_analyses": "analyses",
     "watch_analysis": "events",
     "cancel_analysis": "cancel",
+    "retry_analysis": "retry",
+    "get_finished_layers": "layers",
+    "get_chart": "chart",
+    "get_table": "table",
     "delete_analysis": "delete_analysis",
     "get_report_as": "report_as",
     "push_report": "push_report",
@@ -53,6 +58,10 @@ METHODS = {
 # Operation → why no method makes it.
 WITHOUT = {
     "post_artifact": "a form, for browsers; `upload` sends the bytes themselves",
+    "list_charts": "`chart` refuses an unknown name with the names that there are",
+    "delete_upload": "an upload that nobody goes on with expires by itself",
+    "uploads_options": "the client knows what it needs of tus",
+    "upload_options": "likewise",
     "get_report": "`report_as` names the form it wants instead of negotiating",
     "get_stored_report": "likewise",
     "get_report_schema": "`contract.schemas.Report` is that schema",
@@ -210,6 +219,42 @@ def test_a_large_file_goes_in_parts(
         assert artifact.bytes == path.stat().st_size == progress[-1]
         assert len(progress) > 3
         assert call("artifact", artifact.id).id == artifact.id
+
+
+class BreaksOff(httpx.HTTPTransport):
+    """A network that carries some parts of uploads and then none."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, or lose it."""
+        if request.method == "PATCH":
+            self.parts -= 1
+            if self.parts < 0:
+                raise httpx.WriteError("broken pipe", request=request)
+        return super().handle_request(request)
+
+
+def test_an_upload_goes_on_in_a_new_process(
+    service: Service, caller: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(uploads, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(uploads, "PART_BYTES", 10_000)
+    path = tmp_path / "run.npz"
+    np.savez(path, labels=np.repeat([0, 1], 300), layer=np.random.default_rng(5).normal(size=(600, 10)))
+    with (
+        Client(service.url, caller.key, transport=BreaksOff(2)) as client,
+        pytest.raises(ServiceUnreachable, match="broken pipe"),
+    ):
+        client.upload(path)
+    with Client(service.url, caller.key) as client:
+        sent: list[int] = []
+        client.upload(path, on_progress=lambda offset, _: sent.append(offset))
+    assert sent[0] == 20_000
+    assert sent[-1] == path.stat().st_size
 
 
 def test_every_operation_has_a_method_or_a_reason(caller: Caller) -> None:

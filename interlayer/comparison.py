@@ -1,0 +1,177 @@
+"""How one report has changed from another: layer by layer, class pair by class pair.
+
+The difference of two means is tested by the subsample t: the variances of the two means, each from its own fold means,
+add. That is right for independent data, and errs on the safe side where both networks saw the same rows, whose errors
+then cancel in part. Only the standard library is needed.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from contract.schemas import Interval, Report, Separation
+from contract.schemas.comparison import Comparison, LayerChange, PairChange, ReportDifference
+from interlayer import student
+
+LEVEL = 0.95
+METHOD = "subsample"
+_MOST_DEGREES = 10.0  # as in the reports themselves: leaves room for a variance estimated too small
+_SATURATED_CROSS_EDGES = 10
+_WORST_PAIRS = 5
+_ROUNDING = 1e-12
+
+Role = tuple[str, str, str, int | None, str]
+
+
+def compare(base: Report, candidate: Report) -> Comparison:
+    """Compare two reports.
+
+    Parameters
+    ----------
+    base, candidate
+        The reports; every difference is candidate minus base, so a drop is negative.
+
+    Returns
+    -------
+    Comparison
+        With a change for every layer that both have. What keeps the reports from being compared whole is in
+        `differences`; where one of these is decisive, there is no change at all.
+    """
+    differences = list(_differences(base, candidate))
+    changes: list[LayerChange] = []
+    if not any(difference.decisive for difference in differences):
+        before = {_role(found): found for found in base.separations}
+        twins = [(before[_role(found)], found) for found in candidate.separations if _role(found) in before]
+        changes = _adjusted([_change(one, other) for one, other in twins])
+    return Comparison(
+        comparable=not differences, differences=differences, method=METHOD, level=LEVEL, changes=changes
+    )
+
+
+def _role(found: Separation) -> Role:
+    return (found.instance, found.state, found.split, found.step, found.layer)
+
+
+def _differences(base: Report, candidate: Report) -> Iterator[ReportDifference]:
+    """Yield what the two reports do not have in common: the comparability key."""
+    one, other = base.provenance, candidate.provenance
+    decisive = {
+        "classes": (base.classes, candidate.classes),
+        "metric": (one.metric, other.metric),
+        "estimator": (one.estimator, other.estimator),
+        "ties": (one.ties, other.ties),
+        "rows per class": (_rows(base), _rows(candidate)),
+    }
+    for field, (before, after) in decisive.items():
+        if before != after:
+            yield ReportDifference(field=field, base=_shown(before), candidate=_shown(after), decisive=True)
+    if base.layers != candidate.layers:
+        before, after = [name for name in base.layers if name not in candidate.layers], [
+            name for name in candidate.layers if name not in base.layers
+        ]
+        yield ReportDifference(
+            field="layers",
+            base=f"alone has {_shown(before)}" if before else "has none alone",
+            candidate=f"alone has {_shown(after)}" if after else "has none alone",
+            decisive=not set(base.layers) & set(candidate.layers),
+        )
+    roles = [sorted({" ".join(_words(found)) for found in report.separations}) for report in (base, candidate)]
+    if roles[0] != roles[1]:
+        yield ReportDifference(
+            field="networks and splits",
+            base=_shown(roles[0]),
+            candidate=_shown(roles[1]),
+            decisive=not set(roles[0]) & set(roles[1]),
+        )
+
+
+def _words(found: Separation) -> Sequence[str]:
+    step = "" if found.step is None else f" step {found.step}"
+    return (f"instance {found.instance}", found.state, found.split + step)
+
+
+def _rows(report: Report) -> list[list[int]]:
+    """Return the rows per class of every input, each combination once: the statistic depends on them."""
+    return sorted({tuple(found.n_per_class) for found in report.separations})  # type: ignore[return-value, type-var]  # tuples are as good as lists here
+
+
+def _shown(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 300 else f"{text[:299]}…"
+
+
+def _change(base: Separation, candidate: Separation) -> LayerChange:
+    difference = candidate.mean - base.mean
+    low, high, p_value, reason = _tested(base, candidate, difference)
+    return LayerChange(
+        instance=candidate.instance,
+        state=candidate.state,
+        split=candidate.split,
+        step=candidate.step,
+        layer=candidate.layer,
+        base=base.mean,
+        candidate=candidate.mean,
+        difference=difference,
+        interval=Interval(
+            low=low, high=high, level=LEVEL, method=METHOD, estimand="these_classes", reason=reason if low is None else None
+        ),
+        p_value=p_value,
+        p_adjusted=None,
+        reason=reason,
+        worst_pairs=_worst_pairs(base, candidate),
+    )
+
+
+def _tested(
+    base: Separation, candidate: Separation, difference: float
+) -> tuple[float | None, float | None, float | None, str | None]:
+    """Return the ends of the interval, the two-sided p-value, and why there are none."""
+    if base.pairs == candidate.pairs:
+        return None, None, 1.0, "identical"
+    if base.fold_means is None or candidate.fold_means is None:
+        return None, None, None, "a class has too few rows for subsamples"
+    for found in (base, candidate):
+        if math.fsum(found.pairs.cross_edges) - len(found.pairs.cross_edges) < _SATURATED_CROSS_EDGES:
+            reason = f"saturated: fewer than {_SATURATED_CROSS_EDGES} cross edges are left in a layer to vary"
+            return None, None, None, reason
+    parts = [_variance(base.fold_means), _variance(candidate.fold_means)]
+    error = math.sqrt(sum(variance for variance, _ in parts))
+    if error <= _ROUNDING:
+        return None, None, None, "the means are the same in every subsample: no variance to compare them with"
+    degrees = min(_MOST_DEGREES, *(degrees for _, degrees in parts))
+    half_width = student.quantile((1 - LEVEL) / 2, degrees) * error
+    p_value = min(1.0, 2 * student.tail(abs(difference) / error, degrees))
+    return difference - half_width, difference + half_width, p_value, None
+
+
+def _variance(folds: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return the variance of a mean from its fold means, and its degrees of freedom."""
+    n_repeats, n_folds = len(folds), len(folds[0])
+    within = [math.fsum((value - math.fsum(row) / n_folds) ** 2 for value in row) / (n_folds - 1) for row in folds]
+    return math.fsum(within) / n_repeats / n_folds, n_repeats * (n_folds - 1.0)
+
+
+def _worst_pairs(base: Separation, candidate: Separation) -> list[PairChange]:
+    columns = zip(
+        candidate.pairs.class_a, candidate.pairs.class_b, base.pairs.statistic, candidate.pairs.statistic, strict=True
+    )
+    found = [
+        PairChange(class_a=a, class_b=b, base=before, candidate=after, difference=after - before)
+        for a, b, before, after in columns
+        if after < before
+    ]
+    return sorted(found, key=lambda pair: pair.difference)[:_WORST_PAIRS]
+
+
+def _adjusted(changes: list[LayerChange]) -> list[LayerChange]:
+    """Return the changes with their p-values adjusted by Holm over the layers of one network on one split."""
+    families: dict[tuple[str, str, str, int | None], list[int]] = {}
+    for number, change in enumerate(changes):
+        if change.p_value is not None:
+            families.setdefault((change.instance, change.state, change.split, change.step), []).append(number)
+    adjusted = list(changes)
+    for family in families.values():
+        least = 0.0
+        for rank, number in enumerate(sorted(family, key=lambda number: changes[number].p_value or 0.0)):
+            least = max(least, min(1.0, (len(family) - rank) * (changes[number].p_value or 0.0)))
+            adjusted[number] = changes[number].model_copy(update={"p_adjusted": least})
+    return adjusted
