@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench calibrate up down lock clean
+.PHONY: help setup demo test faults check bench calibrate up down lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ demo: setup ## train small networks on handwritten digits, analyse every layer o
 
 test: setup ## the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+faults: setup ## kill, freeze, starve and wipe real processes of both profiles, and check every promise (some minutes)
+	$(BIN)/python -m tests.faults --form short
 
 check: setup ## style, types, architecture, container files, file lengths
 	$(BIN)/ruff check .

@@ -304,7 +304,8 @@ class Jobs:
     def announced(self, ids: Sequence[str]) -> None:
         """Note that the broker was told of these jobs."""
         with self._database.write() as connection:
-            connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(sent_at=clock()))
+            waiting = and_(jobs.c.id.in_(ids), jobs.c.state == "queued")  # what has ended meanwhile stays as it is
+            connection.execute(update(jobs).where(waiting).values(sent_at=clock()))
 
 
 _CANCELED = Problem.of("canceled", "the analysis was canceled on request").model_dump(mode="json")

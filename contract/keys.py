@@ -2,12 +2,14 @@
 
 import hashlib
 import hmac
+import re
 import secrets
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import Row, delete, func, insert, or_, select, update
 
 from contract.database import Database, api_keys, clock
 from contract.schemas import Key, NewKey, Scope
@@ -46,7 +48,8 @@ class Keys:
     def _insert(
         self, connection: Any, tenant: str, name: str, scopes: Sequence[Scope], expires_at: float | None
     ) -> NewKey:
-        key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+        key_id = secrets.token_hex(8)
+        secret = _new_secret(key_id)
         row = connection.execute(
             insert(api_keys)
             .values(
@@ -62,21 +65,40 @@ class Keys:
         ).one()
         return NewKey(**_key(row).model_dump(), key=f"il_{key_id}_{secret}")
 
+    def rotate(self, tenant: str, key_id: str, overlap_seconds: float) -> NewKey | None:
+        """Give a key a new secret; the old one stays valid for a while. None if the tenant has no such key."""
+        secret = _new_secret(key_id)
+        with self._database.write() as connection:
+            row = connection.execute(
+                update(api_keys)
+                .where(api_keys.c.tenant == tenant, api_keys.c.id == key_id)
+                .values(
+                    secret_sha256=_digest(secret),
+                    old_secret_sha256=api_keys.c.secret_sha256,
+                    old_secret_until=clock() + overlap_seconds,
+                )
+                .returning(api_keys)
+            ).one_or_none()
+        return None if row is None else NewKey(**_key(row).model_dump(), key=f"il_{key_id}_{secret}")
+
     def authenticate(self, token: str) -> Caller | None:
         """Return the caller whose key this is, or None: for unknown, wrong, expired and deleted keys alike."""
         prefix, _, rest = token.partition("_")
         key_id, _, secret = rest.partition("_")
         usable = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > clock())
+        overlap = func.coalesce(api_keys.c.old_secret_until > clock(), False)
         with self._database.read() as connection:
             row = connection.execute(
-                select(api_keys, (clock() - api_keys.c.last_used_at).label("age")).where(
-                    api_keys.c.id == key_id, usable
-                )
+                select(
+                    api_keys, (clock() - api_keys.c.last_used_at).label("age"), overlap.label("old_is_valid")
+                ).where(api_keys.c.id == key_id, usable)
             ).one_or_none()
-        # One code path, whether the id is unknown or the secret is wrong.
+        # One code path, whether the id is unknown or the secret is wrong, and two comparisons in any case.
         stored = row.secret_sha256 if row is not None else _digest("")
-        matches = hmac.compare_digest(stored, _digest(secret)) and prefix == "il" and secret != ""
-        if row is None or not matches:
+        old = row.old_secret_sha256 if row is not None and row.old_is_valid else _digest("")
+        digest = _digest(secret)
+        matches = hmac.compare_digest(stored, digest) | hmac.compare_digest(old, digest)
+        if row is None or not matches or prefix != "il" or secret == "":
             return None
         if row.age is None or row.age > _USE_RESOLUTION_SECONDS:
             with self._database.write() as connection:
@@ -94,6 +116,22 @@ class Keys:
         with self._database.write() as connection:
             result = connection.execute(delete(api_keys).where(api_keys.c.tenant == tenant, api_keys.c.id == key_id))
         return bool(result.rowcount)
+
+
+def _new_secret(key_id: str) -> str:
+    """Return 256 random bits and a checksum, by which scanners of source code know a key of ours from noise."""
+    secret = secrets.token_urlsafe(32)
+    return secret + _checksum(key_id + secret)
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def looks_like_key(text: str) -> bool:
+    """Tell whether a text is a key of some installation, by its form and its checksum alone."""
+    found = re.fullmatch(r"il_([0-9a-f]{16})_([A-Za-z0-9_-]{43})([0-9a-f]{8})", text)
+    return found is not None and _checksum(found[1] + found[2]) == found[3]
 
 
 def _digest(secret: str) -> str:

@@ -1,12 +1,23 @@
 """One `Settings`, read from the environment (prefix `INTERLAYER_`) and passed down."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+class TenantLimits(BaseModel):
+    """What one tenant may use; None: what the general setting says, or without a limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_tenant_bytes: Annotated[int, Field(gt=0)] | None = None
+    max_unfinished_jobs: Annotated[int, Field(gt=0)] | None = None
+    max_tenant_running_jobs: Annotated[int, Field(gt=0)] | None = None
+    max_tenant_compute_seconds_per_day: PositiveSeconds | None = None
 
 
 class Settings(BaseSettings):
@@ -58,6 +69,55 @@ class Settings(BaseSettings):
     job_memory_bytes: Annotated[int, Field(ge=0)] = Field(
         0, description="Memory that a job may allocate before it fails; 0: what the machine or container has."
     )
+
+    models_file: Path | None = Field(None, description="TOML file of the models and data sets that jobs may name.")
+    sandbox: Literal["prefer", "require"] = Field(
+        "prefer", description="Whether a model runs where the kernel cannot confine it fully: `require` refuses."
+    )
+    model_queue: str = Field("", description="Queue of analyses that run models, `sandbox` for example; empty: as others.")
+    model_seconds: PositiveSeconds = Field(3600.0, description="A model that runs longer in one analysis is killed.")
+
+    max_tenant_bytes: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="Bytes that one tenant may store. Default: as many as there is room for."
+    )
+    max_tenant_running_jobs: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="Analyses of one tenant that run at the same time. Default: as many as there are workers."
+    )
+    max_tenant_compute_seconds_per_day: PositiveSeconds | None = Field(
+        None, description="Time that the analyses of one tenant may compute on one day (UTC). Default: no limit."
+    )
+    tenant_limits: dict[str, TenantLimits] = Field(
+        default_factory=dict, description='Other limits for some tenants, as JSON: {"TENANT": {"max_tenant_bytes": 1}}.'
+    )
+    max_estimated_seconds: PositiveSeconds = Field(
+        7 * 86400.0, description="An analysis that is estimated to take longer is refused."
+    )
+
+    artifact_seconds: PositiveSeconds | None = Field(None, description="Uploads expire after this. Default: never.")
+    job_seconds: PositiveSeconds | None = Field(
+        None, description="Finished analyses expire, with their reports, after this. Default: never."
+    )
+    report_seconds: PositiveSeconds | None = Field(
+        None, description="Stored reports that no baseline names expire after this. Default: never."
+    )
+    expired_note_seconds: PositiveSeconds = Field(
+        30 * 86400.0, description="So long it is known that something was here and has expired."
+    )
+    audit_seconds: PositiveSeconds = Field(400 * 86400.0, description="So long the audit log is kept.")
+    sweep_seconds: PositiveSeconds = Field(60.0, description="Pause between two looks for what has expired.")
+    garbage_seconds: PositiveSeconds = Field(
+        3600.0, description="A file that no row refers to is deleted when it is older."
+    )
+    metrics_token: SecretStr | None = Field(
+        None, description="Whoever has it may read /metrics; else it takes a key with the scope admin."
+    )
+
+    def limits_of(self, tenant: str) -> "TenantLimits":
+        """Return the limits of one tenant: its own, and the general ones for the rest."""
+        names = TenantLimits.model_fields
+        general = {name: getattr(self, name) for name in names}
+        own = self.tenant_limits.get(tenant, TenantLimits()).model_dump(exclude_none=True)
+        return TenantLimits.model_validate(general | own)
 
     @property
     def lock_file(self) -> Path:

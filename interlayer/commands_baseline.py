@@ -11,8 +11,10 @@ from contract.schemas.history import Baseline, ReportReference
 from interlayer.client import Client
 from interlayer.commands_local import JsonOption
 from interlayer.commands_remote import KeyOption, ServerOption
+from interlayer.comparison import compare
 from interlayer.errors import UsageError
 from interlayer.output import print_json, stderr_console
+from interlayer.render.comparison_table import comparison_to_text
 from interlayer.render.text import visible
 from interlayer.report_file import load_report
 
@@ -105,6 +107,22 @@ def history(name: Name, server: ServerOption = None, key: KeyOption = None, as_j
 
 
 @baseline_app.command()
+def diff(
+    name: Name,
+    ref: Ref,
+    server: ServerOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how a report has changed from the one that NAME means. Nothing is decided by this."""
+    with Client(server, key) as client:
+        base = client.report(ReportReference(baseline=name))
+        candidate = _fetch(client, ref)
+    comparison = compare(base, candidate)
+    sys.stdout.write(comparison.to_bytes().decode() if as_json else comparison_to_text(comparison))
+
+
+@baseline_app.command()
 def get(
     name: Name,
     output: Annotated[Path, typer.Option("--output", "-o", help="Write the report JSON here.")],
@@ -135,7 +153,7 @@ def _reference(client: Client, ref: str) -> ReportReference:
     return ReportReference.parse(ref)
 
 
-def fetch(client: Client, ref: str) -> Report:
+def _fetch(client: Client, ref: str) -> Report:
     """Return the report that a person means, without adding it to the history."""
     path = Path(ref)
     return load_report(path) if path.is_file() else client.report(ref)

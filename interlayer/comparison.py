@@ -42,9 +42,7 @@ def compare(base: Report, candidate: Report) -> Comparison:
         before = {_role(found): found for found in base.separations}
         twins = [(before[_role(found)], found) for found in candidate.separations if _role(found) in before]
         changes = _adjusted([_change(one, other) for one, other in twins])
-    return Comparison(
-        comparable=not differences, differences=differences, method=METHOD, level=LEVEL, changes=changes
-    )
+    return Comparison(comparable=not differences, differences=differences, method=METHOD, level=LEVEL, changes=changes)
 
 
 def _role(found: Separation) -> Role:
@@ -54,7 +52,7 @@ def _role(found: Separation) -> Role:
 def _differences(base: Report, candidate: Report) -> Iterator[ReportDifference]:
     """Yield what the two reports do not have in common: the comparability key."""
     one, other = base.provenance, candidate.provenance
-    decisive = {
+    decisive: dict[str, tuple[object, object]] = {
         "classes": (base.classes, candidate.classes),
         "metric": (one.metric, other.metric),
         "estimator": (one.estimator, other.estimator),
@@ -64,34 +62,28 @@ def _differences(base: Report, candidate: Report) -> Iterator[ReportDifference]:
     for field, (before, after) in decisive.items():
         if before != after:
             yield ReportDifference(field=field, base=_shown(before), candidate=_shown(after), decisive=True)
-    if base.layers != candidate.layers:
-        before, after = [name for name in base.layers if name not in candidate.layers], [
-            name for name in candidate.layers if name not in base.layers
-        ]
-        yield ReportDifference(
-            field="layers",
-            base=f"alone has {_shown(before)}" if before else "has none alone",
-            candidate=f"alone has {_shown(after)}" if after else "has none alone",
-            decisive=not set(base.layers) & set(candidate.layers),
-        )
-    roles = [sorted({" ".join(_words(found)) for found in report.separations}) for report in (base, candidate)]
-    if roles[0] != roles[1]:
-        yield ReportDifference(
-            field="networks and splits",
-            base=_shown(roles[0]),
-            candidate=_shown(roles[1]),
-            decisive=not set(roles[0]) & set(roles[1]),
-        )
+    parts = {
+        "layers": (base.layers, candidate.layers),
+        "networks and splits": (_networks(base), _networks(candidate)),
+    }
+    for field, (names, others) in parts.items():
+        if names != others:
+            yield ReportDifference(
+                field=field,
+                base=_shown([name for name in names if name not in others]) or "nothing else",
+                candidate=_shown([name for name in others if name not in names]) or "nothing else",
+                decisive=not set(names) & set(others),
+            )
 
 
-def _words(found: Separation) -> Sequence[str]:
-    step = "" if found.step is None else f" step {found.step}"
-    return (f"instance {found.instance}", found.state, found.split + step)
+def _networks(report: Report) -> list[str]:
+    steps = {found.step: "" if found.step is None else f" at step {found.step}" for found in report.separations}
+    return sorted({f"{s.instance} {s.state} {s.split}{steps[s.step]}" for s in report.separations})
 
 
-def _rows(report: Report) -> list[list[int]]:
+def _rows(report: Report) -> list[tuple[int, ...]]:
     """Return the rows per class of every input, each combination once: the statistic depends on them."""
-    return sorted({tuple(found.n_per_class) for found in report.separations})  # type: ignore[return-value, type-var]  # tuples are as good as lists here
+    return sorted({tuple(found.n_per_class) for found in report.separations})
 
 
 def _shown(value: object) -> str:
@@ -112,7 +104,12 @@ def _change(base: Separation, candidate: Separation) -> LayerChange:
         candidate=candidate.mean,
         difference=difference,
         interval=Interval(
-            low=low, high=high, level=LEVEL, method=METHOD, estimand="these_classes", reason=reason if low is None else None
+            low=low,
+            high=high,
+            level=LEVEL,
+            method=METHOD,
+            estimand="these_classes",
+            reason=reason if low is None else None,
         ),
         p_value=p_value,
         p_adjusted=None,

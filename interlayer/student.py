@@ -8,7 +8,8 @@ def tail(t: float, degrees: float) -> float:
     if t < 0:
         return 1 - tail(-t, degrees)
     # P(T > t) = I_x(ν/2, 1/2) / 2 with x = ν / (ν + t²).
-    return _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t)) / 2
+    whole = degrees + t * t
+    return _incomplete_beta(degrees / 2, 0.5, degrees / whole, t * t / whole) / 2
 
 
 def quantile(upper: float, degrees: float) -> float:
@@ -22,20 +23,21 @@ def quantile(upper: float, degrees: float) -> float:
     return (low + high) / 2
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """Return the regularised incomplete beta function by its continued fraction (Lentz's method)."""
-    if x <= 0 or x >= 1:
+def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:
+    """Return the regularised incomplete beta function I_x(a, b), y being 1 - x, by its continued fraction (Lentz)."""
+    if x <= 0 or y <= 0:
         return 0.0 if x <= 0 else 1.0
     if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(b, a, 1 - x)
-    front = math.exp(
-        a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    )
+        return 1 - _incomplete_beta(b, a, y, x)
+    front = math.exp(a * math.log(x) + b * math.log(y) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b))
     tiny = 1e-300
     c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1) or tiny)
     fraction = d
     for m in range(1, 1000):
-        for step in (m * (b - m) / ((a + 2 * m - 1) * (a + 2 * m)), -(a + m) * (a + b + m) / ((a + 2 * m) * (a + 2 * m + 1))):
+        for step in (
+            m * (b - m) / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
             d = 1 / (1 + step * x * d or tiny)
             c = 1 + step * x / c or tiny
             fraction *= c * d

@@ -17,6 +17,7 @@ from service import (
     routes_analyses,
     routes_artifacts,
     routes_baselines,
+    routes_comparisons,
     routes_history,
     routes_keys,
     routes_layers,
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Tus)
     app.add_middleware(SmallBodies, limit=settings.max_request_bytes)
     errors.install(app)
-    for routes in (routes_artifacts, routes_uploads, routes_analyses, routes_layers, routes_pictures, routes_reports, routes_history, routes_baselines, routes_keys, routes_meta):
+    for routes in (routes_artifacts, routes_uploads, routes_analyses, routes_layers, routes_pictures, routes_reports, routes_history, routes_baselines, routes_comparisons, routes_keys, routes_meta):
         app.include_router(routes.router)
     app.include_router(pages)
     return app
@@ -82,22 +83,16 @@ def main() -> None:
     """Serve on INTERLAYER_HOST and INTERLAYER_PORT until SIGTERM."""
     import uvicorn
 
+    from service.connections import configuration
+
     end_with_parent()
     parser = argparse.ArgumentParser(prog="python -m service.app", description="Serve the REST interface.")
     parser.add_argument("--fd", type=int, help="listen on this inherited socket instead of host and port")
     arguments = parser.parse_args()
     configure_logs()
     settings = Settings()
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        fd=arguments.fd,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
+    where = {"host": settings.host, "port": settings.port, "fd": arguments.fd}
+    uvicorn.Server(configuration(create_app(settings), settings, timeout_graceful_shutdown=5, **where)).run()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from email.message import Message
 from typing import Annotated
 
 from anyio.to_thread import run_sync
@@ -42,7 +43,17 @@ async def put_artifact(request: Request, response: Response, found: WithStores, 
         raise ProblemError("unsupported_media_type", "PUT takes the raw bytes as application/octet-stream")
     chunks = counted(request, found.settings.max_artifact_bytes)
     digests = promised_digests(request.headers)
-    return await _store(found, caller.tenant, chunks, digests, _declared_size(request), response)
+    artifact = await _store(found, caller.tenant, chunks, digests, _declared_size(request), response)
+    name = _sent_name(request.headers.get("content-disposition"))
+    await run_sync(found.artifacts.call, caller.tenant, artifact.id.removeprefix(ID_PREFIX), name)
+    return artifact if name is None else artifact.model_copy(update={"name": name})
+
+
+def _sent_name(disposition: str | None) -> str | None:
+    """Return the file name of a Content-Disposition header (RFC 6266)."""
+    message = Message()
+    message["Content-Disposition"] = disposition or "inline"
+    return message.get_filename()
 
 
 @router.post(

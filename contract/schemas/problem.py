@@ -24,6 +24,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     # who asks
     "unauthorized": (401, "A valid API key is required"),
     "insufficient_scope": (403, "The API key lacks the scope"),
+    "key_in_url": (400, "API keys do not belong into addresses"),
+    "too_many_failures": (429, "Too many requests without a valid key"),
     "cross_site_request": (403, "The request comes from another site's page"),
     # artifacts
     "empty_file": (422, "The file is empty"),
@@ -96,7 +98,6 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "baseline_not_found": (404, "There is no such baseline"),
     "baseline_changed": (412, "The baseline is not what the request assumes"),
     "precondition_required": (428, "The request must say what it assumes"),
-    "not_comparable": (422, "The reports cannot be compared"),
     # the life of a job
     "not_finished": (409, "The analysis has not finished"),
     "analysis_failed": (409, "The analysis failed"),
@@ -106,6 +107,9 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "deadline_exceeded": (422, "The analysis took longer than the limit"),
     "worker_lost": (500, "The worker died while it computed this analysis"),
     "canceled": (409, "The analysis was canceled"),
+    "quota_exceeded": (429, "The tenant has used what it may"),
+    "job_too_large": (422, "The analysis is hopelessly large"),
+    "expired": (410, "This has expired"),
     "queue_full": (429, "Too many unfinished analyses"),
     "not_ready": (503, "The service is not ready"),
     "rendering_unavailable": (501, "This form is not offered here"),
@@ -119,6 +123,8 @@ RETRYABLE = frozenset(
         "chunk_checksum_mismatch",
         "insufficient_storage",
         "queue_full",
+        "quota_exceeded",
+        "too_many_failures",
         "request_timeout",
         "too_many_connections",
         "not_ready",

@@ -116,6 +116,33 @@ class KeyRequest(Strict):
     expires_at: datetime | None = None
 
 
+class Rotation(Strict):
+    """A new secret for a key."""
+
+    overlap_seconds: Annotated[float, Field(ge=0, le=30 * 86400, description="So long the old secret stays valid.")] = (
+        86400.0
+    )
+
+
+class AuditEntry(Resource):
+    """One change that somebody asked for, and how it ended."""
+
+    id: str
+    at: datetime
+    key_id: str
+    action: str
+    object: str
+    outcome: int = Field(description="The HTTP status that was answered.")
+    request_id: str
+
+
+class AuditPage(Resource):
+    """One page of the audit log, newest first."""
+
+    items: list[AuditEntry]
+    next_cursor: str | None
+
+
 class Key(Resource):
     """An API key without its secret."""
 

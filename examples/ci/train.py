@@ -66,7 +66,7 @@ def main() -> None:
     taught = labels.copy()
     generator = np.random.default_rng(DATA_SEED)
     wrong = generator.random(len(labels)) < arguments.noisy_labels
-    taught[wrong] = generator.integers(0, 10, wrong.sum())
+    taught[wrong] = generator.permutation(taught[wrong])
     if arguments.leak:
         data["validation"] = data["train"]
     model = network(arguments.dropout, arguments.seed)

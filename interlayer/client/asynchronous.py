@@ -104,6 +104,7 @@ class AsyncClient:
     baseline_history = awaiting(operations.baseline_history)
     bless = awaiting(operations.bless)
     delete_baseline = awaiting(operations.delete_baseline)
+    compare = awaiting(operations.compare)
     api_keys = awaiting(operations.api_keys)
     create_key = awaiting(operations.create_key)
     delete_key = awaiting(operations.delete_key)

@@ -132,6 +132,7 @@ class Client:
     baseline_history = blocking(operations.baseline_history)
     bless = blocking(operations.bless)
     delete_baseline = blocking(operations.delete_baseline)
+    compare = blocking(operations.compare)
     api_keys = blocking(operations.api_keys)
     create_key = blocking(operations.create_key)
     delete_key = blocking(operations.delete_key)

@@ -19,6 +19,7 @@ from contract.schemas import (
     Report,
     Scope,
 )
+from contract.schemas.comparison import Comparison
 from contract.schemas.history import (
     Baseline,
     BaselineChange,
@@ -235,6 +236,13 @@ def delete_baseline(name: str, *, version: int | None = None) -> Flow[None]:
     """Give the name of a baseline up, at a version of it or whatever it is; its history stays."""
     condition = {"If-Match": "*" if version is None else f'"{version}"'}
     return done(Call("DELETE", f"/v1/baselines/{name}", headers=condition, repeatable=False))
+
+
+def compare(base: Reference, candidate: Reference) -> Flow[Comparison]:
+    """Tell how the second report has changed from the first; look at `comparable` and `differences` before all else."""
+    body = {"base": _meant(base), "candidate": _meant(candidate)}
+    content = _body({name: reference.model_dump(exclude_none=True) for name, reference in body.items()})
+    return resource(Call("POST", "/v1/comparisons", headers=JSON, content=content), Comparison)
 
 
 # -- keys and the service ---------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -60,6 +61,7 @@ def _put(path: Path, digest: bytes) -> Flow[Artifact]:
     headers = {
         "Content-Type": "application/octet-stream",
         "Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name, safe='')}",
     }
     return (yield from resource(Call("PUT", "/v1/artifacts", headers=headers, content=content), Artifact))
 

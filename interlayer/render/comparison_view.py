@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from html import escape
 
-from contract.schemas import Report, Separation, Split, State
+from contract.schemas import Report
+from contract.schemas.comparison import Comparison, LayerChange, ReportDifference
 from interlayer.render import drawing, text, wording
+from interlayer.render.contrast_table import missing
 from interlayer.render.data_table import data_table, folded, name
 from interlayer.render.figure import figure, key
 from interlayer.render.layers_chart import layers_chart
-from interlayer.render.networks import SPLITS, STATES, Network, networks
+from interlayer.render.networks import Network, networks
 
 HOW_TO_READ = (
     "Grey boxes with dashed lines are the base, coloured ones the candidate; each box holds the middle half of the "
@@ -16,18 +18,58 @@ HOW_TO_READ = (
 )
 
 
-def comparison_body(base: Report, candidate: Report) -> str:
-    """Return chart and table of every network that both reports have, as markup."""
+def comparison_body(base: Report, candidate: Report, comparison: Comparison) -> str:
+    """Return what changed in sentences, then chart and table of every network that both reports have, as markup."""
+    said = _said(comparison)
     twins = pairs_of_networks(base, candidate)
+    if any(difference.decisive for difference in comparison.differences):
+        return said  # numbers that do not compare are not laid over each other
     if not twins:
-        return "<p>The two reports have no network, state and split in common, so there is nothing to lay over.</p>"
+        return said + "<p>The two reports have no network, state and split in common: there is nothing to lay over.</p>"
     layers = layers_of_both(base, candidate)
     parts = []
     for before, after in twins:
         title = f"<h3>{escape(wording.network_name(after))}</h3>" if len(twins) > 1 else ""
         chart = figure(layers_chart(after, layers, before), "layers")
-        parts.append(title + _key(after) + chart + _table(before, after, layers))
-    return "".join(parts)
+        parts.append(title + _key(after) + chart + _table(after, comparison.changes))
+    return said + "".join(parts)
+
+
+def _said(comparison: Comparison) -> str:
+    """Say what keeps the reports apart, and where they differ."""
+    items = [("warning", sentence) for sentence in map(_apart, comparison.differences)]
+    if comparison.changes:
+        found = [change for change in comparison.changes if text.significance(change.p_adjusted)]
+        tested = sum(change.p_adjusted is not None for change in comparison.changes)
+        n = text.count(tested, "tested layer mean")
+        items.append(("info", f"{len(found) or 'None'} of {n} changed (adjusted p < 0.05)."))
+        drop, gain = min(found, key=_difference, default=None), max(found, key=_difference, default=None)
+        if drop is not None and drop.difference < 0:
+            items.append(("warning", f"The largest drop is {_change(drop)}."))
+        if gain is not None and gain.difference > 0:
+            items.append(("info", f"The largest gain is {_change(gain)}."))
+    mark = {"warning": "▲ Notable", "info": "● Found"}
+    listed = "".join(
+        f'<li><span class="badge {severity}">{mark[severity]}</span><p>{escape(text.visible(sentence))}</p>'
+        for severity, sentence in items
+    )
+    return f'<ol class="findings">{listed}</ol>' if listed else ""
+
+
+def _apart(difference: ReportDifference) -> str:
+    before, after = difference.base or "none", difference.candidate or "none"
+    end = " Their numbers do not compare." if difference.decisive else ""
+    return f"The reports differ in {difference.field}: {before} in the base, {after} in the candidate.{end}"
+
+
+def _change(change: LayerChange) -> str:
+    where = f"{wording.STATE[change.state].lower()} network, {wording.SPLIT[change.split]} data"
+    levels = f"{text.number(change.base)} → {text.number(change.candidate)}"
+    return f"{text.signed(change.difference)} at {change.layer} ({where}): {levels}"
+
+
+def _difference(change: LayerChange) -> float:
+    return change.difference
 
 
 def pairs_of_networks(base: Report, candidate: Report) -> list[tuple[Network, Network]]:
@@ -57,35 +99,33 @@ def _key(network: Network) -> str:
     return key(network, "layers").replace('<p class="key">', f'<p class="key"><span>{ghost}base</span>', 1)
 
 
-def _table(before: Network, after: Network, layers: Sequence[str]) -> str:
+def _table(network: Network, changes: Sequence[LayerChange]) -> str:
+    own = [change for change in changes if (change.instance, change.step) == (network.instance, network.step)]
     rows = [
         [
-            name(layer), wording.STATE[state].lower(), wording.SPLIT[split], *_cells(*both),
+            name(change.layer), wording.STATE[change.state].lower(), wording.SPLIT[change.split],
+            text.number(change.base), text.number(change.candidate), text.signed(change.difference),
+            text.interval(change.interval.low, change.interval.high),
+            escape(text.p_values(change.p_value, change.p_adjusted)), text.significance(change.p_adjusted),
         ]
-        for state in STATES
-        for split in SPLITS
-        for layer in layers
-        if (both := _both(before, after, state, split, layer))
+        for change in own
     ]  # fmt: skip
-    heads = ["layer", "network", "data", "base", "candidate", "Δ", "base interval", "candidate interval"]
-    label = "Mean separation at every layer, base and candidate"
-    return folded("These numbers as a table", data_table(label, heads, rows, names=3))
-
-
-def _both(
-    before: Network, after: Network, state: State, split: Split, layer: str
-) -> tuple[Separation | None, Separation | None] | None:
-    one, other = before.of(state, split), after.of(state, split)
-    found = (one.layers.get(layer) if one else None, other.layers.get(layer) if other else None)
-    return found if any(found) else None
-
-
-def _cells(one: Separation | None, other: Separation | None) -> list[str]:
-    difference = other.mean - one.mean if one and other else None
-    bounds = [part.interval if part else None for part in (one, other)]
-    return [
-        text.number(one.mean if one else None),
-        text.number(other.mean if other else None),
-        text.signed(difference),
-        *(text.interval(known.low, known.high) if known else text.MISSING for known in bounds),
+    method = wording.method("subsample").heading
+    level = f"{own[0].interval.level:.0%} interval" if own else "interval"
+    heads = [
+        "layer",
+        "network",
+        "data",
+        "base",
+        "candidate",
+        "Δ",
+        level,
+        f"p\N{NO-BREAK SPACE}(adjusted), {method}",
+        "",
     ]
+    table = data_table("Mean separation at every layer, base and candidate", heads, rows, names=3)
+    reasons = dict.fromkeys(change.reason for change in own if change.reason)
+    return folded("These numbers as a table", table + missing(reasons)) + (
+        "<p class=muted>A change is tested as if the two networks saw different samples; where they saw the same ones, "
+        "the test errs on the safe side.</p>"
+    )

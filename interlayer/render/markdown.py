@@ -22,7 +22,7 @@ def to_markdown(report: Report) -> str:
     """Return findings, then of each network layers, tests and what its means depend on, as far as 60 kB reach."""
     found = networks(report)
     parts: list[str] = [
-        f"## Class separation by layer\n\n{_plain(wording.summary(report))}\n",
+        f"## Class separation by layer\n\n{plain(wording.summary(report))}\n",
         *_findings(report),
         *(_layers(network) for network in found),
         *(_contrasts(network) for network in found),
@@ -46,10 +46,10 @@ def to_markdown(report: Report) -> str:
 
 def _findings(report: Report) -> list[str]:
     lines = [
-        f"- {_MARK[finding.severity]} **{wording.SEVERITY[finding.severity]}:** {_plain(finding.message)}\n"
+        f"- {_MARK[finding.severity]} **{wording.SEVERITY[finding.severity]}:** {plain(finding.message)}\n"
         for finding in report.findings
     ]
-    lines += [f"- ⚠️ **Warning:** {_plain(warning.message)}\n" for warning in report.warnings]
+    lines += [f"- ⚠️ **Warning:** {plain(warning.message)}\n" for warning in report.warnings]
     # One part for each sentence, so that a flood of them leaves room for what fits; "\n" joins them to one list.
     return [line.removesuffix("\n") for line in lines] + ["\n"] if lines else []
 
@@ -73,11 +73,11 @@ def _layers(network: Network) -> str:
     first = next(iter(network.series[0].layers.values()))
     n = f"Mean separation, 0 mixed to 1 apart, with its {wording.interval_of(first)}; {wording.sample_size(first)}."
     answers = "".join(
-        f"- **{_plain(answer.question)}** {_plain(answer.said)}\n"
+        f"- **{plain(answer.question)}** {plain(answer.said)}\n"
         for answer in (*about_splits(network), *about_means(network))
     )
     return "\n".join(
-        filter(None, (f"### {_plain(wording.network_name(network))}\n\n{n}\n", _table(heads, rows), answers))
+        filter(None, (f"### {plain(wording.network_name(network))}\n\n{n}\n", _table(heads, rows), answers))
     )
 
 
@@ -99,14 +99,14 @@ def _contrasts(network: Network) -> str:
         for table in contrasts(network, family):
             by = wording.method(table.method).heading if table.method else None
             words = [table.component, table.state, wording.SPLIT[table.split] if table.split else None, by]
-            where = ", ".join(_plain(word) for word in words if word)
+            where = ", ".join(plain(word) for word in words if word)
             shifts = [shift for shift in network.shifts if section == "gap" and shift.state == table.state]
             tables.append(f"**{wording.SECTIONS[section].title}** ({where})\n\n{_contrast_table(table, shifts)}")
             methods |= dict.fromkeys((*([table.method] if table.method else ()), *table.others))
     if not tables:
         return ""
     assumed = [wording.method(method) for method in methods] + ([wording.SHIFT] if network.shifts else [])
-    tables.append("".join(f"- p by {_plain(method.heading)} holds {_plain(method.assumes)}\n" for method in assumed))
+    tables.append("".join(f"- p by {plain(method.heading)} holds {plain(method.assumes)}\n" for method in assumed))
     stars = "\\* adjusted p < 0.05, \\*\\* < 0.01, \\*\\*\\* < 0.001"
     return _folded(f"Tests of {wording.network_name(network)}", f"{stars}\n\n" + "\n".join(tables))
 
@@ -158,7 +158,7 @@ def _contrast_table(table: Contrasts, shifts: Sequence[Diagnostic]) -> str:
             cells += [_escaped(text.p_value(shift.p_value if shift else None))]
         lines.append(cells)
     heads = ["layer" if table.rows[0].input_layer is None else "step", "Δ", "interval", "p", "adjusted p"]
-    heads += [f"p (adjusted), {_plain(wording.method(method).heading)}" for method in table.others]
+    heads += [f"p (adjusted), {plain(wording.method(method).heading)}" for method in table.others]
     return _table([*heads, *(("shift z", "shift p") if shifts else ())], lines)
 
 
@@ -171,7 +171,7 @@ def _provenance(report: Report) -> str:
         f"seed {source.seed}",
         *versions,
     ]
-    return f"{_plain(' · '.join(facts))}\n"
+    return f"{plain(' · '.join(facts))}\n"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -197,7 +197,7 @@ def _name(name: str) -> str:
     return f"{fence}{space}{name}{space}{fence}"
 
 
-def _plain(sentence: str) -> str:
+def plain(sentence: str) -> str:
     """Return a sentence in which nothing is markup; a word joiner keeps "@name" from calling somebody."""
     sentence = text.shortened(sentence, _LONGEST_SENTENCE)
     return _MARKUP.sub(r"\\\1", sentence).replace("@", "@\u2060")

@@ -35,7 +35,7 @@ def scatter_chart(state: State, layer: str, train: Separation | None, validation
     marks = drawing.dots(points, "pair") + _mean(train, validation, across, up)
     plot.append(drawing.element("g", marks, class_="trained" if state == "trained" else "untrained"))
     plot.append(drawing.label("training", _SIZE, bottom + 34, "name end"))
-    axis.append(drawing.label("validation", 2, _TOP - 4, "name"))
+    plot.append(drawing.label("validation", 4, _TOP - 4, "name"))
     below = sum(y < x for x, y in zip(one.statistic, other.statistic, strict=True))
     return Chart(
         name=f"{wording.STATE[state]} network, training against validation at {text.visible(layer)}",

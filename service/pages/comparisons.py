@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from contract.keys import Caller
 from contract.schemas import ProblemError, Report
 from contract.schemas.history import ReportReference
+from interlayer.comparison import compare as compare_reports
 from interlayer.render.comparison_view import HOW_TO_READ, comparison_body
 from interlayer.render.text import shortened
 from service.deps import Reader, Stores, WithStores
@@ -46,7 +47,8 @@ def compare(
         base = chosen[0]
     body = ""
     if base and candidate:
-        body = comparison_body(_report(base, found, caller), _report(candidate, found, caller))
+        before, after = _report(base, found, caller), _report(candidate, found, caller)
+        body = comparison_body(before, after, compare_reports(before, after))
     offered = _offered(found, caller)
     known = {choice.reference for choice in offered}
     offered += [

@@ -153,6 +153,16 @@ class TestClaim:
         at_once(8, take)
         assert taken == ids
 
+    @pytest.mark.parametrize("any_settings", ["postgresql"], indirect=True)  # SQLite has one writer at a time
+    def test_who_is_in_the_middle_of_a_claim_does_not_hold_up_others(self, store: Jobs, any_database: Database) -> None:
+        first, second = submitted(store), submitted(store)
+        with any_database.write() as other:
+            locked = select(jobs.c.id).where(jobs.c.id == first).with_for_update()
+            assert other.execute(locked).scalar_one() == first
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(claimed, store).result(60).id == second
+        assert claimed(store).id == first
+
     def test_the_tenant_with_the_fewest_running_jobs_is_next(self, store: Jobs) -> None:
         for _ in range(3):
             submitted(store, "busy")
@@ -434,6 +444,14 @@ class TestOutbox:
         with any_database.write() as connection:
             connection.execute(update(jobs).values(sent_at=clock() - 2000.0))
         assert store.unannounced(1000.0) == [(first, "cpu"), (second, "gpu")], "the broker may have lost it"
+
+    def test_what_has_ended_meanwhile_stays_as_it_is(self, store: Jobs, any_database: Database) -> None:
+        job_id = submitted(store)
+        assert store.unannounced(1000.0)
+        store.request_cancel("a", job_id)
+        store.announced([job_id])
+        with any_database.read() as connection:
+            assert connection.execute(select(jobs.c.sent_at)).scalar_one() is None
 
     def test_jobs_that_do_not_wait_are_not_announced(self, store: Jobs) -> None:
         store.submit(NewJob("a", "inspection", {}, "inspect", "f"), max_unfinished=MANY)  # workers look for these

@@ -238,10 +238,15 @@ def _follow_parent() -> None:
 
 
 def _give_back() -> None:
-    from worker.runner import Runner
+    from contract.jobs import Jobs
 
-    run = Runner.run
-    Runner.run = lambda self, claim, *_: run(self, claim)  # type: ignore[method-assign]  # the point
+    release = Jobs.release
+
+    def only_lost(self: Jobs, claim: Any, *, lost: bool, max_attempts: int) -> None:
+        if lost:
+            release(self, claim, lost=lost, max_attempts=max_attempts)
+
+    Jobs.release = only_lost  # type: ignore[method-assign]  # the point
 
 
 GUARDS = {

@@ -181,7 +181,7 @@ def rolling_restarts(trial: Trial) -> None:
                 trial.pause(0.2, 1.0)
                 statuses.append((role, stand.restart(role)))
 
-    ids = trial.during(slow(trial.random, trial.size(30, 80)), faults)
+    ids = trial.during(slow(trial.random, trial.size(30, 80), 100, 1200), faults)
     for role, status in statuses:
         # The web server passes the signal on once it has finished what it was doing.
         asked = (0, -signal.SIGTERM) if role.startswith("service") else (0,)

@@ -23,6 +23,7 @@ def test_a_study_in_the_browser(tmp_path: Path, browser: Browser) -> None:
         visitor.sign_in(up.url, up.key)
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Files").click()
         # The head of each file is read before it travels.
+        expect(page.get_by_text("or drop files here")).to_be_visible()
         page.get_by_label("Choose a file").set_input_files([cut, train, validation])
         expect(page.get_by_text("Not uploaded: the end of the archive is missing")).to_be_visible()
         expect(page.get_by_text("● Uploaded", exact=False)).to_have_count(2)
@@ -52,7 +53,8 @@ def test_a_study_in_the_browser(tmp_path: Path, browser: Browser) -> None:
         page.get_by_role("link", name="Open the report").click()
         expect(page.get_by_role("heading", name="Class separation, layer by layer")).to_be_visible()
         # The same files again, and the two side by side.
-        visitor.open(f"{up.url}/analyses/new?file=" + _artifact(page.content()))
+        one, other = _artifacts(page.content())
+        visitor.open(f"{up.url}/analyses/new?file={one}@trained-train&file={other}@trained-validation")
         page.get_by_role("button", name="Start the analysis").click()
         page.wait_for_url(re.compile(r"/analyses/an_"))
         assert page.url != first
@@ -69,11 +71,9 @@ def test_a_study_in_the_browser(tmp_path: Path, browser: Browser) -> None:
         assert visitor.complaints == []
 
 
-def _artifact(report: str) -> str:
-    """Return the id of the first analysed file."""
-    found = re.search(r"<code>([0-9a-f]{64})</code>", report)
-    assert found
-    return f"sha256:{found[1]}"
+def _artifacts(report: str) -> list[str]:
+    """Return the ids of the analysed files."""
+    return [f"sha256:{digest}" for digest in re.findall(r"<code>([0-9a-f]{64})</code>", report)]
 
 
 def test_cancel_is_a_click(tmp_path: Path, browser: Browser) -> None:

@@ -14,6 +14,7 @@ import uvicorn
 from contract.schemas import Scope
 from contract.settings import Settings
 from service.app import create_app
+from service.connections import configuration
 from service.deps import Stores
 from tests.worker import files
 
@@ -90,7 +91,7 @@ def npz_bytes(seed: int = 0) -> bytes:
 def serving(settings: Settings) -> Iterator[Service]:
     """Serve over real HTTP while the block runs."""
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(configuration(app, settings, port=0, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -276,6 +276,31 @@ class TestCancel:
         assert caller.http.get(f"/v1/analyses/{analysis_id}").json()["status"] == "succeeded"
 
 
+class TestRetry:
+    def test_what_failed_is_tried_again_as_one_new_analysis(self, service: Service, caller: Caller) -> None:
+        failed = caller.submit()
+        assert service.stores.jobs.fail(claim_of(service, failed), Problem.of("worker_lost", "…"))
+        answers = [caller.http.post(f"/v1/analyses/{failed}/retry") for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [202, 202]
+        (again,) = {answer.json()["id"] for answer in answers}
+        assert again != failed
+        assert answers[0].headers["Location"] == f"/v1/analyses/{again}"
+        requests = [service.stores.jobs.request(claim_of(service, again).tenant, each) for each in (failed, again)]
+        assert requests[0] == requests[1]
+        assert caller.http.get(f"/v1/analyses/{failed}").json()["status"] == "failed", "what has ended stays"
+
+    def test_what_was_canceled_may_be_tried_again(self, caller: Caller) -> None:
+        canceled = caller.submit()
+        caller.http.post(f"/v1/analyses/{canceled}/cancel")
+        assert caller.http.post(f"/v1/analyses/{canceled}/retry").json()["status"] == "queued"
+
+    def test_what_runs_or_has_succeeded_is_not_tried_again(self, service: Service, caller: Caller) -> None:
+        waiting, done = caller.submit(), caller.submit()
+        succeed(service, done)
+        for job, code in ((waiting, "not_finished"), (done, "already_finished"), ("an_" + "0" * 30, "not_found")):
+            assert caller.http.post(f"/v1/analyses/{job}/retry").json()["code"] == code
+
+
 class TestDelete:
     def test_only_finished_ones(self, service: Service, caller: Caller) -> None:
         analysis_id = caller.submit()

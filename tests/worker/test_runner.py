@@ -1,5 +1,7 @@
 """A claimed job is brought to its end, whatever happens to the process that computes it."""
 
+import errno
+import io
 import os
 import queue
 import signal
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
@@ -24,6 +27,7 @@ from contract.schemas import Analysis, AnalysisRequest, Inspection, Problem, Pro
 from contract.settings import Settings
 from tests.worker import files
 from tests.worker.jobs import next_claim, runner_of, work_off
+from worker import child as child_module
 from worker.messages import Event, InspectionEvent, ProblemEvent, ProgressEvent, ReportEvent, Work
 from worker.runner import Child, Runner
 
@@ -239,6 +243,55 @@ def test_the_child_gets_no_setting_and_no_secret(monkeypatch: pytest.MonkeyPatch
         child.kill()
 
 
+def test_a_child_allocates_no_more_than_its_limit(
+    settings: Settings, database: Database, store: Jobs, tmp_path: Path
+) -> None:
+    arrays: dict[str, Any] = files.study_arrays(n_per_class=8) | {"1.Conv": np.zeros((24, 2**22), np.float64)}
+    np.savez_compressed(tmp_path / "large.npz", **arrays)  # 768 MiB that pack into one
+    stored_file(settings, (tmp_path / "large.npz").read_bytes())
+    stored_file(settings, good_file(), "cd" * 32)
+    large, small = submitted(store), submitted(store, "cd" * 32)
+    limited = settings.model_copy(update={"job_memory_bytes": 600 * 2**20, "worker_memory_bytes": 2**26})
+    assert work_off(limited, database) == 2
+    error = seen(store, large).error
+    assert error is not None
+    assert error.code == "out_of_memory"
+    assert seen(store, small).status == "succeeded"
+
+
+def test_the_kernel_kills_a_child_first() -> None:
+    child = Child(warm=False)
+    try:
+        end, path = time.monotonic() + 60, Path(f"/proc/{child._process.pid}/oom_score_adj")
+        while path.read_text().strip() != "1000":
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    finally:
+        child.kill()
+
+
+def test_a_report_waits_for_space_on_the_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, keep = io.StringIO(), Blobs.put_report
+    refusals = [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EDQUOT, "Disk quota exceeded")]
+
+    def full(blobs: Blobs, content: bytes) -> str:
+        if refusals:
+            raise refusals.pop()
+        return keep(blobs, content)
+
+    monkeypatch.setattr(Blobs, "put_report", full)
+    monkeypatch.setattr(child_module, "_DISK_FULL_SECONDS", 0.2)
+    sha256 = child_module._stored(b"report", Blobs(settings.data_dir), child_module.Emitter(written))
+    assert Blobs(settings.data_dir).report(sha256).read_bytes() == b"report"
+    assert "waiting for disk space" in written.getvalue()
+
+
+def test_another_error_of_the_disk_is_not_waited_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Blobs, "put_report", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+    with pytest.raises(OSError, match="I/O error"):
+        child_module._stored(b"report", Blobs(settings.data_dir), child_module.Emitter(io.StringIO()))
+
+
 def test_the_child_ends_when_its_parent_is_killed(settings: Settings) -> None:
     code = (
         "import time; from worker.runner import Child; child = Child(warm=False); "
@@ -344,6 +397,19 @@ class TestScript:
         self.run(settings, database, ScriptedChild(lambda: store.request_cancel(TENANT, job), DONE))
         assert seen(store, job).status == "canceled"
         assert store.report_sha256(TENANT, job) is None
+
+    def test_a_cancel_beats_a_failure_too(self, settings: Settings, database: Database, store: Jobs, job: str) -> None:
+        problem = ProblemEvent(problem=Problem.of("non_finite", "…"))
+        self.run(settings, database, ScriptedChild(lambda: store.request_cancel(TENANT, job), problem))
+        assert seen(store, job).status == "canceled"
+
+    def test_a_child_without_memory_is_replaced(
+        self, settings: Settings, database: Database, store: Jobs, job: str
+    ) -> None:
+        child = ScriptedChild(ProblemEvent(problem=Problem.of("out_of_memory", "analyse fewer rows")))
+        self.run(settings, database, child)
+        assert child.killed
+        assert seen(store, job).status == "failed"
 
     def test_a_result_that_comes_after_the_lease_was_lost_is_dropped(
         self, settings: Settings, database: Database, store: Jobs, job: str

@@ -51,7 +51,10 @@ function estimateAsFilledIn() {
   const ask = async () => {
     const body = new URLSearchParams(new FormData(form));
     body.set("action", "estimate");
-    const answer = await fetch(form.action, { method: "POST", body }).catch(() => null);
+    const answer = await fetch(form.getAttribute("action"), {  // `form.action` is the button of that name
+      method: "POST",
+      body,
+    }).catch(() => null);
     if (answer && answer.status === 409) later(1500);  // a worker has yet to look into a file
     if (!answer || !answer.ok) { place.replaceChildren(); return; }
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("estimate");

@@ -49,6 +49,7 @@ METHODS = {
     "put_baseline": "bless",
     "delete_baseline": "delete_baseline",
     "get_baseline_history": "baseline_history",
+    "compare_reports": "compare",
     "list_keys": "api_keys",
     "create_key": "create_key",
     "delete_key": "delete_key",
@@ -139,6 +140,7 @@ def test_from_a_file_to_a_blessed_report(service: Service, caller: Caller, tmp_p
         assert call("report_as", pushed.id, "md").startswith(b"#")
         with pytest.raises(RequestRefused, match="report_blessed"):
             call("delete_report", pushed.id)
+        assert call("compare", f"main-{number}", analysis.id).comparable
         call("delete_baseline", f"main-{number}", version=2)
         assert call("baselines") == []
         call("delete_report", pushed.id)
@@ -194,6 +196,8 @@ def test_baselines_from_the_command_line(
     assert [line.split()[0] for line in history.splitlines()] == ["2", "1"]
     assert "the first that ships" in history
     assert "main  version 2" in said("baseline", "list")
+    assert "identical" in said("baseline", "diff", "main", str(report))
+    assert '"comparable":true' in said("baseline", "diff", "main", report_id, "--json")
     copy = tmp_path / "copy.json"
     said("baseline", "get", "main", "-o", str(copy))
     assert copy.read_bytes() == report.read_bytes()

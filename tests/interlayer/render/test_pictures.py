@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from contract.schemas import Pairs, Report
+from interlayer.comparison import compare
 from interlayer.render import palette
 from interlayer.render.comparison_view import comparison_body, pairs_of_networks
 from interlayer.render.overview import overview
@@ -74,16 +75,24 @@ def test_the_base_stands_behind_the_candidate() -> None:
     base, candidate = sample_report(memorised=False, classes=4), sample_report(classes=4)
     svg = comparison_to_svg(base, candidate)
     assert len(drawn(svg, "ghost")) == 4  # two states on two splits
-    assert comparison_body(base, candidate).count("<tr>") == 1 + 4 * len(base.layers)
-    itself = comparison_body(candidate, candidate)
+    body = comparison_body(base, candidate, compare(base, candidate))
+    assert body.count("<tr>") == 1 + 4 * len(base.layers)
+    itself = comparison_body(candidate, candidate, compare(candidate, candidate))
     assert "+0." not in itself, "nothing differs from itself"
+
+
+def test_numbers_that_do_not_compare_are_not_laid_over() -> None:
+    base, candidate = sample_report(n_per_class=40, classes=4), sample_report(n_per_class=89, classes=4)
+    body = comparison_body(base, candidate, compare(base, candidate))
+    assert "do not compare" in body
+    assert "<svg" not in body
 
 
 def test_what_has_nothing_in_common_is_not_laid_over() -> None:
     base = sample_report(states=("untrained",), splits=("train",), classes=3, n_layers=2)
     candidate = sample_report(states=("trained",), splits=("validation",), classes=3, n_layers=2)
     assert pairs_of_networks(base, candidate) == []
-    assert "nothing to lay over" in comparison_body(base, candidate)
+    assert "<svg" not in comparison_body(base, candidate, compare(base, candidate))
     with pytest.raises(ValueError, match="in common"):
         comparison_to_svg(base, candidate)
 

@@ -1,0 +1,47 @@
+"""The fault suite finds nothing wrong with the product, and something wrong with a product that lacks a guard."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.guards import GUARDS
+from tests.faults.page import write_page
+from tests.faults.stand import Profile
+from tests.faults.suite import TRIALS, run_profile, without_guard
+from tests.faults.trials import Outcome
+
+SEED = 7
+
+
+def say(_line: str) -> None:
+    """Be silent."""
+
+
+@pytest.mark.parametrize("profile", ["embedded", "cluster"])
+def test_every_promise_holds_where_services_are_killed(profile: Profile) -> None:
+    (outcome,) = run_profile(profile, False, SEED, ["one key, many clients"], say)
+    assert outcome.violations == []
+    assert outcome.accepted == outcome.finished == 3
+    assert outcome.kills == {"service": 1}
+
+
+@pytest.mark.parametrize("name", ["commit first", "idempotency", "cancel", "fair order"])
+def test_a_missing_guard_is_noticed(name: str) -> None:
+    assert without_guard(name, SEED, say).violations
+
+
+def test_every_guard_has_its_trial() -> None:
+    assert {guard.trial for guard in GUARDS.values()} <= set(TRIALS)
+
+
+def test_the_page_shows_what_was_lost(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- trials:start -->\nold\n<!-- trials:end -->\nafter\n")
+    bad = Outcome("calm", "P3", accepted=5, finished=4, kills={"worker": 2}, violations=["an_1: ended 2 times"])
+    good = Outcome("calm", "P3", accepted=5, finished=5, kills={"worker": 1})
+    write_page(page, outcomes={"embedded": [bad], "cluster": [good]}, form="long", seed=1)
+    text = page.read_text()
+    assert "| **both** | 10 | 9 | 1 | 1 | 3 worker | 1 |" in text
+    assert "old" not in text
+    assert text.startswith("before")
+    assert text.endswith("after\n")

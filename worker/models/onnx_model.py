@@ -1,0 +1,199 @@
+"""The tensors of an ONNX model as layers, computed by ONNX Runtime."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.schemas import ProblemError
+from worker.arrays import Array
+from worker.models.onnx_scan import Graph, Node, Value, scan_onnx
+
+INPUT_LAYER = "0.Input"
+_TYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
+          11: "float64"}  # fmt: skip
+_NAMES = {
+    "Gemm": "Dense", "MatMul": "Dense", "Relu": "ReLU", "BatchNormalization": "BatchNorm", "AveragePool": "AvgPool",
+    "GlobalAveragePool": "AdaptiveAvgPool", "LayerNormalization": "LayerNorm", "Gelu": "GELU", "LeakyRelu": "LeakyReLU",
+}  # fmt: skip
+_PASSING = frozenset("Identity Reshape Flatten Squeeze Unsqueeze Cast Dropout Transpose".split())
+_OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc", "out of memory", "BFCArena")
+
+
+def onnx_layers(graph: Graph) -> dict[str, str]:
+    """Return the tensor of every layer by its name, in execution order, named by index and type as the paper does.
+
+    A layer is an operation on the data. The index counts operations with weights of two axes or more; a bias that is
+    added by an operation of its own belongs to the operation before. What only gives the data another shape is none.
+    """
+    from_data = {value.name for value in graph.inputs if value.name not in graph.constants}
+    consumers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            consumers.setdefault(name, []).append(node)
+    found: dict[str, str] = {}
+    used: Counter[str] = Counter()
+    index, waiting = 0, None
+    for node in graph.nodes:
+        if node.operator == "Shape" or not from_data & set(node.inputs):
+            continue
+        from_data.update(name for name in node.outputs if name)
+        index += any(len(graph.constants[name].shape) >= 2 for name in node.inputs if name in graph.constants)
+        output = next((name for name in node.outputs if name), None)
+        if node.operator in _PASSING or output is None:
+            continue
+        kind = _NAMES.get(node.operator, node.operator)
+        if waiting is not None:
+            kind, waiting = "Dense", None
+        elif node.operator == "MatMul" and _adds_bias(consumers.get(output, []), graph):
+            waiting = output  # the sum that follows is the layer
+            continue
+        name = f"{index}.{kind}"
+        used[name] += 1
+        found[name if used[name] == 1 else f"{name}:{used[name]}"] = output
+    return found
+
+
+def _adds_bias(following: Sequence[Node], graph: Graph) -> bool:
+    if len(following) != 1 or following[0].operator != "Add":
+        return False
+    biases = [graph.constants[name] for name in following[0].inputs if name in graph.constants]
+    return len(biases) == 1 and len(biases[0].shape) == 1
+
+
+class OnnxModel:
+    """Runs parts of a model: as many layers at a time as the memory budget holds for one batch."""
+
+    def __init__(self, path: Path, *, device: str, n_threads: int | None, budget_bytes: int) -> None:
+        self._graph = scan_onnx(path)
+        self._content = path.read_bytes()
+        self._device, self._n_threads, self._budget = device, n_threads, budget_bytes
+        self._layers = onnx_layers(self._graph)
+        self._inputs = [value for value in self._graph.inputs if value.name not in self._graph.constants]
+        self._sessions: dict[tuple[str, ...], Any] = {}
+        self._row_bytes: dict[str, int] = {}
+        self.device = "cpu"
+        self._check_opsets()
+
+    def _check_opsets(self) -> None:
+        from onnx.defs import onnx_opset_version
+
+        version, newest = self._graph.opsets.get("", 0), onnx_opset_version()
+        if not 0 < version <= newest:
+            raise ProblemError(
+                "opset_unsupported", f"the ONNX file uses opset {version}; export it with one of 7 to {newest}"
+            )
+
+    def names(self, batch: Mapping[str, Array]) -> tuple[list[str], list[str]]:
+        """Return the names of layers, and those of all tensors, which may be asked for as well."""
+        numeric = {INPUT_LAYER} if any(a.dtype.kind == "f" or a.dtype == np.uint8 for a in batch.values()) else set()
+        tensors = [name for node in self._graph.nodes for name in node.outputs if name]
+        return [*sorted(numeric), *self._layers], tensors
+
+    def run(self, batch: Mapping[str, Array], layers: Sequence[str], put: Callable[[str, Array], None]) -> None:
+        """Compute layers of a batch and hand over each."""
+        feed = self._feed(batch)
+        n_rows = len(next(iter(feed.values())))
+        if INPUT_LAYER in layers:
+            put(INPUT_LAYER, next(iter(feed.values())))
+        tensors = {name: self._layers.get(name, name) for name in layers if name != INPUT_LAYER}
+        for group in self._groups(list(tensors), n_rows):
+            outputs = self._session(tuple(tensors[name] for name in group)).run([tensors[n] for n in group], feed)
+            for name, output in zip(group, outputs, strict=True):
+                if isinstance(output, np.ndarray) and output.ndim and len(output):
+                    self._row_bytes[name] = output.nbytes // len(output)
+                put(name, output)
+
+    def _groups(self, names: Sequence[str], n_rows: int) -> list[list[str]]:
+        """Divide layers so that those of one group fit the budget; sizes not known yet count as a share of it."""
+        groups: list[list[str]] = [[]]
+        size = 0
+        for name in names:
+            need = n_rows * self._row_bytes[name] if name in self._row_bytes else self._budget // 16
+            if groups[-1] and size + need > self._budget:
+                groups.append([])
+                size = 0
+            groups[-1].append(name)
+            size += need
+        return [group for group in groups if group]
+
+    def _feed(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        feed = {}
+        for value in self._inputs:
+            given = batch.get(value.name, batch["inputs"] if len(self._inputs) == 1 else batch.get("inputs"))
+            if value.name not in batch and len(self._inputs) > 1 and value is not self._inputs[0]:
+                names = [item.name for item in self._inputs]
+                raise ProblemError(
+                    "input_mismatch", f"the model has the inputs {names}; the data lack an array {value.name!r}"
+                )
+            assert given is not None
+            feed[value.name] = _fitted(given, value)
+        return feed
+
+    def _session(self, outputs: tuple[str, ...]) -> Any:
+        if outputs in self._sessions:
+            return self._sessions[outputs]
+        import onnx
+        import onnxruntime
+
+        model = onnx.load_model_from_string(self._content)
+        del model.graph.output[:]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+        options = onnxruntime.SessionOptions()
+        # Every operation as it stands: fused ones would give numbers that depend on which layers are asked for.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = self._n_threads or 0
+        options.log_severity_level = 4
+        providers = ["CPUExecutionProvider"]
+        if self._device != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            providers.insert(0, "CUDAExecutionProvider")
+        try:
+            session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
+        except Exception as error:  # the library has a dozen kinds
+            if "opset" in str(error).lower():
+                raise ProblemError("opset_unsupported", f"the ONNX file cannot be run: {_short(error)}") from error
+            raise ProblemError("invalid_onnx", f"the ONNX file cannot be run: {_short(error)}") from error
+        self.device = "cuda" if session.get_providers()[0].startswith("CUDA") else "cpu"
+        self._sessions[outputs] = session
+        return session
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Tell whether an error of `run` means that a smaller batch may do."""
+        return isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
+
+    def to_cpu(self) -> bool:
+        """Go on without the GPU; False where there was none."""
+        moved, self._device = self.device != "cpu", "cpu"
+        self._sessions.clear()
+        return moved
+
+
+def _fitted(given: Array, value: Value) -> Array:
+    """Return rows in the type that an input wants, or say why they do not fit."""
+    wanted = np.dtype(_TYPES.get(value.dtype, "float32"))
+    if given.dtype != wanted:
+        if given.dtype.kind != wanted.kind or wanted.kind not in "fi":
+            raise ProblemError(
+                "input_mismatch", f"the model wants {value.name!r} as {wanted}, the data have {given.dtype}; convert them"
+            )
+        given = given.astype(wanted)
+    shape = value.shape
+    fits = shape is None or (
+        len(shape) == given.ndim and all(a is None or a == b for a, b in zip(shape[1:], given.shape[1:], strict=True))
+    )
+    if not fits:
+        shown = [None if extent is None else extent for extent in shape or []]
+        raise ProblemError(
+            "input_mismatch", f"the model wants {value.name!r} of shape {shown}, the data have rows of {list(given.shape[1:])}"
+        )
+    if shape and shape[0] is not None and shape[0] != len(given):
+        raise ProblemError(
+            "input_mismatch", f"the model takes exactly {shape[0]} rows at a time; export it with a free first axis"
+        )
+    return given
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -1,0 +1,180 @@
+"""The modules of a PyTorch model as layers, seen by forward hooks."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+
+from contract.schemas import Pooling, ProblemError
+from worker.arrays import Array
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+INPUT_LAYER = "0.Input"
+Put = Callable[[str, Array], None]
+
+
+class TorchModel:
+    """Runs a model and hands over the output of each layer as soon as it is there.
+
+    Layers are named as the paper does, by the number of modules with weights so far and the type; a module is also
+    known by its name in the model. With `hidden_states`, the layers are those of a transformer instead.
+    """
+
+    def __init__(self, module: "nn.Module", *, device: str, pooling: Pooling, hidden_states: bool) -> None:
+        import torch
+
+        self._torch, self._module, self._pooling, self._hidden = torch, module.eval(), pooling, hidden_states
+        self.device = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+        self._module.to(self.device)
+        self._mask: torch.Tensor | None = None
+
+    def names(self, batch: Mapping[str, Array]) -> tuple[list[str], list[str]]:
+        """Return the names of layers and those of modules that run, each in execution order."""
+        automatic: list[str] = []
+        named: list[str] = []
+        self._forward(batch, lambda name, _value, is_module: (named if is_module else automatic).append(name))
+        return automatic, named
+
+    def run(self, batch: Mapping[str, Array], layers: Sequence[str], put: Put) -> None:
+        """Compute layers of a batch and hand over each."""
+        chosen = set(layers)
+
+        def see(name: str, value: "torch.Tensor", _is_module: bool) -> None:
+            if name in chosen:
+                chosen.remove(name)  # where a module has the name of a layer, the layer is meant
+                put(name, self._stored(value))
+
+        self._forward(batch, see)
+
+    def _forward(self, batch: Mapping[str, Array], see: "Callable[[str, torch.Tensor, bool], None]") -> None:
+        torch, names, modules = self._torch, _Names(), _Names()
+        stack: list[_Call] = []
+
+        def before(_module: "nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            stack.append(_Call(_tensor(args) if args else _tensor(kwargs)))
+
+        def after(module: "nn.Module", _args: tuple[Any, ...], output: Any) -> None:
+            call, value = stack.pop(), _tensor(output)
+            if stack:
+                stack[-1].is_innermost = False
+            if value is None:
+                return
+            if call.is_innermost and not self._hidden and not call.passes_through(module, value):
+                see(names.by_type(module), value, False)
+            if own_names[module]:
+                see(modules.numbered(own_names[module]), value, True)
+
+        own_names = {module: name for name, module in self._module.named_modules()}
+        inputs = {name: torch.from_numpy(array).to(self.device) for name, array in batch.items()}
+        self._mask = inputs.get("attention_mask")
+        first = inputs["inputs"]
+        with ExitStack() as hooks, torch.no_grad():
+            for module, name in own_names.items():
+                if "parametrizations" not in name.split("."):
+                    hooks.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+                    hooks.callback(module.register_forward_hook(after).remove)
+            if self._hidden:
+                self._run_transformer(inputs, see)
+            else:
+                if first.is_floating_point() or first.dtype == torch.uint8:
+                    see(INPUT_LAYER, first, False)
+                rest = {name: value for name, value in inputs.items() if name != "inputs"}
+                self._module(first, **rest)
+
+    def _run_transformer(
+        self, inputs: "dict[str, torch.Tensor]", see: "Callable[[str, torch.Tensor, bool], None]"
+    ) -> None:
+        named = {getattr(self._module, "main_input_name", "input_ids"): inputs["inputs"]}
+        named |= {name: value for name, value in inputs.items() if name != "inputs"}
+        states = self._module(**named, output_hidden_states=True).hidden_states
+        if states is None:
+            raise ProblemError("layer_unusable", "the transformer gives no hidden states; name its modules instead")
+        for number, state in enumerate(states):
+            see(f"{number}.Block" if number else "0.Embedding", state, False)
+
+    def _stored(self, value: "torch.Tensor") -> Array:
+        torch = self._torch
+        if value.ndim == 3 and self._pooling != "none":
+            value = self._pooled(value)
+        if value.is_floating_point() and value.dtype not in (torch.float16, torch.float32, torch.float64):
+            value = value.to(torch.float32)  # holds bfloat16 and the 8-bit types exactly
+        found: Array = value.detach().cpu().contiguous().numpy()
+        return found.copy()  # a later operation may work in place
+
+    def _pooled(self, value: "torch.Tensor") -> "torch.Tensor":
+        if self._pooling == "cls":
+            return value[:, 0]
+        mask = self._mask
+        if mask is None or mask.shape != value.shape[:2]:
+            return value.mean(1)
+        weights = mask.to(value.dtype)[:, :, None]
+        return (value * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Tell whether an error of `run` means that a smaller batch may do."""
+        text = str(error)
+        return isinstance(error, MemoryError | self._torch.OutOfMemoryError) or "not enough memory" in text
+
+    def to_cpu(self) -> bool:
+        """Go on without the GPU; False where there was none."""
+        moved = self.device != "cpu"
+        self.device = "cpu"
+        self._module.to("cpu")
+        if moved:
+            self._torch.cuda.empty_cache()
+        return moved
+
+
+class _Call:
+    """A module that is running, and the tensor it was given."""
+
+    def __init__(self, value: "torch.Tensor | None") -> None:
+        self.is_innermost = True
+        self._memory = None if value is None else (value.data_ptr(), value.numel())
+        self._version = None if value is None or value.is_inference() else value._version
+
+    def passes_through(self, module: "nn.Module", output: "torch.Tensor") -> bool:
+        """Say whether the output is the input, at most in another shape."""
+        from torch import nn
+
+        if isinstance(module, nn.Flatten | nn.Unflatten):
+            return True
+        if self._memory != (output.data_ptr(), output.numel()):
+            return False
+        if self._version is None:
+            return not getattr(module, "inplace", False)
+        return output._version == self._version
+
+
+class _Names:
+    """Names of layers in one pass, the same in every pass over the same network."""
+
+    def __init__(self) -> None:
+        self._n_weighted = 0
+        self._used: Counter[str] = Counter()
+
+    def by_type(self, module: "nn.Module") -> str:
+        from torch.nn.utils.parametrize import type_before_parametrizations
+
+        self._n_weighted += any(parameter.ndim >= 2 for parameter in module.parameters())
+        kind = re.sub(r"[123]d$", "", type_before_parametrizations(module).__name__)
+        return self.numbered(f"{self._n_weighted}.{'Dense' if kind == 'Linear' else kind}")
+
+    def numbered(self, name: str) -> str:
+        self._used[name] += 1
+        return name if self._used[name] == 1 else f"{name}:{self._used[name]}"
+
+
+def _tensor(value: Any) -> "torch.Tensor | None":
+    """Return a tensor, or the first in a tuple or mapping."""
+    import torch
+
+    if torch.is_tensor(value):
+        return value
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return next((item for item in items if torch.is_tensor(item)), None)
