@@ -1,4 +1,4 @@
-"""``python -m bench [--quick] [--output FILE]``: all measurements in one run, into one JSON file and one page."""
+"""``python -m bench [--quick] [--only STEP] [--output FILE]``: all measurements, into one JSON file and one page."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def machine() -> dict[str, Any]:
 def run(*, quick: bool, save: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Measure everything; `quick` takes fewer repeats and leaves out the large cases. Each step is saved."""
     results: dict[str, Any] = {"machine": machine(), "limit": {}, "peers": {}, "alone": {}}
-    for step in (limits, alone, scaling, first_calls, wrong_pairs):
+    for step in STEPS.values():
         print(step.__name__.replace("_", " "), flush=True)
         step(results, quick)
         results["machine"]["load_after"] = os.getloadavg()[0]
@@ -119,11 +119,22 @@ def wrong_pairs(results: dict[str, Any], quick: bool) -> None:
     results["wrong_pairs"] = measure.wrong_pairs(4 if quick else 10, 100 if quick else 300)
 
 
+def jobs(results: dict[str, Any], quick: bool) -> None:
+    """What the service and its workers add to a computation."""
+    from bench import jobs as module
+
+    results["jobs"] = {"figures": module.figures(quick), "load": os.getloadavg()[0]}
+
+
+STEPS = {step.__name__: step for step in (limits, alone, scaling, first_calls, wrong_pairs, jobs)}
+
+
 def main() -> None:
     """Measure, write ``bench/results/<machine>.json`` and ``docs/performance.md``."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer repeats, no large cases; writes only the JSON file")
     parser.add_argument("--output", type=Path, help="JSON file (default: bench/results/<machine>.json)")
+    parser.add_argument("--only", choices=STEPS, help="measure one step anew and keep the others' results")
     options = parser.parse_args()
     own = machine()
     name = re.sub(r"[^a-z0-9]+", "-", f"{own['cpu']} {own['threads']} threads".lower()).strip("-")
@@ -133,7 +144,12 @@ def main() -> None:
     def save(results: dict[str, Any]) -> None:
         output.write_text(json.dumps(results, indent=1) + "\n")
 
-    results = run(quick=options.quick, save=save)
+    if options.only:
+        results = json.loads(output.read_text())
+        STEPS[options.only](results, options.quick)
+        save(results)
+    else:
+        results = run(quick=options.quick, save=save)
     print(f"wrote {output}")
     if not options.quick:
         write_page(results, HERE.parent / "docs", best=peers.BEST_PEER, reference=peers.REFERENCE_PEER)

@@ -92,8 +92,22 @@ def _tables(results: dict[str, Any], best: str, reference: str) -> str:
     for name, row in results["wrong_pairs"].items():
         cells = [f"{row[c]['wrong']} ({row[c]['largest']})" if row[c]["wrong"] else "0" for c in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    if "jobs" in results:
+        lines += ["", *_figures("What surrounds a computation", results["jobs"])]
     pictures = " ".join(f"![{title}](scaling-{i}.svg)" for i, title in enumerate(results["scaling"], start=1))
     return "\n".join([*lines, "", "## Scaling", "", pictures])
+
+
+def _figures(title: str, measured: dict[str, Any]) -> list[str]:
+    """A table of figures, each against its limit."""
+    lines = [f"## {title} (load {measured['load']:.1f})", "", "| | measured | limit | |", "|---|---|---|---|"]
+    for figure in measured["figures"]:
+        kept = figure["value"] >= figure["limit"] if figure["least"] else figure["value"] <= figure["limit"]
+        sign = "≥" if figure["least"] else "≤"
+        lines.append(
+            f"| {figure['name']} | {figure['value']:.3g} | {sign} {figure['limit']:g} | {'' if kept else 'missed'} |"
+        )
+    return lines
 
 
 def _curve(title: str, points: Sequence[Sequence[float]]) -> str:

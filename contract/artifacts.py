@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from contract.database import Database, artifacts, clock
 from contract.schemas import Artifact, Inspection, Problem
 
-Format = Literal["npz", "safetensors"]
+Format = Literal["npz", "safetensors", "onnx"]
 ID_PREFIX = "sha256:"
 # Control characters, halves of surrogate pairs, and what turns the direction of writing around.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -92,7 +92,7 @@ def _artifact(row: Row[Any]) -> Artifact:
             "id": ID_PREFIX + row.sha256,
             "name": row.name,
             "bytes": row.bytes,
-            "kind": "activations",
+            "kind": "model" if row.format == "onnx" else (row.inspection or {}).get("kind", "activations"),
             "format": row.format,
             "status": row.status,
             "created_at": row.created_at,

@@ -63,9 +63,7 @@ class Processes:
         with self._database.write() as connection:
             changed = update(processes).where(processes.c.name == name).values(seen_at=clock(), **values)
             if not connection.execute(changed).rowcount:
-                connection.execute(
-                    processes.insert().values(name=name, started_at=clock(), seen_at=clock(), **values)
-                )
+                connection.execute(processes.insert().values(name=name, started_at=clock(), seen_at=clock(), **values))
                 connection.execute(delete(processes).where(processes.c.seen_at < clock() - _FORGOTTEN_SECONDS))
 
     def troubled(self, trouble: str | None) -> None:

@@ -25,6 +25,7 @@ class Claim:
     request: dict[str, Any]
     attempt: int
     losses: int
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ UPDATE. A claim hands out an attempt number; whatever a worker writes later coun
 so a worker that was frozen and comes back can't commit twice.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Row, and_, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from structlog.contextvars import get_contextvars
 
 from contract.database import Database, clock, job_inputs, job_tags, jobs
 from contract.job_rows import FINAL, Claim, NewJob, analysis_of, has_status, new_job_id
@@ -91,6 +93,7 @@ class Jobs:
                 fraction=0.0,
                 workers=[],
                 created_at=clock(),
+                request_id=get_contextvars().get("request"),
             )
             .returning(jobs)
         ).one()
@@ -174,13 +177,28 @@ class Jobs:
 
     # -- the worker's side ----------------------------------------------------------------------------------------
 
-    def claim(self, worker: str, lease_seconds: float, *, queues: Sequence[str]) -> Claim | None:
-        """Take the next job of the tenant with the fewest running jobs, or None where nothing waits."""
+    def claim(
+        self,
+        worker: str,
+        lease_seconds: float,
+        *,
+        queues: Sequence[str],
+        most_running: tuple[int, Mapping[str, int]] = (sys.maxsize, {}),
+    ) -> Claim | None:
+        """Take the next job of the tenant with the fewest running jobs, or None where nothing waits.
+
+        A tenant has at most so many analyses running: `most_running` is (of any tenant, of those named). Workers of
+        PostgreSQL that claim in the same moment may go beyond by one each.
+        """
         other = jobs.alias()
         running = (
             select(func.count()).where(other.c.tenant == jobs.c.tenant, other.c.state == "running").scalar_subquery()
         )
         waits = and_(jobs.c.state == "queued", jobs.c.queue.in_(queues))
+        usual, special = most_running
+        if usual < sys.maxsize or special:
+            most = case(dict(special), value=jobs.c.tenant, else_=usual) if special else literal(usual)
+            waits = and_(waits, or_(jobs.c.kind != "analysis", running < most))
         next_one = select(jobs.c.id, jobs.c.workers).where(waits).order_by(running, jobs.c.id).limit(1)
         while True:
             with self._database.read() as connection:  # an empty queue costs no write lock
@@ -211,7 +229,7 @@ class Jobs:
         ).one_or_none()
         if row is None:
             return None
-        return Claim(row.id, row.tenant, row.kind, row.request, row.attempt, row.losses)
+        return Claim(row.id, row.tenant, row.kind, row.request, row.attempt, row.losses, row.request_id)
 
     def heartbeat(
         self, claim: Claim, lease_seconds: float, progress: Progress | None

@@ -89,9 +89,9 @@ class Keys:
         overlap = func.coalesce(api_keys.c.old_secret_until > clock(), False)
         with self._database.read() as connection:
             row = connection.execute(
-                select(
-                    api_keys, (clock() - api_keys.c.last_used_at).label("age"), overlap.label("old_is_valid")
-                ).where(api_keys.c.id == key_id, usable)
+                select(api_keys, (clock() - api_keys.c.last_used_at).label("age"), overlap.label("old_is_valid")).where(
+                    api_keys.c.id == key_id, usable
+                )
             ).one_or_none()
         # One code path, whether the id is unknown or the secret is wrong, and two comparisons in any case.
         stored = row.secret_sha256 if row is not None else _digest("")

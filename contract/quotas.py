@@ -76,7 +76,7 @@ class Quotas:
             tomorrow = _DAY - int(time.time()) % _DAY
             raise ProblemError(
                 "quota_exceeded",
-                f"your analyses have computed {used:.0f} s today (UTC), of the {limit:g} s that they may; go on tomorrow",
+                f"your analyses have computed {used:.0f} s today (UTC), and {limit:g} s are allowed; go on tomorrow",
                 headers={"Retry-After": str(tomorrow)},
             )
 

@@ -1,13 +1,13 @@
 """The models and data sets that the administrator offers by name: one TOML file. Jobs give names, never paths.
 
-    [models.digits-cnn]
-    description = "Two convolutions and a dense layer"
-    factory = "my_networks:digits_cnn"       # or transformers = "a folder", torchvision = "resnet18", timm = "resnet18"
-    weights = "digits-cnn.safetensors"       # relative to this file
-    sha256 = "…"
+[models.digits-cnn]
+description = "Two convolutions and a dense layer"
+factory = "my_networks:digits_cnn"       # or transformers = "a folder", torchvision = "resnet18", timm = "resnet18"
+weights = "digits-cnn.safetensors"       # relative to this file
+sha256 = "…"
 
-    [data.digits]
-    sklearn = "digits"                       # or mnist, cifar10, images = "a folder"; or train and validation = "a file"
+[data.digits]
+sklearn = "digits"                       # or mnist, cifar10, images = "folder"; or train, validation = "file"
 """
 
 import tomllib

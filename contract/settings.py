@@ -1,5 +1,6 @@
 """One `Settings`, read from the environment (prefix `INTERLAYER_`) and passed down."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -74,7 +75,9 @@ class Settings(BaseSettings):
     sandbox: Literal["prefer", "require"] = Field(
         "prefer", description="Whether a model runs where the kernel cannot confine it fully: `require` refuses."
     )
-    model_queue: str = Field("", description="Queue of analyses that run models, `sandbox` for example; empty: as others.")
+    model_queue: str = Field(
+        "", description="Queue of analyses that run models, `sandbox` for example; empty: as others."
+    )
     model_seconds: PositiveSeconds = Field(3600.0, description="A model that runs longer in one analysis is killed.")
 
     max_tenant_bytes: Annotated[int, Field(gt=0)] | None = Field(
@@ -118,6 +121,12 @@ class Settings(BaseSettings):
         general = {name: getattr(self, name) for name in names}
         own = self.tenant_limits.get(tenant, TenantLimits()).model_dump(exclude_none=True)
         return TenantLimits.model_validate(general | own)
+
+    def most_running(self) -> tuple[int, dict[str, int]]:
+        """Return how many analyses run at once: of any tenant, and of those with a limit of their own."""
+        special = {name: own.max_tenant_running_jobs for name, own in self.tenant_limits.items()}
+        usual = self.max_tenant_running_jobs or sys.maxsize
+        return usual, {name: limit for name, limit in special.items() if limit is not None}
 
     @property
     def lock_file(self) -> Path:

@@ -19,6 +19,7 @@ from contract.blobs import Blobs, Partial, move
 from contract.database import Database, clock, uploads
 from contract.jobs import Jobs, NewJob
 from contract.queue import INSPECTION_QUEUE
+from contract.quotas import Quotas
 from contract.schemas import Artifact, ProblemError
 from contract.settings import Settings
 
@@ -75,7 +76,8 @@ class Uploads:
         return upload
 
     def require_room(self, tenant: str, size: int) -> None:
-        """Refuse `size` more bytes that the disk has no room for, beside what was promised to open uploads."""
+        """Refuse `size` more bytes that the tenant may not store, or that the disk has no room for."""
+        Quotas(self._settings, self._database).require_bytes(tenant, size)
         promised = select(func.coalesce(func.sum(uploads.c.length - uploads.c.received), 0))
         with self._database.read() as connection:
             missing = int(connection.execute(promised).scalar_one())

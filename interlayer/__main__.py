@@ -1,11 +1,12 @@
 """The command `interlayer`. Results go to stdout, everything else to stderr; exit codes are in `interlayer.errors`."""
 
+import io
 import sys
 
 import typer
 from pydantic import ValidationError
 
-from interlayer import commands_baseline, commands_local, commands_remote
+from interlayer import commands_audit, commands_baseline, commands_local, commands_remote
 from interlayer.errors import ANALYSIS_FAILED, EXTRAS, INTERRUPTED, USAGE, InterlayerError
 
 app = typer.Typer(
@@ -18,17 +19,21 @@ app = typer.Typer(
 commands_local.add_to(app)
 commands_remote.add_to(app)
 commands_baseline.add_to(app)
+commands_audit.add_to(app)
 
 
 def main() -> None:
     """Run the command and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a sign gets a question mark instead
+            stream.reconfigure(errors="replace")
     sys.exit(run())
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code; every foreseen failure is one sentence on stderr."""
     try:
-        app(arguments, standalone_mode=False)
+        code = app(arguments, standalone_mode=False)
     except InterlayerError as error:
         return _say(str(error), error.exit_code)
     except ValidationError as error:
@@ -53,7 +58,7 @@ def run(arguments: list[str] | None = None) -> int:
             raise
         show()
         return USAGE
-    return 0
+    return code if isinstance(code, int) else 0  # what `typer.Exit` was raised with
 
 
 def _say(message: str, code: int) -> int:

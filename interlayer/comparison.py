@@ -14,8 +14,9 @@ from interlayer import student
 
 LEVEL = 0.95
 METHOD = "subsample"
+IDENTICAL = "identical"
 _MOST_DEGREES = 10.0  # as in the reports themselves: leaves room for a variance estimated too small
-_SATURATED_CROSS_EDGES = 10
+SATURATED_CROSS_EDGES = 10
 _WORST_PAIRS = 5
 _ROUNDING = 1e-12
 
@@ -93,7 +94,14 @@ def _shown(value: object) -> str:
 
 def _change(base: Separation, candidate: Separation) -> LayerChange:
     difference = candidate.mean - base.mean
-    low, high, p_value, reason = _tested(base, candidate, difference)
+    error, degrees, reason = _standard_error(base, candidate)
+    low = high = p_value = None
+    if error is not None:
+        half_width = student.quantile((1 - LEVEL) / 2, degrees) * error
+        low, high = difference - half_width, difference + half_width
+        p_value = min(1.0, 2 * student.tail(abs(difference) / error, degrees))
+    elif reason == IDENTICAL:
+        p_value = 1.0
     return LayerChange(
         instance=candidate.instance,
         state=candidate.state,
@@ -111,6 +119,8 @@ def _change(base: Separation, candidate: Separation) -> LayerChange:
             estimand="these_classes",
             reason=reason if low is None else None,
         ),
+        standard_error=error,
+        degrees_of_freedom=None if error is None else degrees,
         p_value=p_value,
         p_adjusted=None,
         reason=reason,
@@ -118,30 +128,25 @@ def _change(base: Separation, candidate: Separation) -> LayerChange:
     )
 
 
-def _tested(
-    base: Separation, candidate: Separation, difference: float
-) -> tuple[float | None, float | None, float | None, str | None]:
-    """Return the ends of the interval, the two-sided p-value, and why there are none."""
+def _standard_error(base: Separation, candidate: Separation) -> tuple[float | None, float, str | None]:
+    """Return the standard error of the difference, its degrees of freedom, and why there is none."""
+    none = None, _MOST_DEGREES
     if base.pairs == candidate.pairs:
-        return None, None, 1.0, "identical"
+        return *none, IDENTICAL
     if base.fold_means is None or candidate.fold_means is None:
-        return None, None, None, "a class has too few rows for subsamples"
+        return *none, "a class has too few rows for subsamples"
     for found in (base, candidate):
-        if math.fsum(found.pairs.cross_edges) - len(found.pairs.cross_edges) < _SATURATED_CROSS_EDGES:
-            reason = f"saturated: fewer than {_SATURATED_CROSS_EDGES} cross edges are left in a layer to vary"
-            return None, None, None, reason
-    parts = [_variance(base.fold_means), _variance(candidate.fold_means)]
+        if math.fsum(found.pairs.cross_edges) - len(found.pairs.cross_edges) < SATURATED_CROSS_EDGES:
+            return *none, f"saturated: fewer than {SATURATED_CROSS_EDGES} cross edges are left in a layer to vary"
+    parts = [subsample_variance(base.fold_means), subsample_variance(candidate.fold_means)]
     error = math.sqrt(sum(variance for variance, _ in parts))
     if error <= _ROUNDING:
-        return None, None, None, "the means are the same in every subsample: no variance to compare them with"
-    degrees = min(_MOST_DEGREES, *(degrees for _, degrees in parts))
-    half_width = student.quantile((1 - LEVEL) / 2, degrees) * error
-    p_value = min(1.0, 2 * student.tail(abs(difference) / error, degrees))
-    return difference - half_width, difference + half_width, p_value, None
+        return *none, "the means are the same in every subsample: no variance to compare them with"
+    return error, min(_MOST_DEGREES, *(degrees for _, degrees in parts)), None
 
 
-def _variance(folds: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Return the variance of a mean from its fold means, and its degrees of freedom."""
+def subsample_variance(folds: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return the variance of a mean over the class pairs from its fold means, and its degrees of freedom."""
     n_repeats, n_folds = len(folds), len(folds[0])
     within = [math.fsum((value - math.fsum(row) / n_folds) ** 2 for value in row) / (n_folds - 1) for row in folds]
     return math.fsum(within) / n_repeats / n_folds, n_repeats * (n_folds - 1.0)

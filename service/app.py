@@ -16,6 +16,7 @@ from service import (
     errors,
     routes_analyses,
     routes_artifacts,
+    routes_audit,
     routes_baselines,
     routes_comparisons,
     routes_history,
@@ -29,6 +30,7 @@ from service import (
 from service.bodies import SmallBodies
 from service.deps import Stores
 from service.pages import router as pages
+from service.requests import Requests
 from service.tus import Tus
 
 _DESCRIPTION = """
@@ -65,8 +67,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(Tus)
     app.add_middleware(SmallBodies, limit=settings.max_request_bytes)
+    app.add_middleware(Requests)
     errors.install(app)
-    for routes in (routes_artifacts, routes_uploads, routes_analyses, routes_layers, routes_pictures, routes_reports, routes_history, routes_baselines, routes_comparisons, routes_keys, routes_meta):
+    for routes in (routes_artifacts, routes_uploads, routes_analyses, routes_layers, routes_pictures, routes_reports, routes_history, routes_baselines, routes_comparisons, routes_keys, routes_audit, routes_meta):
         app.include_router(routes.router)
     app.include_router(pages)
     return app

@@ -69,8 +69,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> Response:
-        log.error("request failed", path=request.url.path, exc_info=error)
-        return problem_response(Problem.of("internal_error", "the request failed; the service's log says more"))
+        log.error("request failed", path=request.url.path, request=request.state.request_id, exc_info=error)
+        problem = Problem.of("internal_error", "the request failed; the service's log says more")
+        return problem_response(problem, {"X-Request-Id": request.state.request_id})
 
 
 def _is_full(error: OperationalError | NoConnection) -> bool:

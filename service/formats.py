@@ -11,6 +11,8 @@ _REFUSED = {
     b"\x1f\x8b": ("format_unsupported", f"this is gzip; {_HINT}"),
     b"PAR1": ("format_unsupported", f"this is Parquet; {_HINT}"),
 }
+# Producer and its version, domain, model version, documentation, graph, operators, properties.
+_ONNX_FIELDS = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72)
 _PICKLE_PROTOCOLS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -26,9 +28,16 @@ def sniff(start: bytes) -> Format:
         return "npz"
     if len(start) >= SNIFFED_BYTES and start[8:9] == b"{":  # after the length of its JSON header
         return "safetensors"
+    if _is_onnx(start):
+        return "onnx"
     if start.startswith(_PICKLE_PROTOCOLS):
         raise ProblemError("pickle_forbidden", f"this is a pickle, which can run code when it is opened; {_HINT}")
     for magic, (code, detail) in _REFUSED.items():
         if start.startswith(magic):
             raise ProblemError(code, detail)
-    raise ProblemError("format_unsupported", f"this is neither .npz nor .safetensors; {_HINT}")
+    raise ProblemError("format_unsupported", f"this is neither .npz nor .safetensors nor .onnx; {_HINT}")
+
+
+def _is_onnx(start: bytes) -> bool:
+    """An ONNX file starts with its version, a small number in field 1, and goes on with one of its other fields."""
+    return len(start) > 2 and start[0] == 0x08 and 0 < start[1] < 0x40 and start[2] in _ONNX_FIELDS

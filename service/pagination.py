@@ -17,6 +17,6 @@ def decode_cursor(cursor: str) -> str:
         found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError as error:
         raise ProblemError("invalid_cursor", "use the `next_cursor` of the page before, unchanged") from error
-    if not re.fullmatch(r"(an|rp)_[0-9a-f]{30}", found):
+    if not re.fullmatch(r"(an|au|rp)_[0-9a-f]{30}", found):
         raise ProblemError("invalid_cursor", "use the `next_cursor` of the page before, unchanged")
     return found

@@ -3,13 +3,14 @@
 from contract.keys import Caller
 from contract.schemas import ProblemError, Report
 from contract.schemas.history import ReportReference, StoredReport
-from service.deps import Stores
+from service.deps import Stores, require_unexpired
 
 
 def report_of_analysis(found: Stores, tenant: str, analysis_id: str) -> str:
     """Return the address of the report of a succeeded analysis."""
     analysis = found.jobs.get(tenant, analysis_id)
     if analysis is None:
+        require_unexpired(found, tenant, analysis_id)
         raise ProblemError("not_found", f"there is no analysis {analysis_id}")
     if analysis.status == "failed":
         detail = analysis.error.detail if analysis.error else "the status says why"
@@ -26,6 +27,7 @@ def kept_report(found: Stores, tenant: str, report_id: str) -> StoredReport:
     """Return a report of the history."""
     report = found.reports.get(tenant, report_id)
     if report is None:
+        require_unexpired(found, tenant, report_id)
         raise ProblemError("not_found", f"there is no report {report_id}")
     return report
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterable
+from datetime import timedelta
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
@@ -14,6 +15,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from contract.artifacts import ID_PREFIX
 from contract.jobs import FINAL, NewJob
 from contract.keys import Caller
+from contract.registry import load_registry
 from contract.schemas import (
     Analysis,
     AnalysisPage,
@@ -24,8 +26,8 @@ from contract.schemas import (
     Inspection,
     ProblemError,
 )
-from service.deps import Reader, Stores, Submitter, WithStores
-from service.estimate import estimate
+from service.deps import Reader, Stores, Submitter, WithStores, require_unexpired
+from service.estimate import estimate, estimated_seconds
 from service.pagination import decode_cursor, encode_cursor
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
@@ -64,6 +66,7 @@ async def _accept(
     body: AnalysisRequest, response: Response, found: Stores, caller: Caller, idempotency_key: str | None, wait: float
 ) -> Analysis:
     await run_sync(_check_inputs, body, found, caller.tenant)
+    await run_sync(_check_size, body, found, caller.tenant)
     request = body.model_dump(mode="json")
     job = NewJob(
         tenant=caller.tenant,
@@ -72,10 +75,11 @@ async def _accept(
         queue=_queue(body, found),
         fingerprint=hashlib.sha256(body.model_dump_json().encode()).hexdigest(),
         idempotency_key=idempotency_key,
-        inputs=[item.artifact.removeprefix(ID_PREFIX) for item in body.inputs if item.artifact],
+        inputs=[artifact.removeprefix(ID_PREFIX) for artifact in body.artifacts],
         tags=body.tags,
     )
-    analysis, new = await run_sync(lambda: found.jobs.submit(job, max_unfinished=found.settings.max_unfinished_jobs))
+    limit = found.settings.limits_of(caller.tenant).max_unfinished_jobs or found.settings.max_unfinished_jobs
+    analysis, new = await run_sync(lambda: found.jobs.submit(job, max_unfinished=limit))
     if not new:
         response.headers["Idempotent-Replayed"] = "true"
     analysis = await _finished(found, caller.tenant, analysis, wait)
@@ -96,23 +100,57 @@ def _check_inputs(body: AnalysisRequest, found: Stores, tenant: str) -> None:
     """Refuse what is already known to fail; the rest is found by the worker."""
     for number, item in enumerate(body.inputs):
         pointer = f"/body/inputs/{number}"
-        if item.artifact is None:
-            raise ProblemError(
-                "model_unsupported",
-                "this service analyses recorded activations; record them with interlayer.record and give `artifact`",
-                [FieldError(pointer=f"{pointer}/model", message="model references are not served here")],
-            )
-        artifact = found.artifacts.get(tenant, item.artifact.removeprefix(ID_PREFIX))
-        field = FieldError(pointer=f"{pointer}/artifact", message=item.artifact)
-        if artifact is None:
-            raise ProblemError(
-                "artifact_not_found", f"there is no artifact {item.artifact}; upload it with PUT /v1/artifacts", [field]
-            )
-        if artifact.error is not None:
-            raise ProblemError(artifact.error.code, artifact.error.detail, [field])
+        if item.artifact is not None:
+            _check_artifact(item.artifact, "activations", f"{pointer}/artifact", found, tenant)
+        registry = load_registry(found.settings.models_file) if item.model is not None else None
+        for kind, reference in (("model", item.model), ("data", item.data)):
+            if reference is None or registry is None:
+                continue
+            if reference.artifact is not None:
+                _check_artifact(reference.artifact, kind, f"{pointer}/{kind}/artifact", found, tenant)
+            elif reference.name is not None:
+                try:
+                    registry.model(reference.name) if kind == "model" else registry.data_set(reference.name)
+                except ProblemError as error:
+                    field = FieldError(pointer=f"{pointer}/{kind}/name", message=reference.name)
+                    raise ProblemError(error.problem.code, error.problem.detail, [field]) from error
+
+
+def _check_size(body: AnalysisRequest, found: Stores, tenant: str) -> None:
+    """Refuse what the tenant may not compute today, and what would hopelessly never end."""
+    found.quotas.require_compute(tenant)
+    known = [
+        found.artifacts.get(tenant, item.artifact.removeprefix(ID_PREFIX)) for item in body.inputs if item.artifact
+    ]
+    inspections = [
+        artifact.inspection for artifact in known if artifact is not None and artifact.inspection is not None
+    ]
+    seconds, limit = estimated_seconds(body, inspections), found.settings.max_estimated_seconds
+    if seconds > limit:
+        raise ProblemError(
+            "job_too_large",
+            f"this would take about {seconds / 3600:,.0f} hours, and at most {limit / 3600:,.0f} are accepted; "
+            "analyse fewer rows per class, classes or layers (POST /v1/analyses:estimate tells what that saves)",
+        )
+
+
+def _check_artifact(artifact_id: str, wanted: str, pointer: str, found: Stores, tenant: str) -> None:
+    artifact = found.artifacts.get(tenant, artifact_id.removeprefix(ID_PREFIX))
+    field = FieldError(pointer=pointer, message=artifact_id)
+    if artifact is None:
+        require_unexpired(found, tenant, artifact_id)
+        detail = f"there is no artifact {artifact_id}; upload it with PUT /v1/artifacts"
+        raise ProblemError("artifact_not_found", detail, [field])
+    if artifact.error is not None:
+        raise ProblemError(artifact.error.code, artifact.error.detail, [field])
+    if (artifact.kind == "model") != (wanted == "model"):
+        detail = f"{artifact_id} is not what `{wanted}` needs: it holds {artifact.kind}"
+        raise ProblemError("not_a_model" if wanted == "model" else "inputs_missing", detail, [field])
 
 
 def _queue(body: AnalysisRequest, found: Stores) -> str:
+    if found.settings.model_queue and any(item.model is not None for item in body.inputs):
+        return found.settings.model_queue
     if body.device != "cuda":
         return "cpu"  # workers with a GPU serve this queue too
     if "gpu" not in found.settings.queue_names():
@@ -140,8 +178,12 @@ async def _finished(found: Stores, tenant: str, analysis: Analysis, wait: float)
 def _get(found: Stores, tenant: str, analysis_id: str) -> Analysis:
     analysis = found.jobs.get(tenant, analysis_id)
     if analysis is None:
+        require_unexpired(found, tenant, analysis_id)
         raise ProblemError("not_found", f"there is no analysis {analysis_id}")
-    return analysis
+    seconds = found.settings.job_seconds
+    if seconds is None or analysis.finished_at is None:
+        return analysis
+    return analysis.model_copy(update={"expires_at": analysis.finished_at + timedelta(seconds=seconds)})
 
 
 @router.get("", operation_id="list_analyses")
@@ -253,6 +295,8 @@ def estimate_analysis(body: AnalysisRequest, found: WithStores, caller: Submitte
     _check_inputs(body, found, caller.tenant)
     inspections: list[Inspection] = []
     for item in body.inputs:
+        if item.artifact is None:
+            raise ProblemError("model_unsupported", "what a model takes is not estimated; give recorded activations")
         artifact: Any = found.artifacts.get(caller.tenant, (item.artifact or "").removeprefix(ID_PREFIX))
         if artifact.inspection is None:
             raise ProblemError("not_finished", f"{item.artifact} has not been inspected yet; ask again in a moment")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from email.message import Message
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from contract.artifacts import ID_PREFIX
 from contract.schemas import Artifact, ProblemError
 from service.bodies import counted
-from service.deps import Reader, Stores, Submitter, WithStores
+from service.deps import Reader, Stores, Submitter, WithStores, require_unexpired
 from service.formats import SNIFFED_BYTES, sniff
 from service.incoming import BLOCK_BYTES, pour, promised_digests, storing
 
@@ -123,7 +124,7 @@ async def _store(
     artifact, new = await run_sync(found.uploads.admit, tenant, sha256, writer.size, file_format)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/artifacts/{artifact.id}"
-    return artifact
+    return _shown(artifact, found)
 
 
 def _declared_size(request: Request) -> int:
@@ -135,8 +136,9 @@ def get_artifact(artifact_id: ArtifactPath, found: WithStores, caller: Reader) -
     """Describe an artifact. Its layers and classes are known once a worker has looked into it."""
     artifact = found.artifacts.get(caller.tenant, artifact_id.removeprefix(ID_PREFIX))
     if artifact is None:
+        require_unexpired(found, caller.tenant, artifact_id)
         raise _absent(artifact_id)
-    return artifact
+    return _shown(artifact, found)
 
 
 @router.delete("/{artifact_id}", status_code=204, operation_id="delete_artifact")
@@ -148,6 +150,14 @@ def delete_artifact(artifact_id: ArtifactPath, found: WithStores, caller: Submit
     if not found.artifacts.delete(caller.tenant, sha256):
         raise _absent(artifact_id)
     found.blobs.artifact(caller.tenant, sha256).unlink(missing_ok=True)
+
+
+def _shown(artifact: Artifact, found: Stores) -> Artifact:
+    """Tell when the artifact expires."""
+    seconds = found.settings.artifact_seconds
+    if seconds is None:
+        return artifact
+    return artifact.model_copy(update={"expires_at": artifact.created_at + timedelta(seconds=seconds)})
 
 
 def _absent(artifact_id: str) -> ProblemError:

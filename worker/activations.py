@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contract.schemas import InspectedLayer, Inspection, ProblemError
+from contract.schemas import InspectedLayer, Inspection, ModelSource, ProblemError
 from worker.arrays import Array, StoredArray, check_layer
 from worker.npz import read_npz
 from worker.safetensors_file import read_safetensors
@@ -30,11 +30,15 @@ class ActivationFile:
     classes: tuple[str, ...]
     codes: Array
     layers: dict[str, StoredArray]
+    rows: Array | None = None
+    """Which rows of the data the layers hold, ascending, where a model was run on some of them only."""
+    source: ModelSource | None = None
 
     def inspection(self) -> Inspection:
         """Return what clients may know of the file."""
         counts = np.bincount(self.codes, minlength=len(self.classes))
         return Inspection(
+            kind="data" if "inputs" in self.layers else "activations",
             rows=len(self.codes),
             classes={name: int(count) for name, count in zip(self.classes, counts, strict=True)},
             layers=[InspectedLayer(name=a.name, shape=list(a.shape), dtype=a.dtype) for a in self.layers.values()],

@@ -12,7 +12,8 @@ from worker.activations import ActivationFile, open_activations
 from worker.cautions import warnings
 from worker.findings import findings
 from worker.measuring import TIES, Measured, Progress, Resources, StudyInput, measure
-from worker.selection import check_same_study, draw_rows, require_layer, rows_per_class, select_layers
+from worker.models.sources import ModelRunning, open_labels, recorded
+from worker.selection import all_draws, check_same_study, draw_rows, require_layer, rows_per_class, select_layers
 from worker.shared_rows import shared_rows
 from worker.split_tests import SplitTests, compare_splits, diagnostics, relative_cost, with_membership
 
@@ -24,6 +25,7 @@ def analyze(
     *,
     on_progress: Progress = lambda _stage, _done, _total, _fraction: None,
     on_layer: Callable[[Separation], None] = lambda _separation: None,
+    running: ModelRunning | None = None,
 ) -> tuple[Report, str]:
     """Compute the report of a request.
 
@@ -40,6 +42,9 @@ def analyze(
     on_layer
         Called with every layer as it is finished, in the order of measuring.
 
+    running
+        How models are run that the request names; without it, they are refused.
+
     Returns
     -------
     report, device
@@ -50,14 +55,53 @@ def analyze(
     ProblemError
         What is wrong with the inputs or the request, and what to do about it.
     """
-    files = [_open(item, paths, resources) for item in request.inputs]
-    layers = [tuple(select_layers(list(file.layers), request.layers)) for file in files]
+    files = [_open(item, paths, resources, running) for item in request.inputs]
+    if running is None or all(item.model is None for item in request.inputs):
+        return _analyze(request, files, resources, on_progress, on_layer)
+    per_class = rows_per_class(request, files)
+    rows = [
+        all_draws(
+            file.codes,
+            per_class,
+            seed=request.seed,
+            split=item.split,
+            count=request.sampling.repeats,
+            part=request.sampling.part,
+        )
+        for item, file in zip(request.inputs, files, strict=True)
+    ]
+
+    def show(done: int, total: int) -> None:
+        on_progress("running the model", done, total, 0.0)
+
+    with recorded(request, files, rows, paths, running, resources, show) as (found, notes):
+        report, device = _analyze(request, found, resources, on_progress, on_layer)
+    return report, "; ".join([device, *notes])
+
+
+def _analyze(
+    request: AnalysisRequest,
+    files: list[ActivationFile],
+    resources: Resources,
+    on_progress: Progress,
+    on_layer: Callable[[Separation], None],
+) -> tuple[Report, str]:
+    # A model has recorded what was asked for, and nothing else.
+    layers = [
+        tuple(select_layers(list(file.layers), request.layers) if file.source is None else file.layers)
+        for file in files
+    ]
     check_same_study(files, layers)
     for name in dict.fromkeys(name for block in request.components.values() for name in block):
         require_layer(name, layers[0])
     per_class = rows_per_class(request, files)
     inputs = [
-        StudyInput(item, file, layers[0], draw_rows(file.codes, per_class, seed=request.seed, split=item.split))
+        StudyInput(
+            item,
+            file,
+            layers[0],
+            draw_rows(file.codes, per_class, seed=request.seed, split=item.split, part=request.sampling.part),
+        )
         for item, file in zip(request.inputs, files, strict=True)
     ]
     try:
@@ -81,12 +125,18 @@ def analyze(
         raise ProblemError("invalid_activations", str(error)) from error
 
 
-def _open(item: InputReference, paths: Mapping[str, Path], resources: Resources) -> ActivationFile:
-    assert item.artifact is not None, "model references are resolved before the analysis"
+def _open(
+    item: InputReference, paths: Mapping[str, Path], resources: Resources, running: ModelRunning | None
+) -> ActivationFile:
     try:
+        if item.artifact is None:
+            if running is None:
+                raise ProblemError("model_unsupported", "models are run by a worker; give recorded activations")
+            return open_labels(item, paths, running, resources).labels()
         return open_activations(paths[item.artifact], max_unpacked_bytes=resources.max_unpacked_bytes)
     except FileNotFoundError as error:
-        raise ProblemError("artifact_not_found", f"the file of {item.artifact} is gone; upload it again") from error
+        detail = f"the file of {item.artifact or item.data} is gone; upload it again"
+        raise ProblemError("artifact_not_found", detail) from error
 
 
 def _compare_splits(
@@ -135,7 +185,7 @@ def _report(
     )
     tests = with_membership(tests, compared, request.tests)
     report = Report(
-        provenance=reporting.provenance(request, per_class, TIES),
+        provenance=reporting.provenance(request, per_class, TIES, [item.file.source for item in inputs]),
         classes=list(classes),
         layers=list(layers),
         separations=separations,

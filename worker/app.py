@@ -22,6 +22,7 @@ from contract.queue import INSPECTION_QUEUE, RUN_JOB, make_celery
 from contract.settings import Settings
 from worker.limits import BABYSITTING, die_at_oom
 from worker.poll import serve_lane
+from worker.presence import Presence
 from worker.runner import Runner
 
 log = structlog.get_logger()
@@ -40,7 +41,12 @@ def make_worker(settings: Settings, database: Database, runners: list[Runner], s
         runner, queues = idle.get(), [task.request.delivery_info["routing_key"]]
         try:
             # The queue, but not the id: a tenant with many messages must not go before one with few.
-            while not stop.is_set() and (claim := jobs.claim(runner.name, settings.lease_seconds, queues=queues)):
+            while not stop.is_set():
+                claim = jobs.claim(
+                    runner.name, settings.lease_seconds, queues=queues, most_running=settings.most_running()
+                )
+                if claim is None:
+                    break
                 runner.run(claim, stop.is_set)
         finally:
             idle.put(runner)
@@ -74,6 +80,9 @@ def main() -> None:
     stop = threading.Event()
     inspections = threading.Thread(target=_inspect, args=(settings, database, stop))
     inspections.start()
+    presence = Presence(database, "worker", settings.queue_names())
+    beats = threading.Thread(target=presence.keep, args=(stop,))
+    beats.start()
     runners = [Runner(settings, database, warm=True) for _ in range(arguments.concurrency)]
     for runner in runners:
         runner.prepare()
@@ -88,6 +97,8 @@ def main() -> None:
     finally:
         stop.set()
         inspections.join()
+        beats.join()
+        presence.end()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def warnings(
             "The estimate is biased towards 0, more so in high dimension, so a step between very different "
             f"dimensions moves it even where no separation is gained: {'; '.join(jumps[:5])}.",
         )
-    artifacts = [item.artifact for item in references]
+    artifacts = [item.artifact for item in references if item.artifact is not None]
     if len(set(artifacts)) < len(artifacts):
         warn("same_file_twice", "One file is used as two inputs; comparisons between these say nothing.")
     return found

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
@@ -21,6 +21,9 @@ from contract.logs import configure_logs
 from contract.schemas import AnalysisRequest, Pairs, Problem, ProblemError, Progress, Separation
 from worker.limits import COMPUTING, die_at_oom, limit_memory
 from worker.messages import Event, InspectionEvent, LayersEvent, ProblemEvent, ProgressEvent, ReportEvent, Work
+
+if TYPE_CHECKING:
+    from worker.models.sources import ModelRunning
 
 _PROGRESS_SECONDS = 0.1
 _LAYERS_SECONDS = 0.7
@@ -88,8 +91,11 @@ def perform(work: Work, emitter: Emitter) -> Event:
 
 def _inspect(work: Work) -> Event:
     from worker.activations import open_activations
+    from worker.models.sources import inspect_model, is_onnx
 
     (path,) = work.inputs.values()
+    if is_onnx(Path(path)):
+        return InspectionEvent(inspection=inspect_model(Path(path), _running(work)))
     file = open_activations(Path(path), max_unpacked_bytes=work.max_unpacked_bytes)
     return InspectionEvent(inspection=file.inspection())
 
@@ -108,8 +114,24 @@ def _analyze(work: Work, emitter: Emitter) -> Event:
         ),
         on_progress=emitter.progress,
         on_layer=FinishedLayers(emitter).add,
+        running=_running(work),
     )
     return ReportEvent(sha256=_stored(report.to_bytes(), Blobs(Path(work.blobs)), emitter), device=device)
+
+
+def _running(work: Work) -> "ModelRunning":
+    from worker.models.sources import ModelRunning
+    from worker.sandbox import Confined
+
+    return ModelRunning(
+        Confined(
+            hidden=Path(work.blobs),
+            required=work.sandbox_required,
+            seconds=work.model_seconds,
+            memory_bytes=work.model_memory_bytes,
+        ),
+        None if work.models_file is None else Path(work.models_file),
+    )
 
 
 def _stored(report: bytes, blobs: Blobs, emitter: Emitter) -> str:
@@ -154,7 +176,9 @@ def main() -> None:
         warm_up()
     emitter = Emitter(events)
     while True:
-        emitter.emit(perform(works.get(), emitter))
+        work = works.get()
+        with structlog.contextvars.bound_contextvars(**work.names):
+            emitter.emit(perform(work, emitter))
 
 
 if __name__ == "__main__":

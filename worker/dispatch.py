@@ -5,11 +5,13 @@ announced again, so it may be wiped or restarted at any time. Several dispatcher
 """
 
 import threading
+from contextlib import suppress
 
 import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import OperationalError
 
+from contract.counters import Counters
 from contract.database import Database
 from contract.jobs import Jobs
 from contract.logs import configure_logs
@@ -17,15 +19,16 @@ from contract.process import end_with_parent, stop_on_signals
 from contract.queue import announce, announcements, make_celery
 from contract.settings import Settings
 from worker.poll import reconcile
+from worker.presence import Presence
 
 _BROKER_AWAY_SECONDS = 1.0
 _MOST_MESSAGES = 16  # in a queue: whoever is woken works until nothing waits, so more would find nothing to do
 log = structlog.get_logger()
 
 
-def dispatch(settings: Settings, database: Database, stop: threading.Event) -> None:
+def dispatch(settings: Settings, database: Database, presence: Presence, stop: threading.Event) -> None:
     """Announce waiting jobs until `stop` is set."""
-    jobs, celery = Jobs(database), make_celery(settings)
+    jobs, counters, celery = Jobs(database), Counters(database), make_celery(settings)
     while not stop.wait(settings.poll_seconds):
         try:
             sent = []
@@ -39,9 +42,19 @@ def dispatch(settings: Settings, database: Database, stop: threading.Event) -> N
                     sent.append(job_id)
             if sent:
                 jobs.announced(sent)
+            presence.trouble(None)
         except (BrokerError, ConnectionError, TimeoutError, OperationalError) as error:
             log.warning("jobs were not announced, trying again", error=str(error))
+            _note_failure(counters, presence, error)
             stop.wait(_BROKER_AWAY_SECONDS)
+
+
+def _note_failure(counters: Counters, presence: Presence, error: Exception) -> None:
+    """Tell the service, which does not know the broker, that jobs are not announced."""
+    if not isinstance(error, OperationalError):  # that is the database's, which could not note it either
+        counters.add("publish_failures")
+        with suppress(OperationalError):
+            presence.trouble("the broker does not answer")
 
 
 def main() -> None:
@@ -52,11 +65,13 @@ def main() -> None:
     database.upgrade()
     stop = stop_on_signals()
     end_with_parent()
-    reconciler = threading.Thread(target=reconcile, args=(settings, database, stop))
+    presence = Presence(database, "dispatcher", reconciles=True)
+    reconciler = threading.Thread(target=reconcile, args=(settings, database, presence, stop))
     reconciler.start()
     log.info("dispatcher ready")
-    dispatch(settings, database, stop)
+    dispatch(settings, database, presence, stop)
     reconciler.join()
+    presence.end()
     database.close()
 
 

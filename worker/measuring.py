@@ -50,11 +50,17 @@ class StudyInput:
 
     def load(self, layer: str) -> Array:
         """Return the used rows of a layer, flattened."""
-        array = self.load_all(layer)
-        return array if self.rows is None else array[self.rows]
+        return self.load_rows(layer, self.rows)
+
+    def load_rows(self, layer: str, rows: Array | None) -> Array:
+        """Return some rows of a layer, flattened; None: all."""
+        array, held = self.load_all(layer), self.file.rows
+        if rows is None or (held is not None and np.array_equal(held, rows)):
+            return array
+        return array[rows if held is None else np.searchsorted(held, rows)]
 
     def load_all(self, layer: str) -> Array:
-        """Return all rows of a layer, flattened."""
+        """Return all rows that the file holds of a layer, flattened."""
         array = self.file.layers[layer].load()
         return array.reshape(len(array), -1)
 
@@ -155,11 +161,11 @@ def _draw_means(
     """Means of the layer over further draws of its rows, the reported one first; None where no row was left out."""
     if item.rows is None or request.sampling.repeats == 1:
         return None
-    everything, means = item.load_all(layer), [first.mean]
+    means = [first.mean]
     for number in range(1, request.sampling.repeats):
         rows = draw_rows(item.file.codes, per_class, seed=request.seed, split=item.reference.split, number=number)
         values = pairwise_henze_penrose(
-            everything[rows],
+            item.load_rows(layer, rows),
             item.file.codes[rows],
             metric=request.metric,
             ties=TIES,

@@ -21,6 +21,11 @@ class Work(_Message):
     max_unpacked_bytes: int
     n_threads: int
     memory_bytes: int
+    models_file: str | None = None
+    sandbox_required: bool = False
+    model_seconds: float = 3600.0
+    model_memory_bytes: int = 0
+    names: dict[str, str | int | None] = Field({}, description="What log lines are found by: job, attempt, request.")
 
 
 class ProgressEvent(_Message):

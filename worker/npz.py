@@ -19,10 +19,14 @@ _ENCRYPTED = 0x1
 # What the standard library raises on archives that lie about themselves.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, RuntimeError, ValueError)
 _LOCAL_HEADER_BYTES = 30
+_END_MAGIC = b"PK\x05\x06"
+_END_BYTES, _LOCATOR_BYTES, _RECORD_64_BYTES, _MOST_COMMENT_BYTES = 22, 20, 56, 65535
+_MOST_DIRECTORY_BYTES = 256 * MAX_ARRAYS
 
 
 def read_npz(path: Path, max_unpacked_bytes: int) -> list[StoredArray]:
     """Return the arrays of a `.npz` file in the order of its entries, none of them loaded."""
+    _check_end(path)
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -30,6 +34,41 @@ def read_npz(path: Path, max_unpacked_bytes: int) -> list[StoredArray]:
             return [_stored_array(archive, path, member) for member in members]
     except _DAMAGED as error:
         raise _corrupt(str(error)) from error
+
+
+def _check_end(path: Path) -> None:
+    """Refuse a directory that is too large before anything reads it: the last record of the archive tells its size.
+
+    Where there is no such record, or none that makes sense, the library says so without reading more.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _END_BYTES - _MOST_COMMENT_BYTES - _LOCATOR_BYTES))
+        tail = file.read()
+        at = len(tail) - _END_BYTES  # where the record is if the archive has no comment, else somewhere before
+        if not (tail[at:].startswith(_END_MAGIC) and tail.endswith(b"\0\0")):
+            at = tail.rfind(_END_MAGIC)
+        if at < 0 or len(tail) - at < _END_BYTES:
+            return
+        claims = {struct.unpack_from("<HI", tail, at + 10)}
+        locator = tail[max(0, at - _LOCATOR_BYTES) : at]
+        if locator.startswith(b"PK\x06\x07") and len(locator) == _LOCATOR_BYTES:
+            # A 64-bit record overrules this one: readers look where the locator says, or just before it.
+            before = size - len(tail) + at - _LOCATOR_BYTES - _RECORD_64_BYTES
+            for position in (min(struct.unpack_from("<Q", locator, 8)[0], size), max(before, 0)):
+                file.seek(position)
+                record = file.read(_RECORD_64_BYTES)
+                if len(record) == _RECORD_64_BYTES and record.startswith(b"PK\x06\x06"):
+                    claims.add(struct.unpack_from("<QQ", record, 32))
+    claims -= {(0xFFFF, 0xFFFFFFFF)}  # that is how the record points to the 64-bit one
+    for count, directory_bytes in sorted(claims):
+        if count > MAX_ARRAYS:
+            raise ProblemError("too_many_members", f"the archive has {count} members, more than {MAX_ARRAYS}")
+        if directory_bytes > _MOST_DIRECTORY_BYTES:
+            raise ProblemError(
+                "header_too_large",
+                f"the archive's directory has {directory_bytes} bytes, more than {_MOST_DIRECTORY_BYTES}",
+            )
 
 
 def _corrupt(reason: str) -> ProblemError:

@@ -8,13 +8,16 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from contract.counters import Counters
 from contract.database import Database
 from contract.jobs import Jobs
 from contract.logs import configure_logs
 from contract.process import end_with_parent, stop_on_signals
 from contract.queue import INSPECTION_QUEUE
+from contract.retention import Retention
 from contract.settings import Settings
 from worker.limits import BABYSITTING, die_at_oom
+from worker.presence import Presence
 from worker.runner import Runner
 
 RECONCILE_SECONDS = 1.0
@@ -30,7 +33,9 @@ def serve_lane(
     try:
         while not stop.is_set():
             try:
-                claim = jobs.claim(runner.name, settings.lease_seconds, queues=queues)
+                claim = jobs.claim(
+                    runner.name, settings.lease_seconds, queues=queues, most_running=settings.most_running()
+                )
                 if claim is None:
                     stop.wait(settings.poll_seconds)
                 else:
@@ -42,16 +47,21 @@ def serve_lane(
         runner.close()
 
 
-def reconcile(settings: Settings, database: Database, stop: threading.Event) -> None:
-    """Put jobs of silent workers back into the queue, once a second, until `stop` is set."""
-    jobs = Jobs(database)
+def reconcile(settings: Settings, database: Database, presence: Presence, stop: threading.Event) -> None:
+    """Put jobs of silent workers back into the queue and sweep, once a second, until `stop` is set."""
+    jobs, counters, retention = Jobs(database), Counters(database), Retention(settings, database)
     while not stop.wait(RECONCILE_SECONDS):
         try:
             count = jobs.requeue_expired(settings.max_attempts)
+            presence.beat()
+            retention.sweep_if_due()
         except OperationalError as error:
             log.warning("no reconciliation: the database does not answer", error=str(error.orig))
+        except OSError as error:
+            log.warning("not swept", error=str(error))
         else:
             if count:
+                counters.add("lease_expiries", count=count)
                 log.warning("requeued jobs of lost workers", count=count)
 
 
@@ -65,6 +75,7 @@ def main() -> None:
     stop = stop_on_signals()
     end_with_parent()
     failed = threading.Event()
+    presence = Presence(database, "worker", settings.queue_names(), reconciles=True)
 
     def guarded(lane: Callable[..., None], *arguments: Any) -> None:
         """Run a lane; if it fails, end the whole worker, so that whoever supervises it notices."""
@@ -79,12 +90,13 @@ def main() -> None:
         threading.Thread(target=guarded, args=(serve_lane, settings, database, queues, warm, stop))
         for queues, warm in ((settings.queue_names(), True), ((INSPECTION_QUEUE,), False))
     ]
-    lanes.append(threading.Thread(target=guarded, args=(reconcile, settings, database, stop)))
+    lanes.append(threading.Thread(target=guarded, args=(reconcile, settings, database, presence, stop)))
     for lane in lanes:
         lane.start()
     log.info("worker ready", queues=settings.queue_names())
     for lane in lanes:
         lane.join()
+    presence.end()
     database.close()
     sys.exit(1 if failed.is_set() else 0)
 

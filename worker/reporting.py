@@ -13,6 +13,7 @@ from contract.schemas import (
     Input,
     InputReference,
     Interval,
+    ModelSource,
     OverallTest,
     Pairs,
     Provenance,
@@ -29,7 +30,9 @@ ESTIMATOR = "1 - R (m + n) / (2 m n), R = cross-class edges of the Euclidean min
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def provenance(request: AnalysisRequest, per_class: int | None, ties: str) -> Provenance:
+def provenance(
+    request: AnalysisRequest, per_class: int | None, ties: str, sources: Sequence[ModelSource | None]
+) -> Provenance:
     """Return what decided the numbers."""
     return Provenance(
         inputs=[
@@ -39,8 +42,9 @@ def provenance(request: AnalysisRequest, per_class: int | None, ties: str) -> Pr
                 state=item.state,
                 split=item.split,
                 step=item.step,
+                source=source,
             )
-            for item in request.inputs
+            for item, source in zip(request.inputs, sources, strict=True)
         ],
         versions={
             "interlayer": importlib.metadata.version("interlayer"),
@@ -57,6 +61,7 @@ def provenance(request: AnalysisRequest, per_class: int | None, ties: str) -> Pr
             "repeats": request.sampling.repeats,
             "trend": request.sampling.trend,
             "replacement": False,
+            **({} if request.sampling.part is None else {"part": request.sampling.part.model_dump()}),
         },
         tests={
             "n_resamples": request.tests.n_resamples,

@@ -17,8 +17,10 @@ from sqlalchemy.exc import OperationalError
 
 from contract.artifacts import ID_PREFIX, Artifacts
 from contract.blobs import Blobs
+from contract.counters import Counters
 from contract.database import Database
 from contract.jobs import Claim, Jobs
+from contract.quotas import Quotas
 from contract.schemas import AnalysisRequest, Problem, Progress
 from contract.settings import Settings
 from contract.unfinished import Unfinished
@@ -36,6 +38,15 @@ from worker.messages import (
 _TICK_SECONDS = 0.25
 _COMMIT_PATIENCE_SECONDS = 120.0
 _COMPUTE = (sys.executable, "-m", "worker.child")
+# Outcomes that end the computing process, and what they are counted as.
+_CHILD_EXITS = {
+    "child died": "died",
+    "canceled": "canceled",
+    "given back": "stopped",
+    "lost to another worker": "lease lost",
+    "failed: deadline_exceeded": "deadline",
+    "failed: out_of_memory": "out of memory",
+}
 log = structlog.get_logger()
 
 
@@ -97,6 +108,7 @@ class Runner:
         self._jobs = Jobs(database)
         self._artifacts = Artifacts(database)
         self._unfinished = Unfinished(database)
+        self._counters, self._quotas = Counters(database), Quotas(settings, database)
         self._blobs = Blobs(settings.data_dir)
         self._warm = warm
         self._child: Child | None = None
@@ -117,13 +129,27 @@ class Runner:
 
     def run(self, claim: Claim, stopping: Callable[[], bool] = lambda: False) -> None:
         """Bring one claimed job to its end, or give it back."""
-        with structlog.contextvars.bound_contextvars(job=claim.id, attempt=claim.attempt):
+        with structlog.contextvars.bound_contextvars(**_names(claim)):
             log.info("job started", kind=claim.kind)
             self.prepare()
             assert self._child is not None
+            begun = time.monotonic()
             self._child.send(self._work(claim))
             outcome = self._watch(claim, self._child, stopping)
             log.info("job left", outcome=outcome)
+            self._count(claim, outcome, time.monotonic() - begun)
+
+    def _count(self, claim: Claim, outcome: str, seconds: float) -> None:
+        """Note what operators and quotas want to know of an attempt."""
+        if outcome in ("result discarded", "lost to another worker"):
+            self._counters.add("fenced_completions")
+        if (cause := _CHILD_EXITS.get(outcome)) is not None:
+            self._counters.add("child_exits", cause)
+        if claim.kind == "analysis":
+            try:
+                self._quotas.computed(claim.tenant, seconds)
+            except OperationalError as error:
+                log.warning("computing time not noted", error=str(error.orig))
 
     def _watch(self, claim: Claim, child: Child, stopping: Callable[[], bool]) -> str:
         deadline = time.monotonic() + self._settings.deadline_seconds
@@ -194,6 +220,8 @@ class Runner:
             committed = self._commit(lambda: self._jobs.succeed(claim, report_sha256=event.sha256, device=event.device))
             if not committed:  # canceled in the last moment, or the lease was lost meanwhile
                 self._commit(lambda: self._jobs.canceled(claim))
+            if event.device == "cpu" and claim.request["device"] == "auto" and "gpu" in self._settings.queue_names():
+                self._counters.add("gpu_fallbacks")
             return "succeeded" if committed else "result discarded"
         assert isinstance(event, ProblemEvent)
         if event.problem.code == "out_of_memory":
@@ -224,7 +252,7 @@ class Runner:
             ids = [ID_PREFIX + claim.request["sha256"]]
         else:
             request = AnalysisRequest.model_validate(claim.request)
-            ids = [item.artifact for item in request.inputs if item.artifact is not None]
+            ids = request.artifacts
         return Work(
             kind=claim.kind,
             request=claim.request,
@@ -233,4 +261,14 @@ class Runner:
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
             n_threads=self._settings.worker_threads,
             memory_bytes=self._settings.worker_memory_bytes,
+            models_file=None if self._settings.models_file is None else str(self._settings.models_file),
+            sandbox_required=self._settings.sandbox == "require",
+            model_seconds=self._settings.model_seconds,
+            model_memory_bytes=self._settings.job_memory_bytes,
+            names=_names(claim),
         )
+
+
+def _names(claim: Claim) -> dict[str, str | int | None]:
+    """Return what the log lines of an attempt are found by, in this process and in the computing one."""
+    return {"job": claim.id, "attempt": claim.attempt, "request": claim.request_id}

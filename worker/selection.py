@@ -6,7 +6,7 @@ from fnmatch import filter as matching_glob
 
 import numpy as np
 
-from contract.schemas import AnalysisRequest, InputReference, LayerSelection, ProblemError, Split
+from contract.schemas import AnalysisRequest, InputReference, LayerSelection, ProblemError, SamplePart, Split
 from worker.activations import ActivationFile
 from worker.arrays import Array
 
@@ -89,21 +89,43 @@ def rows_per_class(request: AnalysisRequest, files: Sequence[ActivationFile]) ->
     return rule
 
 
-def draw_rows(codes: Array, per_class: int | None, *, seed: int, split: Split, number: int = 0) -> Array | None:
+def draw_rows(
+    codes: Array, per_class: int | None, *, seed: int, split: Split, number: int = 0, part: SamplePart | None = None
+) -> Array | None:
     """Return the sorted rows of one seeded draw without replacement, None where every row is used.
 
-    Each `number` is a draw of its own; the first is the one that a report is made of.
+    Each `number` is a draw of its own; the first is the one that a report is made of. A `part` is a share of each
+    class of that draw; two parts of a draw have no row in common.
     """
     counts = np.bincount(codes)
-    if per_class is None or (counts == per_class).all():
+    if part is None and (per_class is None or (counts == per_class).all()):
         return None
-    chosen = [
-        np.random.default_rng([seed, _SPLIT_NUMBER[split], code, number]).choice(
-            np.flatnonzero(codes == code), per_class, replace=False
-        )
-        for code in range(len(counts))
-    ]
+    chosen = []
+    for code, count in enumerate(counts):
+        rows = np.flatnonzero(codes == code)
+        generator = np.random.default_rng([seed, _SPLIT_NUMBER[split], code, number])
+        drawn = generator.choice(rows, int(count) if per_class is None else per_class, replace=False)
+        chosen.append(drawn if part is None else _share(drawn, part))
     return np.sort(np.concatenate(chosen))
+
+
+def _share(rows: Array, part: SamplePart) -> Array:
+    size = len(rows) // part.of
+    if size < 2:
+        raise ProblemError(
+            "too_few_samples",
+            f"a class has {len(rows)} rows, too few for {part.of} parts of two; ask for fewer parts or give more rows",
+        )
+    return rows[part.number * size : (part.number + 1) * size]
+
+
+def all_draws(
+    codes: Array, per_class: int | None, *, seed: int, split: Split, count: int, part: SamplePart | None = None
+) -> Array | None:
+    """Return the sorted rows that any of `count` draws has, None where every row is used."""
+    draws = [draw_rows(codes, per_class, seed=seed, split=split, number=number, part=part) for number in range(count)]
+    found = [rows for rows in draws if rows is not None]
+    return np.unique(np.concatenate(found)) if found else None
 
 
 def fold_seed(seed: int, split: Split) -> int:

@@ -39,6 +39,8 @@ class LayerChange(Part):
     candidate: float
     difference: float
     interval: Interval
+    standard_error: float | None
+    degrees_of_freedom: float | None
     p_value: float | None = Field(description="Two-sided.")
     p_adjusted: float | None = Field(description="Over the layers of one network on one split, by Holm.")
     reason: str | None = Field(None, description="Why there is no p-value.")

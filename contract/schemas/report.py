@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from contract.schemas.request import Metric, Split, State
+from contract.schemas.request import Metric, Pooling, Split, State
 
 SCHEMA_NAME: Literal["interlayer-report"] = "interlayer-report"
 SCHEMA_VERSION = "1.0"
@@ -23,6 +23,16 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
+class ModelSource(Part):
+    """A model that was run, and the data it was run on; the numbers are those of its layers."""
+
+    model: str = Field(description="Name of a registered model, or id of an ONNX file.")
+    model_sha256: str | None = Field(description="Of the ONNX file or the weights; an untrained network has none.")
+    data: str = Field(description="Name of a registered data set, or id of a file.")
+    data_sha256: str = Field(description="Of the labels and inputs that were used, in the order of the rows.")
+    pooling: Pooling = Field(description="What became of the token axis.")
+
+
 class Input(Part):
     """One analysed file: which bytes, and its role in the study."""
 
@@ -31,6 +41,7 @@ class Input(Part):
     state: State
     split: Split
     step: int | None
+    source: ModelSource | None = None
 
 
 class Provenance(Part):

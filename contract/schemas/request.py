@@ -86,18 +86,39 @@ class LayerSelection(Strict):
     exclude: Annotated[list[Name], Field(max_length=10_000)] = []
 
 
+class SamplePart(Strict):
+    """One of several disjoint parts of the rows."""
+
+    number: Annotated[int, Field(ge=0)]
+    of: Annotated[int, Field(ge=2, le=1000)]
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        if self.number >= self.of:
+            raise ValueError(f"there are the parts 0 to {self.of - 1}")
+        return self
+
+
 class Sampling(Strict):
     """How many rows of each class are used.
 
     `equal` cuts every class of every input to the common minimum by one seeded draw; `all` keeps every row;
     a number draws that many rows of each class. Where rows are left out, `repeats` measures every layer over so many
     draws and reports their spread. `trend` measures every layer at a quarter and a half of the rows, too: the estimate
-    is biased towards 0, and this shows by how much.
+    is biased towards 0, and this shows by how much. `part` analyses only one of so many disjoint, random parts of the
+    rows, the same for every layer and state: analyses of several parts are independent.
     """
 
     per_class: Literal["equal", "all"] | Annotated[int, Field(ge=2, le=1_000_000)] = "equal"
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
     trend: bool = False
+    part: SamplePart | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_repetition(self) -> Self:
+        if self.part is not None and self.repeats > 1:
+            raise ValueError("`part` and `repeats` exclude each other: a part is one fixed set of rows")
+        return self
 
 
 class TestOptions(Strict):

@@ -10,6 +10,7 @@ from contract.schemas.report import Separation
 from contract.schemas.request import ShortText, Strict
 
 AnalysisStatus = Literal["queued", "running", "canceling", "succeeded", "failed", "canceled"]
+ArtifactKind = Literal["activations", "data", "model"]
 ArtifactStatus = Literal["pending", "ready", "invalid"]
 Scope = Literal["read", "submit", "admin"]
 
@@ -31,6 +32,7 @@ class InspectedLayer(Resource):
 class Inspection(Resource):
     """What a worker found in a file."""
 
+    kind: ArtifactKind = "activations"
     rows: int
     classes: dict[str, int] = Field(description="Rows of each class.")
     layers: list[InspectedLayer]
@@ -42,8 +44,8 @@ class Artifact(Resource):
     id: str
     name: str | None = Field(None, description="What the file was called where it came from.")
     bytes: int
-    kind: Literal["activations"]
-    format: Literal["npz", "safetensors"]
+    kind: ArtifactKind = Field(description="`data` and `activations` are told apart once a worker has looked.")
+    format: Literal["npz", "safetensors", "onnx"]
     status: ArtifactStatus
     created_at: datetime
     expires_at: datetime | None
@@ -82,6 +84,7 @@ class Analysis(Resource):
     error: Problem | None
     execution: Execution
     report: str | None = Field(description="Path of the report once the analysis has succeeded.")
+    expires_at: datetime | None = Field(None, description="When a finished analysis is deleted; null: never.")
 
 
 class AnalysisPage(Resource):

@@ -107,6 +107,8 @@ class AsyncClient:
     compare = awaiting(operations.compare)
     api_keys = awaiting(operations.api_keys)
     create_key = awaiting(operations.create_key)
+    rotate_key = awaiting(operations.rotate_key)
+    audit_log = awaiting(operations.audit_log)
     delete_key = awaiting(operations.delete_key)
     capabilities = awaiting(operations.capabilities)
     ready = awaiting(operations.ready)

@@ -135,6 +135,8 @@ class Client:
     compare = blocking(operations.compare)
     api_keys = blocking(operations.api_keys)
     create_key = blocking(operations.create_key)
+    rotate_key = blocking(operations.rotate_key)
+    audit_log = blocking(operations.audit_log)
     delete_key = blocking(operations.delete_key)
     capabilities = blocking(operations.capabilities)
     ready = blocking(operations.ready)

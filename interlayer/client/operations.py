@@ -12,6 +12,7 @@ from contract.schemas import (
     AnalysisPage,
     AnalysisRequest,
     Artifact,
+    AuditPage,
     Estimate,
     FinishedLayers,
     Key,
@@ -40,6 +41,10 @@ Reference = ReportReference | str
 
 def _body(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _page(limit: int, cursor: str | None) -> dict[str, str | int | float]:
+    return {"limit": limit} if cursor is None else {"limit": limit, "cursor": cursor}
 
 
 # -- artifacts --------------------------------------------------------------------------------------------------------
@@ -178,8 +183,7 @@ def push_report(source: Report | Path | str) -> Flow[StoredReport]:
 
 def reports(*, limit: int = 50, cursor: str | None = None) -> Flow[StoredReportPage]:
     """List the reports that were pushed or blessed, newest first."""
-    params: dict[str, str | int | float] = {"limit": limit} if cursor is None else {"limit": limit, "cursor": cursor}
-    return resource(Call("GET", "/v1/reports", params=params), StoredReportPage)
+    return resource(Call("GET", "/v1/reports", params=_page(limit, cursor)), StoredReportPage)
 
 
 def delete_report(report_id: str) -> Flow[None]:
@@ -257,6 +261,17 @@ def create_key(name: str, scopes: Sequence[Scope | str]) -> Flow[NewKey]:
     """Make an API key; its secret is in the answer and nowhere else."""
     body = _body({"name": name, "scopes": list(scopes)})
     return resource(Call("POST", "/v1/keys", headers=JSON, content=body, repeatable=False), NewKey)
+
+
+def rotate_key(key_id: str, *, overlap_seconds: float | None = None) -> Flow[NewKey]:
+    """Give an API key a new secret; the old one stays valid for a day, or for so many seconds."""
+    body = _body({} if overlap_seconds is None else {"overlap_seconds": overlap_seconds})
+    return resource(Call("POST", f"/v1/keys/{key_id}/rotate", headers=JSON, content=body, repeatable=False), NewKey)
+
+
+def audit_log(*, limit: int = 50, cursor: str | None = None) -> Flow[AuditPage]:
+    """List who changed what and how that ended, newest first."""
+    return resource(Call("GET", "/v1/audit", params=_page(limit, cursor)), AuditPage)
 
 
 def delete_key(key_id: str) -> Flow[None]:

@@ -9,8 +9,14 @@ memory is that of one batch, however many layers and rows there are.
 
     loop.py             `record`: a model, a data loader, a file
     recorder.py         `LayerRecorder`: the forward hooks, for a loop of your own
+    series.py           `RecordedSeries`: the steps of a training run; `submit_recordings`
+    lightning.py, hugging_face.py   callbacks that record a series
+    model_modes.py      evaluation mode, random state, compiled models: what is set for a recording and given back
     forward_pass.py     what is known of the pass that is running
     layer_names.py      what layers are called, and which modules a choice of names means
+    outputs.py          the tensors in what a module returns
+    token_pooling.py    what becomes of the tokens of a transformer
+    kept_rows.py        from a tensor to the rows that are written
     row_sample.py       labels, and which rows are kept
     activation_file.py  the safetensors file, written as rows arrive
 """
@@ -18,5 +24,6 @@ memory is that of one batch, however many layers and rows there are.
 from interlayer.record.errors import RecordingError
 from interlayer.record.loop import record
 from interlayer.record.recorder import LayerRecorder, RecordedLayers
+from interlayer.record.series import RecordedSeries, submit_recordings
 
-__all__ = ["LayerRecorder", "RecordedLayers", "RecordingError", "record"]
+__all__ = ["LayerRecorder", "RecordedLayers", "RecordedSeries", "RecordingError", "record", "submit_recordings"]

@@ -74,6 +74,11 @@ class ActivationWriter:
         """Shape of one row of each layer, in the order in which the layers first came."""
         return {layer: spool.row_shape for layer, spool in self._spools.items()}
 
+    def row_shape(self, layer: str) -> tuple[int, ...] | None:
+        """Shape of one row of a layer; None where the layer has not come yet."""
+        spool = self._spools.get(layer)
+        return None if spool is None else spool.row_shape
+
     def add_layer(self, layer: str, row_shape: tuple[int, ...], dtype: "np.dtype[np.generic]") -> None:
         """Open a layer; its rows are written later."""
         stream = self._stack.enter_context((self._directory / str(len(self._spools))).open("w+b"))

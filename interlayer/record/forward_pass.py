@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from interlayer.record.layer_names import LayerNames
+from contract.layer_names import LayerNames
 
 if TYPE_CHECKING:
     import torch
@@ -18,9 +18,15 @@ class ForwardPass:
     n_rows: int
     rows: "NDArray[Any]"
     places: "NDArray[Any]"
+    mask: "torch.Tensor | None" = None  # (batch, token): which tokens count
     names: LayerNames = field(default_factory=LayerNames)
     calls: list["Call"] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether every row is kept, in the order in which it came."""
+        return len(self.rows) == self.n_rows and not (self.rows[1:] < self.rows[:-1]).any()
 
 
 class Call:

@@ -1,12 +1,13 @@
 """Record a model from a data loader."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from interlayer.record.errors import RecordingError
+from interlayer.record.model_modes import evaluation_mode, own_random_numbers, unwrapped
 from interlayer.record.recorder import LayerRecorder, RecordedLayers, import_torch
+from interlayer.record.token_pooling import Pooling
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,7 @@ def record(
     layers: Literal["auto"] | Sequence[str] = "auto",
     per_class: int | None = None,
     dtype: Literal["float16", "float32"] | None = None,
+    pooling: Pooling = "none",
     seed: int = 0,
     device: "torch.device | str | None" = None,
 ) -> RecordedLayers:
@@ -29,7 +31,8 @@ def record(
     Parameters
     ----------
     model : torch.nn.Module
-        Left as it was found: training flags of every module are restored, gradients are not computed.
+        Left as it was found: training flags of every module and PyTorch's random state are restored, gradients are
+        not computed. What `torch.compile` or `DataParallel` wraps is run without the wrapping.
     loader : iterable of batches
         A batch is a pair ``(inputs, labels)``, or a mapping with the key ``labels`` whose other entries are passed to
         the model by name. ``inputs`` is a tensor, a mapping (passed by name) or a sequence (passed by position).
@@ -42,11 +45,16 @@ def record(
         with weights so far and the type: ``0.Input``, ``1.Conv``, ``1.ReLU``, ``2.Conv``, ``2.MaxPool``, ``3.Dense``.
         Otherwise names from ``model.named_modules()``, in which ``*`` stands for one part between dots and ``**`` for
         any number of parts; ``"0.Input"`` is the input of the model. A module used again gets ``:2`` after its name.
+        Several tensors in an output are several layers: ``lstm.0``, ``head.logits``.
         Operations outside modules are seen only through the module that follows them.
     per_class : int, optional
         Keep a uniform random sample of at most this many rows of each class. Batches without a kept row are not run.
     dtype : "float16" or "float32", optional
         Convert floating-point activations. By default they are kept (bfloat16 becomes float32).
+    pooling : "none", "mean", "cls" or "last"
+        What is kept of layers with the axes (batch, token, feature): all tokens side by side, their mean, the first,
+        or the last. An ``attention_mask`` that the model is given by name says which tokens count. The choice is
+        written to the metadata of the file.
     seed : int
         Seed of the sample.
     device : torch.device or str, optional
@@ -59,7 +67,7 @@ def record(
     Raises
     ------
     RecordingError
-        If a layer is unknown, never called, returns something other than one tensor with a row per label, changes
+        If a layer is unknown, never called, returns no tensor with a row per label, changes
         shape between batches, or holds NaN or infinity; or if labels are neither integers nor strings.
 
     Notes
@@ -69,26 +77,17 @@ def record(
     torch = import_torch()
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    recorder = LayerRecorder(model, path, layers=layers, per_class=per_class, dtype=dtype, seed=seed)
-    with recorder, _evaluation_mode(model), torch.no_grad():
+    model = unwrapped(model)
+    recorder = LayerRecorder(
+        model, path, layers=layers, per_class=per_class, dtype=dtype, pooling=pooling, seed=seed
+    )
+    with recorder, evaluation_mode(model), own_random_numbers(), torch.no_grad():
         for batch in loader:
             inputs, labels = _split_batch(batch)
             with recorder.batch(labels) as n_kept:
                 if n_kept:
                     _forward(model, _to_device(inputs, device))
     return recorder.recorded
-
-
-@contextmanager
-def _evaluation_mode(model: "nn.Module") -> Iterator[None]:
-    """Turn training behaviour off, and give every module its own flag back: some may have been frozen on purpose."""
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in training.items():
-            module.training = flag
 
 
 def _split_batch(batch: Any) -> tuple[Any, Any]:

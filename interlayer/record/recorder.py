@@ -8,15 +8,19 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from interlayer.record.activation_file import SAFETENSORS_DTYPES, ActivationWriter
+from interlayer.local import LocalInput
+from interlayer.record.activation_file import ActivationWriter
 from interlayer.record.errors import RecordingError
 from interlayer.record.forward_pass import Call, ForwardPass
-from interlayer.record.layer_names import INPUT_LAYER, chosen_modules
+from interlayer.record.kept_rows import Storage
+from interlayer.record.layer_names import INPUT_LAYER, chosen_modules, module_names, name_by_type
+from interlayer.record.model_modes import eagerly, unwrapped
+from interlayer.record.outputs import tensors_in
 from interlayer.record.row_sample import RowSample
+from interlayer.record.token_pooling import Pooling, checked_pooling
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
     from torch import nn
 
 
@@ -32,16 +36,25 @@ class RecordedLayers:
         Shape of one row of each layer, in execution order.
     counts : dict of int or str to int
         Rows of each class, in ascending order of the class.
+    left_out : dict of str to str
+        Parts of the outputs of recorded modules that are not in the file, and why.
     """
 
     path: Path
     shapes: dict[str, tuple[int, ...]]
     counts: dict[int | str, int]
+    left_out: dict[str, str]
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers in execution order."""
         return tuple(self.shapes)
+
+    def as_input(
+        self, *, state: str = "trained", split: str = "train", instance: str = "0", step: int | None = None
+    ) -> LocalInput:
+        """Say what the file is: an input of `interlayer.local.analyze` and `submit_recordings`."""
+        return LocalInput(self.path, state, split, instance, step)
 
 
 class LayerRecorder:
@@ -68,6 +81,7 @@ class LayerRecorder:
         layers: Literal["auto"] | Sequence[str] = "auto",
         per_class: int | None = None,
         dtype: Literal["float16", "float32"] | None = None,
+        pooling: Pooling = "none",
         seed: int = 0,
     ) -> None:
         if dtype not in (None, "float16", "float32"):
@@ -75,15 +89,16 @@ class LayerRecorder:
         if per_class is not None and per_class < 1:
             raise RecordingError(f"`per_class` is {per_class}; it must be at least 1")
         self._torch = import_torch()
-        self._model = model
+        self._model = unwrapped(model)
         self._path = Path(path)
-        self._dtype = dtype
-        self._chosen = None if layers == "auto" else chosen_modules(model, layers)
-        self._names = {module: name for name, module in model.named_modules()}
+        self._storage = Storage(dtype, checked_pooling(pooling))
+        self._chosen = None if layers == "auto" else chosen_modules(self._model, layers)
+        self._names = module_names(self._model)
         self._sample = RowSample(per_class, seed)
         self._pass: ForwardPass | None = None
         self._n_passes = 0
         self._interrupted = False
+        self._left_out: dict[str, str] = {}
         self._recorded: RecordedLayers | None = None
 
     @property
@@ -127,7 +142,8 @@ class LayerRecorder:
         rows, places = self._sample.place(labels)
         self._pass = ForwardPass(len(labels), rows, places)
         try:
-            yield len(rows)
+            with eagerly(self._model):
+                yield len(rows)
             if len(rows):
                 self._check_complete(self._pass)
                 self._n_passes += 1
@@ -145,6 +161,8 @@ class LayerRecorder:
         if module is self._model and not self._pass.calls:
             if self._pass.written:
                 raise RecordingError("the model ran twice in a batch: announce each forward pass with `batch(labels)`")
+            mask = kwargs.get("attention_mask")
+            self._pass.mask = mask if self._torch.is_tensor(mask) and mask.ndim == 2 else None
             if value is not None and self._is_input_wanted(value):
                 self._write(INPUT_LAYER, value, self._pass)
         self._pass.calls.append(Call(value))
@@ -157,9 +175,9 @@ class LayerRecorder:
             self._pass.calls[-1].is_innermost = False
         if self._chosen is None:
             if call.is_innermost and not call.passes_through(module, output):
-                self._write(self._pass.names.by_type(module), output, self._pass)
+                self._write_all(name_by_type(self._pass.names, module), output, self._pass)
         elif (name := self._names[module]) in self._chosen:
-            self._write(self._pass.names.numbered(name), output, self._pass)
+            self._write_all(self._pass.names.numbered(name), output, self._pass)
 
     def _is_input_wanted(self, value: "torch.Tensor") -> bool:
         if self._chosen is None:
@@ -167,18 +185,26 @@ class LayerRecorder:
             return value.is_floating_point() or value.dtype == self._torch.uint8
         return INPUT_LAYER in self._chosen
 
-    def _write(self, layer: str, output: Any, forward: "ForwardPass") -> None:
-        """Copy the kept rows of `output` to disk now: a module that works in place may overwrite it next."""
+    def _write_all(self, layer: str, output: Any, forward: ForwardPass) -> None:
+        """Copy the kept rows of every tensor of `output` to disk now: a module in place may overwrite it next."""
         forward.written.add(layer)
-        if isinstance(output, list | tuple):
-            # Many modules wrap their one tensor: attention gives (values, None) where its weights are not asked for.
-            present = [item for item in output if item is not None]
-            output = present[0] if len(present) == 1 else output
-        if not self._torch.is_tensor(output):
+        found = tensors_in(output)
+        if not found:
             raise RecordingError(
-                f"layer {layer!r} returned a {type(output).__name__}, not a tensor: "
-                "choose layers that return one tensor by name (`layers=[...]`)"
+                f"layer {layer!r} returned a {type(output).__name__} without a tensor: choose other layers by name "
+                "(`layers=[...]`)"
             )
+        fitting = {suffix for suffix, tensor in found.items() if tensor.ndim and len(tensor) == forward.n_rows}
+        for suffix, tensor in found.items():
+            name = layer + suffix
+            if fitting and (suffix not in fitting or name in self._left_out):
+                # The state of a recurrent layer, a loss: the other parts of the output are the layer.
+                self._left_out[name] = f"shape {tuple(tensor.shape)}: the first axis is not the batch"
+            else:
+                self._write(name, tensor, forward)
+
+    def _write(self, layer: str, output: "torch.Tensor", forward: ForwardPass) -> None:
+        forward.written.add(layer)
         if output.ndim == 0 or len(output) != forward.n_rows:
             raise RecordingError(
                 f"layer {layer!r} has shape {tuple(output.shape)}, but the batch has {forward.n_rows} labels: "
@@ -186,8 +212,8 @@ class LayerRecorder:
             )
         if not len(forward.rows):
             return
-        rows = self._kept_rows(layer, output, forward)
-        row_shape = self._writer.row_shapes().get(layer)
+        rows = self._storage.kept_rows(layer, output, forward)
+        row_shape = self._writer.row_shape(layer)
         if row_shape is None:
             if self._n_passes:
                 raise RecordingError(f"layer {layer!r} was called in this batch, but not in earlier ones")
@@ -197,36 +223,9 @@ class LayerRecorder:
         elif row_shape != rows.shape[1:]:
             raise RecordingError(
                 f"layer {layer!r} gave rows of shape {rows.shape[1:]} after rows of shape {row_shape}: "
-                "all rows need one shape, so pad or crop the inputs"
+                "all rows need one shape, so pad or crop the inputs, or pool the tokens (`pooling=`)"
             )
         self._writer.write(layer, rows, forward.places)
-
-    def _kept_rows(self, layer: str, output: "torch.Tensor", forward: "ForwardPass") -> "NDArray[Any]":
-        """Give the kept rows as a contiguous array in host memory, in a type the file can hold."""
-        torch = self._torch
-        kept = output.detach()
-        if len(forward.rows) < forward.n_rows or (forward.rows[1:] < forward.rows[:-1]).any():
-            kept = kept[torch.from_numpy(forward.rows).to(kept.device)]
-        if kept.is_floating_point():
-            kept = kept.to(self._stored_dtype(kept.dtype))
-            # Cheap first: a finite sum proves finite values. A sum that overflows by itself is looked into.
-            if not torch.isfinite(kept.sum()) and not torch.isfinite(kept).all():
-                overflow = " in float16" if torch.isfinite(output).all() else ""
-                raise RecordingError(f"layer {layer!r} holds NaN or infinity{overflow}")
-        elif kept.dtype == torch.bool:
-            kept = kept.to(torch.uint8)
-        rows: NDArray[Any] = kept.cpu().contiguous().numpy()
-        if rows.dtype.name not in SAFETENSORS_DTYPES:
-            raise RecordingError(f"layer {layer!r} has the data type {output.dtype}, which a file cannot hold")
-        return rows
-
-    def _stored_dtype(self, dtype: "torch.dtype") -> "torch.dtype":
-        import torch
-
-        if self._dtype is not None:
-            return torch.float16 if self._dtype == "float16" else torch.float32
-        # NumPy knows neither bfloat16 nor the 8-bit types; float32 holds them exactly.
-        return dtype if dtype in (torch.float16, torch.float32, torch.float64) else torch.float32
 
     def _check_complete(self, forward: "ForwardPass") -> None:
         if not forward.written:
@@ -246,10 +245,12 @@ class LayerRecorder:
         if not shapes:
             raise RecordingError("nothing was recorded: there was no batch with rows")
         metadata = {"layers": json.dumps(list(shapes))}
+        if self._storage.pooling != "none":
+            metadata["pooling"] = self._storage.pooling
         if class_names:
             metadata["classes"] = json.dumps(class_names)
         self._writer.finish(labels, metadata)
-        return RecordedLayers(self._path, shapes, self._sample.counts())
+        return RecordedLayers(self._path, shapes, self._sample.counts(), self._left_out)
 
 
 def import_torch() -> ModuleType:

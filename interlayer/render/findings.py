@@ -12,7 +12,7 @@ from contract.schemas import Finding, Report, Severity
 from interlayer.render.text import visible
 
 _LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
-_SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
 def findings_to_junit(report: Report) -> str:
@@ -50,7 +50,7 @@ def findings_to_sarif(report: Report) -> str:
         "results": [_result(report, finding, codes) for finding in report.findings],
         "columnKind": "unicodeCodePoints",
     }
-    return json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False) + "\n"
+    return json.dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False) + "\n"
 
 
 def _result(report: Report, finding: Finding, codes: list[str]) -> dict[str, object]:

@@ -22,6 +22,7 @@ DEFAULTS = {
     "membership": "none",
     "include": "*",
 }
+MODEL_ROWS = range(4)  # a network in both states on both splits
 _ROLE = "role-"
 
 
@@ -53,7 +54,7 @@ class Filled:
         ProblemError
             `invalid_request`, with one entry in `errors` for each field that is wrong.
         """
-        inputs = [self._input(digest) for digest in self.chosen()]
+        inputs = [self._input(digest) for digest in self.chosen()] + self._models()
         if not inputs:
             raise ProblemError("invalid_request", "choose at least one file: say what it is in the column “used as”")
         body: dict[str, Any] = {
@@ -80,11 +81,25 @@ class Filled:
             ]
             raise ProblemError("invalid_request", "some fields cannot be used:", fields) from error
 
+    def _models(self) -> list[dict[str, Any]]:
+        """Return the inputs that are a model with data, in the rows where a model was chosen."""
+        return [
+            {
+                "model": _reference(self[f"model-{row}"]),
+                "data": _reference(self[f"data-{row}"]),
+                **self._where(self[f"modelrole-{row}"] or "trained-train", f"model{row}"),
+            }
+            for row in MODEL_ROWS
+            if self[f"model-{row}"]
+        ]
+
     def _input(self, digest: str) -> dict[str, Any]:
-        state, _, split = self[_ROLE + digest].partition("-")
-        step = self[f"step-{digest}"]
-        where = {"state": state, "split": split, "instance": self[f"instance-{digest}"] or "0", "step": step or None}
-        return {"artifact": digest, **where}
+        return {"artifact": digest, **self._where(self[_ROLE + digest], digest)}
+
+    def _where(self, role: str, row: str) -> dict[str, Any]:
+        state, _, split = role.partition("-")
+        step = self[f"step-{row}"]
+        return {"state": state, "split": split, "instance": self[f"instance-{row}"] or "0", "step": step or None}
 
     def _per_class(self) -> str | int:
         rule = self["per_class"]
@@ -102,6 +117,11 @@ class Filled:
                 raise ProblemError("invalid_request", f"{field}: write one NAME = VALUE a line, not {line[:60]!r}")
             found.append((name.strip(), value.strip()))
         return found
+
+
+def _reference(chosen: str) -> dict[str, str]:
+    """Return what was chosen of a list of files (by id) and registered names (behind `name:`)."""
+    return {"name": chosen.removeprefix("name:")} if chosen.startswith("name:") else {"artifact": chosen}
 
 
 def _names(text: str) -> list[str]:

@@ -8,10 +8,11 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
 from contract.keys import Caller
-from contract.schemas import Estimate, Problem, ProblemError
+from contract.registry import load_registry
+from contract.schemas import Artifact, Estimate, Problem, ProblemError
 from service.deps import Stores, Submitter, WithStores
 from service.pages.answers import PageRoute, page, see_other
-from service.pages.form import ROLES, Filled
+from service.pages.form import MODEL_ROWS, ROLES, Filled
 from service.routes_analyses import create_analysis, estimate_analysis
 
 router = APIRouter(route_class=PageRoute)
@@ -56,12 +57,15 @@ def _page(
     problem: Problem | None = None,
 ) -> Response:
     files = _files(found, caller.tenant, filled.chosen())
+    registry = load_registry(found.settings.models_file)
     return page(
         request,
         "new.html",
         caller,
         status_code=problem.status if problem else 200,
         files=files,
+        registry=registry,
+        model_rows=MODEL_ROWS,
         roles=ROLES,
         filled=filled,
         once=filled["once"] or str(uuid.uuid4()),
@@ -70,7 +74,7 @@ def _page(
     )
 
 
-def _files(found: Stores, tenant: str, chosen: Sequence[str]) -> list[object]:
+def _files(found: Stores, tenant: str, chosen: Sequence[str]) -> list[Artifact]:
     """Return the newest files that can be analysed, the chosen ones among them however old they are."""
     newest = [file for file in found.artifacts.newest(tenant, _MOST_FILES) if file.status != "invalid"]
     missing = set(chosen) - {file.id for file in newest}

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
-from service.deps import WithStores
+from service.deps import WithStores, note_failure
 from service.pages.answers import PageRoute, own_path, page, see_other
 from service.sessions import forget, remember, require_own_page
 
@@ -28,6 +28,7 @@ def sign_in(
     require_own_page(request)
     caller = found.keys.authenticate(key.strip())
     if caller is None:
+        note_failure(request, found, key.strip())
         return page(request, "sign_in.html", status_code=401, onward=own_path(onward), ended=False, refused=True)
     answer = see_other(own_path(onward))
     remember(answer, request, found.sessions.start(caller))

@@ -57,6 +57,13 @@ def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
         "first_calls": {"cold": 10.0, "warm": 0.5},
         "wrong_pairs": {"data": {"hpcore": {"wrong": 0, "largest": 0}, "one": {"wrong": 3, "largest": 7}}},
         "scaling": {"points": [(10, 0.001), (100, 0.02)]},
+        "jobs": {
+            "load": 0.5,
+            "figures": [
+                {"name": "wait, s", "value": 0.0331, "limit": 0.05, "least": False},
+                {"name": "rate", "value": 0.5, "limit": 0.95, "least": True},
+            ],
+        },
     }
     page = tmp_path / "performance.md"
     page.write_text("before\n<!-- bench:start -->\nold\n<!-- bench:end -->\nafter\n")
@@ -72,6 +79,8 @@ def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
         "0.75 (floor 1.5",
         "3 (7)",
         "10.0 s with an empty cache",
+        "| wait, s | 0.0331 | ≤ 0.05 |  |",
+        "| rate | 0.5 | ≥ 0.95 | missed |",
     ):
         assert figure in text
     assert "polyline" in (tmp_path / "scaling-1.svg").read_text()

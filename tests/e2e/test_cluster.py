@@ -277,13 +277,15 @@ def test_every_process_is_restarted_under_load_and_no_attempt_is_lost(cluster: C
             until(cluster._ready, "the service")
             ids.append(submit(client, tmp_path / "run.npz"))
         assert {client.wait(each).status for each in ids} == {"succeeded"}
-    with create_engine(cluster.database_url).connect() as connection:
+    engine = create_engine(cluster.database_url)
+    with engine.connect() as connection:
         assert connection.execute(select(func.max(jobs.c.losses))).scalar_one() == 0
+    engine.dispose()
 
 
 def test_the_compose_file_requires_secrets_and_publishes_one_port() -> None:
     services = COMPOSE["services"]
-    assert [name for name, service in services.items() if "ports" in service] == ["service"]
+    assert [name for name, service in services.items() if "ports" in service] == ["proxy"]
     for name, service in services.items():
         for key, value in service.get("environment", {}).items():
             if "PASSWORD" in str(value):

@@ -1,76 +1,117 @@
-"""The story of a pipeline: a healthy training passes, and three bugs show in the report. Real processes throughout."""
+"""The story of a pipeline: a healthy training passes the audit, and three bugs do not. Real processes throughout."""
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from junitparser import JUnitXml
 
-from contract.schemas import Report
-from contract.schemas.comparison import LayerChange
-from interlayer.comparison import compare
-from interlayer.report_file import load_report
+from contract.schemas.verdict import Verdict
+from tests.integrations.runner import ROOT, Ran, run_action, run_gitlab
 
-ROOT = Path(__file__).parents[2]
 STORY = ROOT / "examples" / "ci"
-TOLERANCE = 0.03
-Train = Callable[..., Report]
+INPUTS = ("train.safetensors@split=train", "validation.safetensors@split=validation")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A workspace after the training and the audit."""
+
+    folder: Path
+    ran: Ran
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the audit concluded."""
+        return Verdict.model_validate_json((self.folder / "interlayer-audit" / "verdict.json").read_bytes())
+
+    @property
+    def broken_rules(self) -> list[str]:
+        """The rules that are violated."""
+        return [rule.id for rule in self.verdict.rules if rule.outcome == "violation"]
 
 
 @pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """Train with some bug planted, record, and analyse, as the jobs of a pipeline do."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Check the folder out and run its training, with some bug planted."""
 
-    def run(*bug: str) -> Report:
-        folder = tmp_path_factory.mktemp("run")
-        files = ["train.safetensors@split=train", "validation.safetensors@split=validation"]
-        for command in (
-            [str(STORY / "train.py"), *bug],
-            ["-m", "interlayer", "analyze", *files, "-o", "report.json"],
-        ):
-            done = subprocess.run(
-                [sys.executable, *command], cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-            )
-            assert done.returncode == 0, done.stderr
-        return load_report(folder / "report.json")
+    def train(*bug: str) -> Path:
+        folder = tmp_path_factory.mktemp("job") / "workspace"
+        shutil.copytree(STORY, folder)
+        command = [sys.executable, "train.py", *bug]
+        done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def audited(trained: Callable[..., Path]) -> Callable[..., Run]:
+    """Train, and audit with the steps of the GitHub Action."""
+
+    def run(*bug: str) -> Run:
+        folder = trained(*bug)
+        return Run(folder, run_action(folder, {"inputs": "\n".join(INPUTS), "install": "false"}))
 
     return run
 
 
-def worse(report: Report, layer: str) -> bool:
-    """Whether validation data are separated worse than by the baseline: beyond the tolerance, and significantly."""
-    comparison = compare(load_report(STORY / "baseline.json"), report)
-    assert comparison.comparable, comparison.differences
-    change: LayerChange
-    (change,) = [c for c in comparison.changes if (c.split, c.layer) == ("validation", layer)]
-    return change.difference < -TOLERANCE and change.p_adjusted is not None and change.p_adjusted < 0.05
+def test_a_healthy_training_of_another_seed_passes(trained: Callable[..., Path]) -> None:
+    folder = trained("--seed", "2")
+    github = run_action(folder, {"inputs": "\n".join(INPUTS), "install": "false"})
+    assert github.code == 0, github.output
+    assert github.outputs["exit-code"] == "0"
+    assert "::error" not in github.output
+    gitlab = run_gitlab(folder, {"AUDIT_INPUTS": " ".join(INPUTS), "AUDIT_INSTALL": ""})
+    assert gitlab.code == 0, gitlab.output
 
 
-def errors(report: Report) -> list[str]:
-    return [finding.code for finding in report.findings if finding.severity == "error"]
+BUGS: dict[str, tuple[list[str], str]] = {
+    "random labels on a part": (["--noisy-labels", "0.4"], "not-worse-than-shipped"),
+    "a too wide dropout": (["--dropout", "0.9"], "not-worse-than-shipped"),
+    "a leaked validation set": (["--leak"], "held-out"),
+}
 
 
-def test_a_healthy_training_of_another_seed_passes(train: Train) -> None:
-    report = train("--seed", "2")
-    assert errors(report) == []
-    assert not any(worse(report, layer) for layer in report.layers)
+@pytest.mark.parametrize("name", BUGS)
+def test_a_bug_breaks_the_build_with_a_reason(audited: Callable[..., Run], name: str) -> None:
+    bug, rule = BUGS[name]
+    run = audited(*bug)
+    assert run.ran.code == 1, run.ran.output
+    assert run.ran.outputs == {
+        "exit-code": "1",
+        "out": "interlayer-audit",
+        "sarif": "interlayer-audit/results.sarif",
+    }
+    assert rule in run.broken_rules
+    # The same reason, wherever a person or a tool looks.
+    assert rule in run.ran.output
+    assert rule in run.ran.summary
+    assert "::error file=interlayer.yaml,line=" in run.ran.output
+    out = run.folder / "interlayer-audit"
+    failed = [case for suite in JUnitXml.fromfile(str(out / "junit.xml")) for case in suite if case.result]
+    assert failed
+    results = json.loads((out / "results.sarif").read_text())["runs"][0]["results"]
+    assert rule in {result["ruleId"] for result in results}
+    lines = (run.folder / "interlayer.yaml").read_text().splitlines()
+    region = next(r for r in results if r["ruleId"] == rule)["locations"][0]["physicalLocation"]["region"]
+    assert rule in lines[region["startLine"] - 1]
+    assert "<html" in (out / "report.html").read_text()
+    if bug == ["--leak"]:
+        assert run.broken_rules == ["held-out"], "the means only look better: the data give the leak away"
 
 
-@pytest.mark.parametrize("bug", [["--noisy-labels", "0.4"], ["--dropout", "0.9"]], ids=" ".join)
-def test_a_bug_that_makes_the_network_worse_is_seen_at_its_last_layer(train: Train, bug: list[str]) -> None:
-    report = train(*bug)
-    assert worse(report, report.layers[-1])
-    assert not worse(report, "0.Input"), "the data are what they were: the network is to blame"
-
-
-def test_a_leak_makes_the_network_look_better_and_is_seen_in_the_data(train: Train) -> None:
-    report = train("--leak")
-    assert not any(worse(report, layer) for layer in report.layers), "no comparison of means would notice it"
-    assert errors(report) == ["shared_rows"]
-
-
-def test_the_baseline_is_what_the_story_says(train: Train) -> None:
-    baseline = load_report(STORY / "baseline.json")
-    assert errors(baseline) == []
-    assert compare(baseline, train("--seed", "0")).comparable
+def test_a_baseline_of_other_data_is_no_pass(trained: Callable[..., Path]) -> None:
+    folder = trained("--seed", "2")
+    baseline = json.loads((folder / "baseline.json").read_text())
+    baseline["provenance"]["metric"] = "cosine"
+    (folder / "baseline.json").write_text(json.dumps(baseline))
+    ran = run_action(folder, {"inputs": "\n".join(INPUTS), "install": "false"})
+    assert ran.code == 3, ran.output
+    assert "metric" in ran.output

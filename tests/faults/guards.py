@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def _claim() -> None:
     from contract.database import clock, jobs
     from contract.jobs import Claim, Jobs
 
-    def claim(self: Jobs, worker: str, lease_seconds: float, *, queues: Any) -> Claim | None:
+    def claim(self: Jobs, worker: str, lease_seconds: float, *, queues: Sequence[str], **_: Any) -> Claim | None:
         """Look, then take, as two transactions and without a condition."""
         with self._database.read() as connection:
             waits = (jobs.c.state == "queued") & jobs.c.queue.in_(queues)

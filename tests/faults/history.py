@@ -84,6 +84,13 @@ def worker_of(database: Database, job: str) -> int:
     return int(workers[-1].rpartition(":")[2])
 
 
+def busy(database: Database) -> set[int]:
+    """Return the processes that hold a running job."""
+    query = select(jobs.c.workers).where(jobs.c.state == "running", jobs.c.kind == "analysis")
+    with database.read() as connection:
+        return {int(workers[-1].rpartition(":")[2]) for workers in connection.execute(query).scalars()}
+
+
 def all_announced(database: Database, ids: set[str]) -> bool:
     """Tell whether the broker was told of all these jobs."""
     query = select(jobs.c.id).where(jobs.c.sent_at.is_not(None), jobs.c.state == "queued")

@@ -43,14 +43,15 @@ class Stand:
     """Use it as a context manager. Roles are `service-1`, `worker-2`, `dispatcher-1`, `broker`."""
 
     def __init__(
-        self, profile: Profile, *, seed: int, without: str | None = None, data: Path | None = None, patience: float = 0
+        self, profile: Profile, *, seed: int, without: str | None = None, patience: float = 0, keep_history: bool = True
     ) -> None:
         self.profile, self.random, self.without = profile, random.Random(seed), without
         self.patience = patience or PATIENCE_SECONDS
         self.kills: Counter[str] = Counter()
         self.deaths: list[str] = []  # of processes that nobody killed
         self.folder = Path(tempfile.mkdtemp(prefix="interlayer-faults-"))
-        self.data = data or self.folder / "data"
+        self.data = self.folder / "data"
+        self._keep_history = keep_history
         self.changed: dict[str, str] = {}  # settings of processes started from now on
         self.clocks: dict[str, float] = {}
         self._exits = ExitStack()
@@ -93,7 +94,8 @@ class Stand:
         self._url = url
         self.database = Database(self.settings)
         self.database.upgrade()
-        history.install(self.database)
+        if self._keep_history:
+            history.install(self.database)
         keys = Keys(self.database)
         self.keys = {tenant: keys.create(tenant, "faults", ALL_SCOPES).key for tenant in ("a", "b")}
         for role in self.roles:

@@ -176,20 +176,30 @@ def rolling_restarts(trial: Trial) -> None:
     statuses: list[tuple[str, int]] = []
 
     def faults() -> None:
-        for _ in range(trial.size(1, 3)):
-            for role in stand.roles:
-                trial.pause(0.2, 1.0)
-                statuses.append((role, stand.restart(role)))
+        for role in stand.roles * trial.size(1, 3):
+            trial.pause(0.2, 1.0)
+            if role in stand.workers:
+                _until_busy(trial, role)
+            statuses.append((role, stand.restart(role)))
 
-    ids = trial.during(slow(trial.random, trial.size(30, 80), 100, 1200), faults)
+    ids = trial.during(slow(trial.random, trial.size(60, 120), 300, 1200), faults)
     for role, status in statuses:
-        # The web server passes the signal on once it has finished what it was doing.
-        asked = (0, -signal.SIGTERM) if role.startswith("service") else (0,)
-        trial.expect(status in asked, f"{role} ended with status {status} when it was asked to end")
+        # The web server passes the signal on once it has finished what it was doing; a process that has only begun
+        # does not know it yet, and has nothing to give back.
+        trial.expect(status in (0, -signal.SIGTERM), f"{role} ended with status {status} when it was asked to end")
     lost = [c.job for c in history.changes(stand.database, trial.since) if c.losses]
     trial.expect(not lost, f"{len(set(lost))} of {len(ids)} jobs lost an attempt")
     trial.note = f"{len(statuses)} restarts, {len(set(lost))} attempts lost"
     stand.reconfigure()
+
+
+def _until_busy(trial: Trial, role: str) -> None:
+    """Wait until a worker is in the middle of a job, or there is none left."""
+    stand, pid = trial.stand, trial.stand.pid(role)
+    stand.until(
+        lambda: pid in history.busy(stand.database) or not stand.unfinished(set(trial.load.accepted)),
+        f"{role} to be busy",
+    )
 
 
 def wrong_clocks(trial: Trial) -> None:

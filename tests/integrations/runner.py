@@ -28,14 +28,18 @@ class Ran:
     summary: str
 
 
-def environment(folder: Path, **more: str) -> dict[str, str]:
-    """Return the environment of a job: ours, without what belongs to us, and with the commands of this installation."""
+def environment(folder: Path, tools: Path | None, **more: str) -> dict[str, str]:
+    """Return the environment of a job: ours, without what belongs to us, and with the commands of this installation.
+
+    Those in the folder `tools` come first.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("INTERLAYER", "GITHUB", "CI"))}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    folders = [str(folder) for folder in (tools, Path(sys.executable).parent) if folder is not None]
+    path = os.pathsep.join([*folders, os.environ["PATH"]])
     return clean | {"PATH": path, "HOME": str(folder), "CI": "true"} | more
 
 
-def run_action(workspace: Path, given: Mapping[str, str]) -> Ran:
+def run_action(workspace: Path, given: Mapping[str, str], tools: Path | None = None) -> Ran:
     """Run the steps of the composite action of this repository in a workspace."""
     action: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
     unknown = given.keys() - action["inputs"].keys()
@@ -67,7 +71,7 @@ def run_action(workspace: Path, given: Mapping[str, str]) -> Ran:
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]],
             cwd=workspace,
-            env=environment(workspace.parent, **runner, **values),
+            env=environment(workspace.parent, tools, **runner, **values),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -103,7 +107,7 @@ def _evaluated(expression: str, inputs: Mapping[str, str]) -> str:
     raise AssertionError(f"an expression that this runner does not know: {expression}")
 
 
-def run_gitlab(workspace: Path, variables: Mapping[str, str]) -> Ran:
+def run_gitlab(workspace: Path, variables: Mapping[str, str], tools: Path | None = None) -> Ran:
     """Run the script of the GitLab job in a workspace."""
     template = yaml.safe_load((ROOT / "integrations/gitlab/interlayer.gitlab-ci.yml").read_text())
     job = template[".interlayer-audit"]
@@ -112,7 +116,9 @@ def run_gitlab(workspace: Path, variables: Mapping[str, str]) -> Ran:
     done = subprocess.run(
         ["sh", "-e", "-c", "\n".join(job["script"])],  # one script, ended by the first command that fails
         cwd=workspace,
-        env=environment(workspace.parent, GITLAB_CI="true", CI_PIPELINE_ID="17", **(job["variables"] | variables)),
+        env=environment(
+            workspace.parent, tools, GITLAB_CI="true", CI_PIPELINE_ID="17", **(job["variables"] | variables)
+        ),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -58,7 +58,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     show = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = Path(subprocess.check_output([python, "-c", show], text=True).strip())
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*install, wheel], check=True)
+    subprocess.run([*install, str(wheel)], check=True)
     declared = [text for text in distribution("interlayer").requires or [] if "extra ==" not in text]
     for name in closure(declared):
         found = distribution(name)
@@ -71,7 +71,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def interlayer(bare: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "INTERLAYER"))}
     return subprocess.run(
-        [bare, *map(str, arguments)], capture_output=True, text=True, env=clean | environment, timeout=120
+        [str(bare), *map(str, arguments)], capture_output=True, text=True, env=clean | environment, timeout=120
     )
 
 

@@ -37,6 +37,9 @@ def test_quantiles(upper: float) -> None:
         assert student.quantile(upper, degrees) == pytest.approx(scipy.stats.t.isf(upper, degrees), rel=1e-10)
 
 
+QUICK: dict[str, object] = {"tests": {"n_resamples": 99}}
+
+
 def study(folder: Path, name: str, seed: int, lift: float, n: int = 90) -> LocalInput:
     """Two layers of four classes; the second layer separates by `lift`."""
     rng = np.random.default_rng(seed)
@@ -52,8 +55,7 @@ def study(folder: Path, name: str, seed: int, lift: float, n: int = 90) -> Local
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Report]:
     """A base and a candidate whose second layer is worse."""
     folder = tmp_path_factory.mktemp("pair")
-    quick = {"tests": {"n_resamples": 99}}
-    return analyze([study(folder, "a", 1, 2.5)], quick), analyze([study(folder, "b", 2, 1.5)], quick)
+    return analyze([study(folder, "a", 1, 2.5)], QUICK), analyze([study(folder, "b", 2, 1.5)], QUICK)
 
 
 def test_the_numbers_are_those_of_the_numerical_core(pair: tuple[Report, Report]) -> None:
@@ -91,10 +93,9 @@ def test_it_is_antisymmetric_and_nothing_has_changed_from_itself(pair: tuple[Rep
 
 
 def test_few_rows_and_saturation_have_no_p_value(tmp_path: Path) -> None:
-    quick = {"tests": {"n_resamples": 99}}
-    small = [analyze([study(tmp_path, str(seed), seed, 2.0, n=20)], quick) for seed in range(2)]
+    small = [analyze([study(tmp_path, str(seed), seed, 2.0, n=20)], QUICK) for seed in range(2)]
     assert all(change.p_value is None and "too few rows" in (change.reason or "") for change in compare(*small).changes)
-    apart = [analyze([study(tmp_path, str(seed), seed, lift)], quick) for seed, lift in ((1, 50.0), (2, 2.0))]
+    apart = [analyze([study(tmp_path, str(seed), seed, lift)], QUICK) for seed, lift in ((1, 50.0), (2, 2.0))]
     changes = {change.layer: change for change in compare(*apart).changes}
     assert changes["0.Input"].p_value is not None
     assert "saturated" in (changes["1.Dense"].reason or "")

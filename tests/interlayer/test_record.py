@@ -385,10 +385,19 @@ class _InNeed(nn.Module):
         return torch.as_tensor(self.second(x) if x.sum() > 0 else x)
 
 
+class _Masked(nn.Module):
+    def forward(self, x: Tensor, attention_mask: Tensor) -> Tensor:
+        return x + attention_mask[:, :, None]
+
+
 ZERO, ONE = torch.zeros(2, 2), torch.ones(2, 2)
 REFUSED: dict[str, tuple[nn.Module, list[Any], dict[str, Any], str]] = {
-    "tuple": (nn.Sequential(_Returns(lambda x: (x, x))), [(ONE, [0, 1])], {}, "'0._Returns' returned a tuple"),
-    "dictionary": (nn.Sequential(_Returns(lambda x: {"x": x})), [(ONE, [0, 1])], {}, "'0._Returns' returned a dict"),
+    "no tensor": (nn.Sequential(_Returns(lambda _: (1, None))), [(ONE, [0, 1])], {}, "returned a tuple without a"),
+    "pooling": (nn.ReLU(), [(ONE, [0, 1])], {"pooling": "max"}, "`pooling` is 'max'"),
+    "no token": (
+        _Masked(), [{"x": torch.ones(2, 3, 4), "attention_mask": torch.eye(2, 3, dtype=torch.long) * 0, "labels": [0, 1]}],
+        {"pooling": "mean"}, "has no token",
+    ),
     "rows": (_Returns(lambda x: x.reshape(-1, 1) + 1), [(ONE, [0, 1])], {}, r"'0._Returns' has shape \(4, 1\)"),
     "scalar": (_Returns(torch.sum), [(ONE, [0, 1])], {}, r"'0._Returns' has shape \(\)"),
     "labels": (nn.ReLU(), [(ONE, [0, 1, 1])], {}, "'0.Input' has shape .* the batch has 3 labels"),

@@ -35,6 +35,25 @@ def test_every_field_arrives() -> None:
     assert (request.tests.n_resamples, request.seed) == (999, 3)
 
 
+def test_models_are_inputs_too() -> None:
+    values = {
+        "model-0": "name:digits-cnn", "data-0": "name:digits", "modelrole-0": "untrained-train",
+        "model-2": ONE, "data-2": OTHER, "modelrole-2": "trained-validation", "data-3": OTHER,
+    }  # fmt: skip
+    first, second = Filled(values).request().inputs
+    assert first.model is not None
+    assert first.data is not None
+    assert (first.model.name, first.data.name, first.state, first.split) == (
+        "digits-cnn",
+        "digits",
+        "untrained",
+        "train",
+    )
+    assert second.model is not None
+    assert second.data is not None
+    assert (second.model.artifact, second.data.artifact, second.split) == (ONE, OTHER, "validation")
+
+
 @pytest.mark.parametrize(
     ("field", "content", "said"),
     [

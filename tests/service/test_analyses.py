@@ -285,7 +285,8 @@ class TestRetry:
         (again,) = {answer.json()["id"] for answer in answers}
         assert again != failed
         assert answers[0].headers["Location"] == f"/v1/analyses/{again}"
-        requests = [service.stores.jobs.request(claim_of(service, again).tenant, each) for each in (failed, again)]
+        tenant = claim_of(service, again).tenant
+        requests = [service.stores.jobs.request(tenant, each) for each in (failed, again)]
         assert requests[0] == requests[1]
         assert caller.http.get(f"/v1/analyses/{failed}").json()["status"] == "failed", "what has ended stays"
 

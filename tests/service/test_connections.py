@@ -82,7 +82,7 @@ def test_the_deadline_holds_for_later_requests_of_a_connection(impatient: Servic
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200 OK" in connection.recv(4096)
         connection.sendall(b"GET /healthz HT")
-        assert problem(everything(connection).split(b"}", 1)[-1] or b"") == (408, "request_timeout")
+        assert b"408 The request came too slowly" in everything(connection)
 
 
 def test_a_body_that_stops_ends_the_connection_and_leaves_nothing(impatient: Service) -> None:

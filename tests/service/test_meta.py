@@ -19,7 +19,7 @@ from tests.service.running import Caller, Service, serving
 
 def test_it_lives_and_is_ready(service: Service) -> None:
     assert httpx.get(f"{service.url}/healthz").json() == {"status": "alive"}
-    assert httpx.get(f"{service.url}/readyz").json() == {"status": "ready"}
+    assert httpx.get(f"{service.url}/readyz").status_code == 200
 
 
 def test_a_full_disk_is_not_ready(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,20 @@ def directory_field(content: bytes, offset: int, form: str, value: int) -> bytes
     return content[:at] + struct.pack(form, value) + content[at + struct.calcsize(form) :]
 
 
+def end_field(content: bytes, offset: int, form: str, value: int) -> bytes:
+    """Change a field of the record that ends an archive."""
+    at = content.rindex(b"PK\x05\x06") + offset
+    return content[:at] + struct.pack(form, value) + content[at + struct.calcsize(form) :]
+
+
+def end_64(content: bytes, members: int, directory_bytes: int) -> bytes:
+    """Let the 64-bit record of an archive claim what it likes."""
+    at = content.rindex(b"PK\x05\x06")
+    record = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, members, members, directory_bytes, 0)
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, at, 1)
+    return content[:at] + record + locator + content[at:]
+
+
 def overlapping() -> bytes:
     """Two entries of the directory share the bytes of one member."""
     content = archive({"labels.npy": npy(LABELS), "layer1.npy": npy(LAYER), "layer2.npy": npy(LAYER)})
@@ -193,6 +207,14 @@ NPZ: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "corrupt_archive",
         "zeros",
     ),
+    "a directory of 2 MB": (
+        lambda: end_field(archive({f"{'x' * 500}{i}.npy": b"" for i in range(4000)}), 10, "<H", 1),
+        "header_too_large",
+        "directory",
+    ),
+    "a directory of 4 GB": (lambda: end_field(with_members(), 12, "<I", 2**32 - 2), "header_too_large", "directory"),
+    "2**40 members in 64 bits": (lambda: end_64(with_members(), 2**40, 100), "too_many_members", str(2**40)),
+    "a directory of 2**40 in 64 bits": (lambda: end_64(with_members(), 2, 2**40), "header_too_large", str(2**40)),
     "20000 members": (lambda: archive({f"{i}.npy": b"" for i in range(20_000)}), "too_many_members", "4096"),
     "a zip in a zip": (
         lambda: archive({**files.good_members(), "more.npz": with_members()}),
@@ -333,7 +355,16 @@ def test_a_bad_file_is_refused_with_its_code(tmp_path: Path, case: tuple[Callabl
     json.dumps(problem.model_dump(), ensure_ascii=False).encode()
 
 
-HUGE = ("7 TiB in 128 bytes", "2 GiB in 16 bytes", "bomb that lies", "labels: 8 GiB of names", "bomb by its directory")
+HUGE = (
+    "a directory of 2 MB",
+    "a directory of 4 GB",
+    "a directory of 2**40 in 64 bits",
+    "7 TiB in 128 bytes",
+    "2 GiB in 16 bytes",
+    "bomb that lies",
+    "labels: 8 GiB of names",
+    "bomb by its directory",
+)
 
 
 @pytest.mark.parametrize("name", HUGE)

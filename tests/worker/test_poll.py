@@ -12,6 +12,7 @@ from contract.database import Database, clock, jobs
 from contract.jobs import Claim, Jobs, NewJob
 from contract.settings import Settings
 from worker import poll
+from worker.presence import Presence
 from worker.runner import Runner
 
 
@@ -96,7 +97,7 @@ def test_the_reconciler_requeues_and_outlives_a_database_that_is_away(
 
     monkeypatch.setattr(Jobs, "requeue_expired", flaky)
     monkeypatch.setattr(poll, "RECONCILE_SECONDS", 0.001)
-    poll.reconcile(settings, database, stop)
+    poll.reconcile(settings, database, Presence(database, "worker"), stop)
     with database.read() as connection:
         assert connection.execute(select(jobs.c.state)).scalar_one() == "queued"
 

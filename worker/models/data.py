@@ -33,7 +33,7 @@ def open_data(path: Path, max_unpacked_bytes: int) -> DataSet:
     """Open a file with `inputs` and `labels`; further arrays, an `attention_mask` say, go to inputs of their name."""
     file = open_activations(path, max_unpacked_bytes=max_unpacked_bytes)
     if "inputs" not in file.layers:
-        raise ProblemError("inputs_missing", f"the data have no array `inputs`, only {list(file.layers)[:5]} and `labels`")
+        raise ProblemError("inputs_missing", f"the data have no array `inputs`, only {list(file.layers)[:5]}")
     loaded: Batch = {}
 
     def take(rows: Array) -> Batch:
@@ -108,5 +108,3 @@ def _part(whole: DataSet, entry: RegisteredData, split: Split) -> DataSet:
         held_out[order[: round(entry.validation_fraction * len(members))]] = True
     rows = np.flatnonzero(held_out == (split == "validation"))
     return DataSet(whole.classes, whole.codes[rows], lambda some: whole.take(rows[some]))
-
-

@@ -18,7 +18,7 @@ _NAMES = {
     "Gemm": "Dense", "MatMul": "Dense", "Relu": "ReLU", "BatchNormalization": "BatchNorm", "AveragePool": "AvgPool",
     "GlobalAveragePool": "AdaptiveAvgPool", "LayerNormalization": "LayerNorm", "Gelu": "GELU", "LeakyRelu": "LeakyReLU",
 }  # fmt: skip
-_PASSING = frozenset("Identity Reshape Flatten Squeeze Unsqueeze Cast Dropout Transpose".split())
+_PASSING = frozenset(["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Dropout", "Transpose"])
 _OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc", "out of memory", "BFCArena")
 
 
@@ -176,7 +176,8 @@ def _fitted(given: Array, value: Value) -> Array:
     if given.dtype != wanted:
         if given.dtype.kind != wanted.kind or wanted.kind not in "fi":
             raise ProblemError(
-                "input_mismatch", f"the model wants {value.name!r} as {wanted}, the data have {given.dtype}; convert them"
+                "input_mismatch",
+                f"the model wants {value.name!r} as {wanted}, the data have {given.dtype}; convert them",
             )
         given = given.astype(wanted)
     shape = value.shape
@@ -186,7 +187,8 @@ def _fitted(given: Array, value: Value) -> Array:
     if not fits:
         shown = [None if extent is None else extent for extent in shape or []]
         raise ProblemError(
-            "input_mismatch", f"the model wants {value.name!r} of shape {shown}, the data have rows of {list(given.shape[1:])}"
+            "input_mismatch",
+            f"the model wants {value.name!r} of shape {shown}, the data have rows of {list(given.shape[1:])}",
         )
     if shape and shape[0] is not None and shape[0] != len(given):
         raise ProblemError(

@@ -68,7 +68,7 @@ def scan_onnx(path: Path) -> Graph:
     """
     size = path.stat().st_size
     if size > MOST_BYTES:
-        raise ProblemError("model_too_large", f"the ONNX file has {size} bytes, more than {MOST_BYTES}; use a smaller model")
+        raise ProblemError("model_too_large", f"the ONNX file has {size} bytes, more than {MOST_BYTES}")
     if size == 0:
         _invalid("it is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

@@ -31,7 +31,9 @@ def build(
     except ProblemError:
         raise
     except ModuleNotFoundError as error:
-        detail = f"the model needs {error.name}: the administrator can install it for the worker (pip install {error.name})"
+        detail = (
+            f"the model needs {error.name}: the administrator can install it for the worker (pip install {error.name})"
+        )
         raise ProblemError("library_missing", detail) from error
     except Exception as error:
         raise ProblemError("model_failed", f"the registered model cannot be built: {_short(error)}") from error
@@ -119,7 +121,7 @@ def _resized(inputs: Array, size: list[int], channel_axis: int) -> Array:
     import torch
 
     if inputs.ndim != 4:
-        raise ProblemError("input_mismatch", f"the model resizes images, the data have rows of {list(inputs.shape[1:])}")
+        raise ProblemError("input_mismatch", f"only images can be resized, not rows of {list(inputs.shape[1:])}")
     images = torch.from_numpy(inputs if channel_axis == 1 else inputs.transpose(0, 3, 1, 2).copy()).float()
     found: Array = torch.nn.functional.interpolate(images, size, mode="bilinear", antialias=True).numpy()
     return found if channel_axis == 1 else found.transpose(0, 2, 3, 1)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-
 from contract.schemas import Pooling, ProblemError
 from worker.arrays import Array
 

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Confined:
-    """How confined code is run. `hidden` is the folder of everybody's files: nothing in it is seen but what is named."""
+    """How confined code is run. Nothing in `hidden`, the folder of everybody's files, is seen but what is named."""
 
     hidden: Path
     required: bool = False
@@ -81,7 +81,7 @@ def run_confined(
     private = scratch / "home"
     private.mkdir(exist_ok=True)
     with (private / "stderr").open("w+b") as said:
-        process = subprocess.Popen(  # noqa: S603 - our own module
+        process = subprocess.Popen(
             [sys.executable, "-m", "worker.sandbox"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -148,8 +148,9 @@ def _converse(
 
 
 def _read(stream: IO[bytes], lines: "queue.Queue[bytes]") -> None:
-    while line := stream.readline(_MOST_LINE_CHARACTERS):
-        lines.put(line)
+    with stream:
+        while line := stream.readline(_MOST_LINE_CHARACTERS):
+            lines.put(line)
     lines.put(b"")
 
 

@@ -121,7 +121,9 @@ def refuse_calls() -> bool:
     column, architecture = _ARCHITECTURES[platform.machine()]
     program = b"".join(_filter(column, architecture, os.getpid()))
     libc = ctypes.CDLL(None, use_errno=True)
-    return bool(libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(_Program(len(program) // 8, program)), 0, 0) == 0)
+    return bool(
+        libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(_Program(len(program) // 8, program)), 0, 0) == 0
+    )
 
 
 def _filter(column: int, architecture: int, own_pid: int) -> list[bytes]:

@@ -46,7 +46,7 @@ def test_events_until_the_end(either: Make) -> None:
 
 def test_a_broken_stream_is_taken_up_behind_the_last_whole_event(either: Make, pauses: list[float]) -> None:
     half = event(8, analysis("running", 0.6))[:40]
-    outcomes = [
+    outcomes: list[httpx.Response | Exception] = [
         httpx.Response(200, stream=Broken(event(7, analysis("running", 0.5)) + half)),
         refused("not_ready"),
         httpx.ConnectError("refused"),

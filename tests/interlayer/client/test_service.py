@@ -53,6 +53,8 @@ METHODS = {
     "list_keys": "api_keys",
     "create_key": "create_key",
     "delete_key": "delete_key",
+    "rotate_key": "rotate_key",
+    "list_audit": "audit_log",
     "get_capabilities": "capabilities",
     "readyz": "ready",
 }
@@ -66,6 +68,7 @@ WITHOUT = {
     "get_report": "`report_as` names the form it wants instead of negotiating",
     "get_stored_report": "likewise",
     "get_report_schema": "`contract.schemas.Report` is that schema",
+    "get_metrics": "for Prometheus",
     "healthz": "for supervisors, who look at the process and not at the service",
 }
 
@@ -150,6 +153,8 @@ def test_from_a_file_to_a_blessed_report(service: Service, caller: Caller, tmp_p
         assert call("capabilities")["report_schema_version"] == report.schema_version
         key = call("create_key", "robot", ["read"])
         assert key.id in {found.id for found in call("api_keys")}
+        assert call("rotate_key", key.id, overlap_seconds=0).key != key.key
+        assert call("audit_log", limit=1).items[0].action
         call("delete_key", key.id)
 
 

@@ -1,0 +1,124 @@
+"""What recording costs: `record` against the bare forward pass and writing the same bytes. `python -m bench.recording`.
+
+The bound is 1.1 times the sum of both. Each recording is timed in turn with its baseline, and the median decides.
+Times are processor time on one thread (user and system): what else runs on the machine hardly counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interlayer.record import record
+
+RESULTS = Path(__file__).parent / "results"
+Batches = list[tuple[Tensor, Tensor]]
+
+
+def mlp() -> tuple[nn.Module, Batches]:
+    """Four wide dense layers."""
+    model = nn.Sequential(*[part for _ in range(4) for part in (nn.Linear(1024, 1024), nn.ReLU())], nn.Linear(1024, 10))
+    return model, _batches((1024,), 256, 8)
+
+
+def cnn() -> tuple[nn.Module, Batches]:
+    """Six convolutions, with normalization and pooling."""
+    stages: list[nn.Module] = []
+    for wide, (before, after) in enumerate([(3, 32), (32, 32), (32, 64), (64, 64), (64, 96), (96, 96)]):
+        stages += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+        stages += [nn.MaxPool2d(2)] if wide % 2 else []
+    return nn.Sequential(*stages, nn.Flatten(), nn.Linear(96 * 16, 10)), _batches((3, 32, 32), 64, 4)
+
+
+def transformer() -> tuple[nn.Module, Batches]:
+    """Four encoder layers over 64 tokens, all modules recorded."""
+    layer = nn.TransformerEncoderLayer(256, 4, 1024, batch_first=True)
+    return nn.TransformerEncoder(layer, 4, enable_nested_tensor=False), _batches((64, 256), 32, 4)
+
+
+NETWORKS: dict[str, Callable[[], tuple[nn.Module, Batches]]] = {"mlp": mlp, "cnn": cnn, "transformer": transformer}
+VARIANTS: dict[str, dict[str, Any]] = {"every row": {}, "float16": {"dtype": "float16"}}
+
+
+def _batches(shape: tuple[int, ...], size: int, count: int) -> Batches:
+    return [(torch.randn(size, *shape), torch.arange(size) % 10) for _ in range(count)]
+
+
+def bare(model: nn.Module, batches: Batches) -> None:
+    """The forward pass alone."""
+    with torch.no_grad():
+        for inputs, _ in batches:
+            model(inputs)
+
+
+def writing(n_bytes: int, folder: Path) -> None:
+    """Write as many bytes as a recording holds, in blocks that are in memory."""
+    block = memoryview(bytes(4 * 2**20))
+    with (folder / "written").open("wb") as file:
+        while n_bytes > 0:
+            n_bytes -= file.write(block[: min(n_bytes, len(block))])
+
+
+def measure(name: str, options: dict[str, Any], n_repeats: int) -> dict[str, Any]:
+    """Processor seconds of each part, and the ratio, over all repeats."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model, batches = NETWORKS[name]()
+    model.eval()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        path = folder / "recorded.safetensors"
+        record(model, batches, path, **options)
+        n_bytes = path.stat().st_size
+        works: dict[str, Callable[[], object]] = {
+            "forward": lambda: bare(model, batches),
+            "writing": lambda: writing(n_bytes, folder),
+            "record": lambda: record(model, batches, path, **options),
+        }
+        times: dict[str, list[float]] = {part: [] for part in works}
+        for _ in range(n_repeats):
+            for part, work in works.items():
+                start = time.process_time()
+                work()
+                times[part].append(time.process_time() - start)
+    ratios = [r / (f + w) for f, w, r in zip(*times.values(), strict=True)]
+    return {
+        "bytes": n_bytes,
+        "seconds": {part: {"median": statistics.median(t), "min": min(t), "max": max(t)} for part, t in times.items()},
+        "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
+    }
+
+
+def main() -> None:
+    """Time every network and keep the result."""
+    parser = argparse.ArgumentParser(prog="python -m bench.recording", description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--network", action="append", choices=list(NETWORKS), help="only these")
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS / "recording.json")
+    arguments = parser.parse_args()
+    found: dict[str, Any] = {"torch": torch.__version__, "networks": {}}
+    for name in arguments.network or NETWORKS:
+        for variant, options in VARIANTS.items():
+            result = found["networks"][f"{name}, {variant}"] = measure(name, options, arguments.repeats)
+            ratio, seconds = result["ratio"], result["seconds"]
+            sys.stdout.write(
+                f"{name + ', ' + variant:<24} {result['bytes'] / 2**20:6.0f} MiB   forward {seconds['forward']['median']:.3f} s"
+                f"   writing {seconds['writing']['median']:.3f} s   record {seconds['record']['median']:.3f} s"
+                f"   ratio {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})\n"
+            )
+            sys.stdout.flush()
+    arguments.output.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The state of a model and of PyTorch around a recording, all of it given back."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def unwrapped(model: "nn.Module") -> "nn.Module":
+    """Give the model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`: the same weights."""
+    from torch import nn
+
+    while True:
+        if "_orig_mod" in model._modules:
+            inner = model._modules["_orig_mod"]
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inner = model.module
+        else:
+            return model
+        assert inner is not None
+        model = inner
+
+
+@contextmanager
+def evaluation_mode(model: "nn.Module") -> Iterator[None]:
+    """Turn training behaviour off, and give every module its own flag back: some may have been frozen on purpose."""
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+
+
+@contextmanager
+def own_random_numbers() -> Iterator[None]:
+    """Give PyTorch's random state back: a data loader draws from it even where it does not shuffle."""
+    import torch
+
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices):
+        yield
+
+
+def eagerly(model: "nn.Module") -> AbstractContextManager[object]:
+    """Run compiled parts of the model as they were written: compiled code passes hooks by."""
+    import torch
+
+    is_compiled = any(
+        module._compiled_call_impl is not None or "_orig_mod" in module._modules for module in model.modules()
+    )
+    return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()

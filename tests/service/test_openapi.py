@@ -1,0 +1,142 @@
+"""The interface as its OpenAPI document describes it: no request breaks it, and no id tells what others have."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import CHECKS
+
+from service.app import create_app
+from tests.service.conftest import History
+from tests.service.running import Caller, Service, npz_bytes
+
+DOCUMENT: dict[str, Any] = create_app().openapi()
+IDS = re.compile(r"\{(\w+)\}")
+WHOSE = {"analysis_id", "artifact_id", "key_id", "upload_id", "report_id"}  # other parameters name no resource
+METHODS = ("get", "head", "put", "post", "patch", "delete")
+
+
+def routes_with_ids() -> Iterator[tuple[str, str]]:
+    """Yield every operation that names a resource of somebody."""
+    for path, item in DOCUMENT["paths"].items():
+        if WHOSE & set(IDS.findall(path)):
+            yield from ((method, path) for method in METHODS if method in item)
+
+
+@pytest.fixture(scope="module")
+def own_ids(service: Service, history: History) -> dict[str, str]:
+    """Ids of things that one tenant has, by the parameter that takes them."""
+    caller = history.caller
+    key = caller.http.get("/v1/keys").json()[0]["id"]
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "100"}
+    upload = caller.http.post("/v1/uploads", headers=tus).headers["Location"].rpartition("/")[2]
+    report = caller.http.post(
+        "/v1/reports",
+        content=caller.http.get(f"/v1/analyses/{history.succeeded}/report").content,
+        headers={"Content-Type": "application/json"},
+    ).json()["id"]
+    return {
+        "analysis_id": history.succeeded,
+        "artifact_id": history.artifact,
+        "key_id": key,
+        "upload_id": upload,
+        "report_id": report,
+    }
+
+
+def absent(own: str) -> str:
+    """Return an id of the same form that nobody has."""
+    prefix, separator, digits = own.rpartition("_" if "_" in own else ":")
+    return prefix + separator + "".join("0123456789abcdef"[(int(digit, 16) + 1) % 16] for digit in digits)
+
+
+def answer_to(caller: Caller, method: str, path: str, identifier: str, body: Any) -> tuple[Any, ...]:
+    """Return what a stranger learns from an answer, without the id that the stranger knows anyway."""
+    url = IDS.sub(lambda match: identifier if match[1] in WHOSE else "json", path)
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "If-None-Match": '"x"'}
+    if path.startswith("/v1/uploads"):
+        headers["Content-Type"] = "application/offset+octet-stream"
+    answer = caller.http.request(method, url, headers=headers, **({"json": body} if body is not None else {}))
+    names = {name for name in answer.headers if name.lower() not in ("date", "x-request-id", "content-length")}
+    text = re.sub(r"req_\w+", "REQUEST", answer.text.replace(identifier, "ID"))
+    return answer.status_code, names, text
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(routes_with_ids()))
+def test_a_foreign_id_is_answered_exactly_as_an_absent_one(
+    service: Service, caller: Caller, own_ids: dict[str, str], method: str, path: str
+) -> None:
+    (name,) = WHOSE & set(IDS.findall(path))
+    foreign = own_ids[name]
+    body = None if path.startswith("/v1/uploads") else {}
+    of_foreign = answer_to(caller, method, path, foreign, body)
+    of_absent = answer_to(caller, method, path, absent(foreign), body)
+    assert of_foreign == of_absent
+    assert of_foreign[0] in (404, 422), "422 is for a body that is wrong, whatever the id"
+
+
+def test_that_test_sees_what_the_owner_sees(history: History, own_ids: dict[str, str]) -> None:
+    for method, path in routes_with_ids():
+        if method in ("get", "head") and len(IDS.findall(path)) == 1 and not path.endswith("events"):
+            (name,) = WHOSE & set(IDS.findall(path))
+            if name == "key_id":
+                continue
+            assert answer_to(history.caller, method, path, own_ids[name], None)[0] in (200, 304), path
+
+
+def test_every_parameter_of_a_path_is_known() -> None:
+    known = WHOSE | {"extension", "name", "chart", "table"}
+    assert {name for path in DOCUMENT["paths"] for name in IDS.findall(path)} <= known, "say whether it is an id"
+
+
+def test_the_document_is_served(service: Service) -> None:
+    served = httpx.get(f"{service.url}/openapi.json").json()
+    assert set(served["paths"]) == set(DOCUMENT["paths"])
+    assert "/v1/uploads/{upload_id}" in served["paths"]
+
+
+def described() -> Any:
+    """Return the operations to try. Left out: streams that end with their analysis, and the end of one's own key."""
+    schema = schemathesis.openapi.from_dict(DOCUMENT)
+    return schema.exclude(path_regex="/events$").exclude(method="DELETE", path_regex="/v1/keys")
+
+
+# What is not looked at, and why.
+_OTHERWISE = {
+    "ignored_auth",  # tests/service/test_access.py asks every route without a key
+    "positive_data_acceptance",  # a request that fits the schema may name what does not exist, or not what it says
+    "negative_data_rejection",  # unknown query parameters and headers are ignored, as HTTP wants it
+    "unsupported_method",  # tests/service/test_problems.py
+    "missing_required_header",  # uploads answer their protocol's own problems
+    "use_after_free",  # a deleted file may be uploaded again under the same id
+    "ensure_resource_availability",
+}
+
+
+@described().parametrize()
+@settings(
+    max_examples=12,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_no_request_breaks_it(service: Service, case: schemathesis.Case) -> None:
+    key = _key_of_a_stranger(service)
+    case.headers = {**(case.headers or {}), "Authorization": f"Bearer {key}", "Tus-Resumable": "1.0.0"}
+    if case.query and "wait" in case.query:
+        case.query = {**case.query, "wait": 0}
+    wanted = [check for name, check in CHECKS.get_by_names(CHECKS.get_all_names()) if name not in _OTHERWISE] if False else [
+        check for check in CHECKS.get_all() if check.__name__ not in _OTHERWISE
+    ]
+    answer = case.call(base_url=service.url, timeout=60)
+    assert answer.status_code < 500 or answer.status_code == 503, answer.content
+    case.validate_response(answer, checks=wanted)
+
+
+def _key_of_a_stranger(service: Service) -> str:
+    return service.caller(tenant="schemathesis").key

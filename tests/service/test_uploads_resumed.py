@@ -1,0 +1,188 @@
+"""A standard tus client against a service process that is killed in the middle."""
+
+import hashlib
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from tusclient.client import TusClient
+from tusclient.exceptions import TusCommunicationError, TusUploadFailed
+
+from contract.database import Database
+from contract.keys import Keys
+from contract.settings import Settings
+from contract.uploads import COMMIT_BYTES
+
+MEGABYTE = 2**20
+
+
+@dataclass
+class Process:
+    """A service process that can be killed and started again on the same socket."""
+
+    data: Path
+    listening: socket.socket
+    key: str
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.listening.getsockname()[1]}"
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        descriptor = self.listening.fileno()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "service.app", "--fd", str(descriptor)],
+            env=os.environ | {"INTERLAYER_DATA_DIR": str(self.data), "INTERLAYER_FREE_DISK_RESERVE_BYTES": "0"},
+            pass_fds=(descriptor,),
+            stderr=subprocess.DEVNULL,
+        )
+        httpx.get(f"{self.url}/healthz", timeout=120).raise_for_status()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(60)
+
+    def offset(self, url: str) -> int:
+        """Return what the service says has arrived."""
+        headers = {"Tus-Resumable": "1.0.0", "Authorization": f"Bearer {self.key}"}
+        return int(httpx.head(url, headers=headers, timeout=120).headers["Upload-Offset"])
+
+    def peak_memory(self) -> int:
+        """Return the most memory that it has ever had."""
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())
+        assert match is not None
+        return int(match[1]) * 1024
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    """A running service."""
+    settings = Settings(data_dir=tmp_path / "data")
+    settings.data_dir.mkdir()
+    database = Database(settings)
+    database.upgrade()
+    key = Keys(database).create("a", "test", ["read", "submit"]).key
+    database.close()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        running = Process(settings.data_dir, listening, key)
+        running.start()
+        yield running
+        running.process.kill()
+        running.process.wait(60)
+
+
+@pytest.fixture
+def large_file(tmp_path: Path) -> Path:
+    """A file that takes a while, and looks like an archive."""
+    path = tmp_path / "large.npz"
+    path.write_bytes(b"PK\x03\x04" + random.Random(1).randbytes(60 * MEGABYTE))
+    return path
+
+
+def client_of(process: Process) -> TusClient:
+    return TusClient(f"{process.url}/v1/uploads", headers={"Authorization": f"Bearer {process.key}"})
+
+
+def artifacts_in(process: Process) -> list[Path]:
+    return [path for path in (process.data / "artifacts").rglob("*") if path.is_file()]
+
+
+def test_a_standard_client_goes_on_where_the_killed_service_stood(process: Process, large_file: Path) -> None:
+    content = large_file.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    with large_file.open("rb") as stream:
+        metadata = {"filename": "large.npz", "sha256": sha256}
+        url = client_of(process).uploader(file_stream=stream, metadata=metadata).create_url()
+    partial = process.data / "uploads" / url.rpartition("/")[2]
+    kills, chance = 0, random.Random(2)
+    while (before := process.offset(url)) < len(content):
+        assert artifacts_in(process) == [], "nothing is seen before the end"
+        sending = threading.Thread(target=send_rest, args=(process, url, large_file))
+        sending.start()
+        written = before
+        if kills < 4:
+            goal = before + chance.randrange(MEGABYTE, 18 * MEGABYTE)
+            while sending.is_alive() and written < goal:
+                time.sleep(0.001)
+                written = partial.stat().st_size if partial.exists() else written
+            process.kill()
+            process.start()
+            kills += 1
+        sending.join(120)
+        arrived = process.offset(url)
+        assert before <= arrived
+        if arrived < len(content):
+            assert arrived >= written - COMMIT_BYTES - MEGABYTE, "at most one piece is sent again"
+    assert kills == 4
+    (path,) = artifacts_in(process)
+    assert path.name == sha256
+    assert path.read_bytes() == content
+    headers = {"Authorization": f"Bearer {process.key}"}
+    body = httpx.get(f"{process.url}/v1/artifacts/sha256:{sha256}", headers=headers).json()
+    assert (body["bytes"], body["name"]) == (len(content), "large.npz")
+
+
+def send_rest(process: Process, url: str, path: Path) -> None:
+    """Send what is missing, as a new client that knows nothing but the address; the service may die of it."""
+    with path.open("rb") as stream, suppress(TusUploadFailed, TusCommunicationError):
+        client_of(process).uploader(file_stream=stream, url=url).upload()
+
+
+@pytest.mark.parametrize("chunk", [4 * MEGABYTE, 10**12])
+def test_a_standard_client_with_checksums_and_constant_memory(process: Process, large_file: Path, chunk: int) -> None:
+    small = large_file.with_name("small.npz")
+    small.write_bytes(large_file.read_bytes()[:MEGABYTE])
+    for path in (small, large_file):
+        before = process.peak_memory()
+        with path.open("rb") as stream:
+            client_of(process).uploader(file_stream=stream, chunk_size=chunk, upload_checksum=True).upload()
+    assert process.peak_memory() - before < 25 * MEGABYTE
+    assert {path.stat().st_size for path in artifacts_in(process)} == {MEGABYTE, large_file.stat().st_size}
+
+
+@pytest.mark.parametrize("step", ["contract.uploads.move", "contract.uploads.Artifacts.add", "contract.uploads.Jobs.submit"])
+def test_an_upload_that_was_complete_when_the_service_was_killed_is_an_artifact(
+    settings: Settings, database: Database, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from contract.artifacts import Artifacts
+    from contract.blobs import Blobs
+    from contract.jobs import Jobs
+    from contract.uploads import Uploads
+
+    class Killed(BaseException):
+        """What ends the process."""
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    content = b"PK\x03\x04" + bytes(1000)
+    sha256 = hashlib.sha256(content).hexdigest()
+    uploads = Uploads(settings, database, Blobs(settings.data_dir))
+    upload = uploads.create("a", len(content), "", None)
+    appending = uploads.append("a", upload.id, 0)
+    appending.write(content)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(step, kill)
+        appending.complete(lambda _: "npz", 4)
+    appending.close()
+    uploads = Uploads(settings, database, Blobs(settings.data_dir))  # of another process
+    assert uploads.get("a", upload.id).artifact_id == f"sha256:{sha256}"
+    assert Artifacts(database).get("a", sha256) is not None
+    assert Blobs(settings.data_dir).artifact("a", sha256).read_bytes() == content
+    assert Jobs(database).uses("a", sha256), "an inspection waits"

@@ -1,0 +1,321 @@
+"""Models that a job names, from the reference to the report."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from onnx import helper, numpy_helper
+from safetensors.torch import save_file
+
+from contract.schemas import AnalysisRequest, ProblemError, Report
+from tests.worker import files
+from tests.worker.models import networks
+from worker.analysis import analyze
+from worker.measuring import Resources
+from worker.models.sources import ModelRunning, inspect_model
+from worker.sandbox import Confined
+
+ONE_THREAD = Resources(n_threads=1)
+HERE = "tests.worker.models.networks"
+
+
+class Bench:
+    """Files and a registry, and analyses of inputs that name them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths: dict[str, Path] = {}
+        self._toml: list[str] = []
+        self.running = ModelRunning(Confined(hidden=folder / "hidden", seconds=300.0), folder / "models.toml")
+        self.device = ""
+
+    def file(self, path: Path) -> dict[str, str]:
+        artifact = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+        self.paths[artifact] = path
+        return {"artifact": artifact}
+
+    def register(self, section: str, **values: Any) -> None:
+        lines = [
+            f"{name} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
+            for name, value in values.items()
+        ]
+        self._toml.append("\n".join([f"[{section}]", *lines]))
+        (self.folder / "models.toml").write_text("\n".join(self._toml))
+
+    def weights(self, name: str, network: torch.nn.Module) -> dict[str, str]:
+        path = self.folder / f"{name}.safetensors"
+        save_file(network.state_dict(), path)
+        return {"weights": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+    def report(self, *inputs: dict[str, Any], resources: Resources = ONE_THREAD, **options: Any) -> Report:
+        request = AnalysisRequest.model_validate({"inputs": inputs, "tests": {"n_resamples": 99}, **options})
+        report, self.device = analyze(request, self.paths, resources, running=self.running)
+        assert list((self.folder / "hidden" / "tmp").iterdir()) == [], "nothing is left behind"
+        return report
+
+    def refused(self, *inputs: dict[str, Any], **options: Any) -> Any:
+        with pytest.raises(ProblemError) as caught:
+            self.report(*inputs, **options)
+        return caught.value.problem
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    made = Bench(tmp_path)
+    (tmp_path / "models.toml").write_text("")
+    return made
+
+
+def counts(report: Report) -> dict[str, list[float]]:
+    return {found.layer: found.pairs.cross_edges for found in report.separations}
+
+
+class TestThreeWays:
+    """Activations uploaded, an ONNX file, and a registered network give the same integers."""
+
+    @pytest.mark.parametrize("dense_as_matmul", [False, True])
+    def test_of_a_dense_network(self, bench: Bench, dense_as_matmul: bool) -> None:
+        network = networks.seeded(networks.mlp)
+        data_path = networks.data_file(bench.folder / "data.npz")
+        stored = np.load(data_path)
+        values = torch.from_numpy(stored["inputs"])
+        layers = {"labels": stored["labels"], "0.Input": stored["inputs"]}
+        with torch.no_grad():
+            for name, module in zip(["1.Dense", "1.ReLU", "2.Dense", "2.Softmax"], network.children(), strict=True):
+                values = module(values)
+                layers[name] = values.numpy()
+        bench.register("models.mlp", factory=f"{HERE}:mlp", **bench.weights("mlp", network))
+        data = bench.file(data_path)
+        uploaded = bench.file(files.write_npz(bench.folder / "activations.npz", layers))
+        model = bench.file(networks.mlp_onnx(bench.folder / "m.onnx", network, dense_as_matmul=dense_as_matmul))
+        reports = [
+            bench.report(item, sampling={"per_class": 20})
+            for item in (uploaded, {"model": model, "data": data}, {"model": {"name": "mlp"}, "data": data})
+        ]
+        assert reports[0].layers == reports[1].layers == reports[2].layers == list(layers)[1:]
+        assert counts(reports[0]) == counts(reports[1]) == counts(reports[2])
+        (source,) = [item.source for item in reports[1].provenance.inputs]
+        assert source is not None
+        assert (source.model, source.data, source.pooling) == (model["artifact"], data["artifact"], "none")
+
+    def test_the_report_does_not_depend_on_how_it_was_computed(self, bench: Bench) -> None:
+        network = networks.seeded(networks.mlp)
+        item = {
+            "model": bench.file(networks.mlp_onnx(bench.folder / "m.onnx", network)),
+            "data": bench.file(networks.data_file(bench.folder / "data.npz")),
+        }
+        options = {"sampling": {"per_class": 20, "repeats": 2}}
+        one = bench.report(item, **options)
+        # So little memory that every layer is computed by itself.
+        two = bench.report(item, resources=Resources(n_threads=1, memory_bytes=2**10), **options)
+        assert one.to_bytes() == two.to_bytes()
+        assert one.separations[0].draws is not None
+
+
+class TestRegistered:
+    def test_untrained_twins_come_from_the_seed(self, bench: Bench) -> None:
+        bench.register("models.m", factory=f"{HERE}:mlp", **bench.weights("m", networks.seeded(networks.mlp)))
+        item = {"model": {"name": "m"}, "data": bench.file(networks.data_file(bench.folder / "data.npz"))}
+        first, again, other = (
+            bench.report({**item, "state": "untrained"}, {**item, "split": "train"}, seed=seed, device="cpu")
+            for seed in (1, 1, 2)
+        )
+        assert first.to_bytes() == again.to_bytes()
+        untrained = [
+            [s.pairs.statistic for s in report.separations if s.state == "untrained"] for report in (first, other)
+        ]
+        trained = [[s.pairs.statistic for s in report.separations if s.state == "trained"] for report in (first, other)]
+        assert untrained[0][1:] != untrained[1][1:]
+        assert untrained[0][0] == trained[0][0], "both states see the same rows"
+        assert untrained[0][1:] != trained[0][1:]
+
+    def test_images_preprocessing_and_splits(self, bench: Bench) -> None:
+        bench.register("models.cnn", factory=f"{HERE}:cnn", **bench.weights("cnn", networks.seeded(networks.cnn)))
+        bench.register("models.cnn.input", scale=0.0625, mean=[0.5], std=[0.25], dtype="float32")
+        bench.register("data.digits", sklearn="digits")
+        item = {"model": {"name": "cnn"}, "data": {"name": "digits"}}
+        report = bench.report(item, {**item, "split": "validation"}, sampling={"per_class": 12})
+        assert report.layers == ["0.Input", "1.Conv", "1.ReLU", "1.MaxPool", "2.Dense"]
+        assert {tuple(found.n_per_class) for found in report.separations} == {(12,) * 10}
+        inputs = [found.pairs.statistic for found in report.separations if found.layer == "0.Input"]
+        assert inputs[0] != inputs[1], "the splits are different images"
+
+    def test_a_module_used_twice_and_tuples(self, bench: Bench) -> None:
+        bench.register("models.t", factory=f"{HERE}:twice")
+        data = bench.file(networks.data_file(bench.folder / "data.npz"))
+        item = {"model": {"name": "t"}, "data": data, "state": "untrained"}
+        assert bench.report(item).layers == ["0.Input", "1.Dense", "1.Tanh", "2.Dense", "2.Tanh"]
+        assert bench.report(item, layers={"include": ["dens*", "2.Tanh"]}).layers == ["2.Tanh", "dense", "dense:2"]
+
+    def test_a_transformer_is_pooled_over_the_tokens_that_are_there(self, bench: Bench) -> None:
+        from transformers import BertConfig, BertModel
+
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+        )
+        model = BertModel(config).eval()
+        folder = bench.folder / "bert"
+        model.save_pretrained(folder)
+        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        bench.register("models.bert", transformers="bert", sha256=digest, pooling="mean")
+        rng = np.random.default_rng(0)
+        labels = np.repeat([0, 1], 10)
+        tokens = rng.integers(1, 25, (20, 7)) + 24 * labels[:, None]
+        mask = (np.arange(7) < rng.integers(2, 8, 20)[:, None]).astype(np.int64)
+        path = files.write_npz(bench.folder / "t.npz", {"inputs": tokens, "attention_mask": mask, "labels": labels})
+        item = {"model": {"name": "bert"}, "data": bench.file(path)}
+        report = bench.report(item)
+        assert report.layers == ["0.Embedding", "1.Block", "2.Block"]
+        with torch.no_grad():
+            states = model(
+                input_ids=torch.from_numpy(tokens), attention_mask=torch.from_numpy(mask), output_hidden_states=True
+            ).hidden_states
+        weights = torch.from_numpy(mask)[:, :, None].float()
+        pooled = {
+            name: ((state * weights).sum(1) / weights.sum(1)).numpy()
+            for name, state in zip(report.layers, states, strict=True)
+        }
+        expected = bench.report(bench.file(files.write_npz(bench.folder / "a.npz", {"labels": labels, **pooled})))
+        assert counts(report) == counts(expected)
+        first = bench.report({**item, "model": {"name": "bert", "pooling": "cls"}})
+        assert {found.dimension for found in first.separations} == {16}
+        assert first.provenance.inputs[0].source is not None
+        assert first.provenance.inputs[0].source.pooling == "cls"
+        whole = bench.report({**item, "model": {"name": "bert", "pooling": "none"}})
+        assert {found.dimension for found in whole.separations} == {7 * 16}
+
+    @pytest.mark.parametrize(
+        ("factory", "state", "code", "said"),
+        [
+            ("noisy", "untrained", "nondeterministic_model", "dropout"),
+            ("infinite", "untrained", "non_finite", "NaN"),
+            ("downloading", "untrained", "model_failed", "cannot be built"),
+            ("no_module", "untrained", "model_failed", "int"),
+            ("absent", "untrained", "model_failed", "absent"),
+            ("cnn", "untrained", "model_failed", "cannot be run"),
+            ("mlp", "trained", "weights_unavailable", "untrained"),
+        ],
+    )
+    def test_what_cannot_be_run(self, bench: Bench, factory: str, state: str, code: str, said: str) -> None:
+        bench.register("models.m", factory=f"{HERE}:{factory}")
+        data = bench.file(networks.data_file(bench.folder / "data.npz"))
+        problem = bench.refused({"model": {"name": "m"}, "data": data, "state": state})
+        assert (problem.code, said in problem.detail) == (code, True), problem
+
+    def test_weights_that_have_changed(self, bench: Bench) -> None:
+        values = bench.weights("m", networks.seeded(networks.mlp))
+        bench.register("models.m", factory=f"{HERE}:mlp", **values)
+        data = bench.file(networks.data_file(bench.folder / "data.npz"))
+        save_file(networks.seeded(networks.mlp, 1).state_dict(), bench.folder / "m.safetensors")
+        problem = bench.refused({"model": {"name": "m"}, "data": data})
+        assert (problem.code, values["sha256"] in problem.detail) == ("weights_mismatch", True)
+        (bench.folder / "m.safetensors").unlink()
+        assert bench.refused({"model": {"name": "m"}, "data": data}).code == "weights_unavailable"
+
+    def test_weights_of_another_network(self, bench: Bench) -> None:
+        bench.register("models.m", factory=f"{HERE}:cnn", **bench.weights("m", networks.seeded(networks.mlp)))
+        data = bench.file(networks.data_file(bench.folder / "data.npz"))
+        assert bench.refused({"model": {"name": "m"}, "data": data}).code == "weights_mismatch"
+
+    @pytest.mark.parametrize("library", ["torchvision", "timm"])
+    def test_a_library_that_is_not_there(self, bench: Bench, library: str) -> None:
+        import importlib.util
+
+        if importlib.util.find_spec(library) is not None:
+            pytest.skip(f"{library} is installed")
+        bench.register("models.m", **{library: "resnet18"})
+        data = bench.file(networks.data_file(bench.folder / "data.npz"))
+        problem = bench.refused({"model": {"name": "m"}, "data": data, "state": "untrained"})
+        assert (problem.code, f"pip install {library}" in problem.detail) == ("library_missing", True)
+
+    @pytest.mark.parametrize("name", ["M", "os:system", "__import__", "../m", "m "])
+    def test_a_name_is_only_looked_up(self, bench: Bench, name: str) -> None:
+        bench.register("models.m", factory=f"{HERE}:mlp")
+        data = bench.file(networks.data_file(bench.folder / "data.npz"))
+        assert bench.refused({"model": {"name": name}, "data": data}).code == "unknown_model"
+        assert bench.refused({"model": {"name": "m"}, "data": {"name": name}}).code == "unknown_data"
+
+
+class TestOnnx:
+    def item(self, bench: Bench, path: Path, **data: Any) -> dict[str, Any]:
+        return {"model": bench.file(path), "data": bench.file(networks.data_file(bench.folder / "data.npz", **data))}
+
+    def test_inspection(self, bench: Bench) -> None:
+        path = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp))
+        found = inspect_model(path, bench.running)
+        assert found.kind == "model"
+        assert [layer.name for layer in found.layers] == ["0.Input", "1.Dense", "1.ReLU", "2.Dense", "2.Softmax"]
+
+    def test_every_tensor_can_be_asked_for(self, bench: Bench) -> None:
+        path = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp), dense_as_matmul=True)
+        item = self.item(bench, path)
+        assert bench.report(item, layers={"include": ["product*", "1.ReLU"]}).layers == [
+            "1.ReLU",
+            "product0",
+            "product1",
+        ]
+        problem = bench.refused(item, layers={"include": ["1.RelU"]})
+        assert (problem.code, "'1.ReLU'" in problem.detail) == ("unknown_layer", True)
+        left = bench.report(item, layers={"include": ["*"], "exclude": ["1.*", "0.Input"]}).layers
+        assert left == ["2.Dense", "2.Softmax"]
+
+    @pytest.mark.parametrize(
+        ("nodes", "code"),
+        [
+            ([helper.make_node("RandomNormalLike", ["x"], ["y"])], "nondeterministic_model"),
+            ([helper.make_node("Log", ["x"], ["y"])], "non_finite"),
+            ([helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)], "no_layers"),
+            (
+                [
+                    helper.make_node("Shape", ["x"], ["s"]),
+                    helper.make_node("Expand", ["x", "huge"], ["y"]),
+                ],
+                "out_of_memory",
+            ),
+        ],
+    )
+    def test_what_comes_out_cannot_be_used(self, bench: Bench, nodes: list[Any], code: str) -> None:
+        huge = numpy_helper.from_array(np.array([2**20, 2**20, 1, 6], np.int64), "huge")
+        path = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp), nodes=nodes, constants=[huge])
+        assert bench.refused(self.item(bench, path), layers={"exclude": ["0.Input"]}).code == code
+
+    @pytest.mark.parametrize(
+        ("inputs", "said"),
+        [
+            (np.zeros((108, 5), np.float32), "[None, 6]"),
+            (np.zeros((108, 6), np.int64), "float32"),
+            (np.zeros(108), "6"),
+        ],
+    )
+    def test_inputs_that_do_not_fit(self, bench: Bench, inputs: files.Array, said: str) -> None:
+        path = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp))
+        problem = bench.refused(self.item(bench, path, inputs=inputs))
+        assert (problem.code, said in problem.detail) == ("input_mismatch", True), problem
+
+    def test_files_that_are_something_else(self, bench: Bench) -> None:
+        data = networks.data_file(bench.folder / "data.npz")
+        model = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp))
+        assert bench.refused({"model": bench.file(data), "data": bench.file(data)}).code == "not_a_model"
+        activations = files.write_npz(bench.folder / "a.npz", files.study_arrays(n_per_class=6))
+        assert bench.refused({"model": bench.file(model), "data": bench.file(activations)}).code == "inputs_missing"
+
+    def test_newer_operators(self, bench: Bench) -> None:
+        path = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp), opset=999)
+        assert bench.refused(self.item(bench, path)).code == "opset_unsupported"
+
+
+def test_external_weights_are_refused_before_any_library(bench: Bench) -> None:
+    with pytest.raises(ProblemError) as caught:
+        inspect_model(networks.external(bench.folder / "m.onnx"), bench.running)
+    assert caught.value.problem.code == "external_data_forbidden"
+
+
+def test_without_a_worker_models_are_refused(bench: Bench) -> None:
+    item = {"model": {"name": "m"}, "data": {"name": "d"}}
+    with pytest.raises(ProblemError) as caught:
+        analyze(AnalysisRequest.model_validate({"inputs": [item]}), {})
+    assert caught.value.problem.code == "model_unsupported"
