@@ -14,7 +14,7 @@ class Blobs:
     """Uploads (one folder a tenant, so that nobody can tell what others uploaded) and reports."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self._temporary = root / "tmp"
         self._uploads = root / "uploads"
         for folder in (self._temporary, self._uploads):
@@ -22,11 +22,11 @@ class Blobs:
 
     def artifact(self, tenant: str, sha256: str) -> Path:
         """Return where a tenant's upload lies."""
-        return self._root / "artifacts" / tenant / sha256[:2] / sha256
+        return self.root / "artifacts" / tenant / sha256[:2] / sha256
 
     def report(self, sha256: str) -> Path:
         """Return where a report lies."""
-        return self._root / "reports" / sha256[:2] / f"{sha256}.json"
+        return self.root / "reports" / sha256[:2] / f"{sha256}.json"
 
     def partial(self, upload_id: str) -> Path:
         """Return where the bytes of an unfinished resumable upload lie."""
@@ -38,11 +38,11 @@ class Blobs:
 
     def free_bytes(self) -> int:
         """Return the free space of the disk."""
-        return shutil.disk_usage(self._root).free
+        return shutil.disk_usage(self.root).free
 
     def disk_bytes(self) -> int:
         """Return the size of the disk."""
-        return shutil.disk_usage(self._root).total
+        return shutil.disk_usage(self.root).total
 
     def writer(self) -> "Writer":
         """Start a file; it appears under its address when `keep` is called and leaves no trace otherwise."""

@@ -6,7 +6,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from interlayer import commands_audit, commands_baseline, commands_local, commands_remote
+from interlayer import commands_audit, commands_baseline, commands_extract, commands_local, commands_operations, commands_remote
 from interlayer.errors import ANALYSIS_FAILED, EXTRAS, INTERRUPTED, USAGE, InterlayerError
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ commands_local.add_to(app)
 commands_remote.add_to(app)
 commands_baseline.add_to(app)
 commands_audit.add_to(app)
+commands_operations.add_to(app)
+commands_extract.add_to(app)
 
 
 def main() -> None:

@@ -183,13 +183,17 @@ def keys(
         list[str] | None, typer.Option(help="Of the new key: read, submit, admin; may be repeated.")
     ] = None,
     delete: Annotated[str | None, typer.Option(metavar="ID", help="Revoke this key.")] = None,
+    rotate: Annotated[str | None, typer.Option(metavar="ID", help="Give this key a new secret and print it.")] = None,
+    overlap: Annotated[float, typer.Option(help="Seconds that the old secret of a rotated key stays valid.")] = 86400.0,
     server: ServerOption = None,
     key: KeyOption = None,
 ) -> None:
-    """List the API keys, make one, or revoke one."""
+    """List the API keys, make one, rotate one, or revoke one."""
     with Client(server, key) as client:
         if create is not None:
             sys.stdout.write(client.create_key(create, scope or ["read", "submit"]).key + "\n")
+        elif rotate is not None:
+            sys.stdout.write(client.rotate_key(rotate, overlap_seconds=overlap).key + "\n")
         elif delete is not None:
             client.delete_key(delete)
         else:

@@ -1,37 +1,12 @@
 """Models and data sets that jobs may name."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
 
-from contract.registry import RegisteredData, RegisteredModel, Registry, load_registry
-from contract.schemas import Pooling
+from contract.registry import RegisteredModel, Registry, load_registry
+from contract.schemas.offer import Offer, OfferedData, OfferedModel
 from service.deps import Reader, WithStores
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
-
-
-class OfferedModel(BaseModel):
-    """A registered model, as far as those who name it need to know."""
-
-    name: str
-    description: str
-    trained: bool = Field(description="Whether there are weights; if not, only the state `untrained` exists.")
-    pooling: Pooling = Field(description="What becomes of a token axis where a job does not say it.")
-    layers: list[str] = Field(description="Names of the layers, where the administrator listed them.")
-
-
-class OfferedData(BaseModel):
-    """A registered data set."""
-
-    name: str
-    description: str
-
-
-class Offer(BaseModel):
-    """Everything that is registered, by name."""
-
-    models: list[OfferedModel]
-    data: list[OfferedData]
 
 
 @router.get("", operation_id="list_models")
@@ -44,7 +19,7 @@ def offered(registry: Registry) -> Offer:
     """Return what is told of a registry."""
     return Offer(
         models=[_model(name, registry.models[name]) for name in sorted(registry.models)],
-        data=[_data(name, registry.data[name]) for name in sorted(registry.data)],
+        data=[OfferedData(name=name, description=registry.data[name].description) for name in sorted(registry.data)],
     )
 
 
@@ -57,6 +32,3 @@ def _model(name: str, model: RegisteredModel) -> OfferedModel:
         layers=model.layers,
     )
 
-
-def _data(name: str, data: RegisteredData) -> OfferedData:
-    return OfferedData(name=name, description=data.description)

@@ -69,9 +69,7 @@ async def create_upload(request: Request, found: WithStores, caller: Submitter) 
         raise ProblemError("empty_file", "the file has no bytes")
     limit = found.settings.max_artifact_bytes
     if length > limit:
-        raise ProblemError(
-            "artifact_too_large", f"the file is larger than {limit} bytes; record fewer rows or layers"
-        )
+        raise ProblemError("artifact_too_large", f"the file is larger than {limit} bytes; record fewer rows or layers")
     description = headers.get("upload-metadata", "")
     expected = tus.sha256_in(tus.metadata_of(description))
     checksum = tus.Checksum.of(headers)
@@ -81,7 +79,9 @@ async def create_upload(request: Request, found: WithStores, caller: Submitter) 
     return _answer(upload, 201, {"Location": f"/v1/uploads/{upload.id}"})
 
 
-@router.head("/{upload_id}", response_class=Response, operation_id="get_upload", openapi_extra={"parameters": _headers()})
+@router.head(
+    "/{upload_id}", response_class=Response, operation_id="get_upload", openapi_extra={"parameters": _headers()}
+)
 def get_upload(upload_id: UploadPath, found: WithStores, caller: Submitter) -> Response:
     """Tell how many bytes of an upload have arrived for good, and what artifact it has become."""
     upload = found.uploads.get(caller.tenant, upload_id)

@@ -98,6 +98,8 @@ def main() -> None:
         stop.set()
         inspections.join()
         beats.join()
+        for runner in runners:
+            runner.close()
         presence.end()
 
 

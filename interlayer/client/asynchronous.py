@@ -111,6 +111,7 @@ class AsyncClient:
     audit_log = awaiting(operations.audit_log)
     delete_key = awaiting(operations.delete_key)
     capabilities = awaiting(operations.capabilities)
+    models = awaiting(operations.models)
     ready = awaiting(operations.ready)
 
     async def _run(self, flow: Flow[T]) -> T:

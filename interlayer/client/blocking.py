@@ -139,6 +139,7 @@ class Client:
     audit_log = blocking(operations.audit_log)
     delete_key = blocking(operations.delete_key)
     capabilities = blocking(operations.capabilities)
+    models = blocking(operations.models)
     ready = blocking(operations.ready)
 
     def _run(self, flow: Flow[T]) -> T:

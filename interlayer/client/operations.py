@@ -28,6 +28,7 @@ from contract.schemas.history import (
     StoredReport,
     StoredReportPage,
 )
+from contract.schemas.offer import Offer
 from interlayer.client.flow import JSON, Call, Flow, Work, answered, content, done, resource, resources
 from interlayer.errors import AnalysisFailed, RequestRefused, TimedOut
 
@@ -283,6 +284,11 @@ def capabilities() -> Flow[dict[str, Any]]:
     """Tell what the service accepts: limits, formats, devices."""
     found: dict[str, Any] = json.loads((yield from content(Call("GET", "/v1/capabilities"))))
     return found
+
+
+def models() -> Flow[Offer]:
+    """Tell which models and data sets an analysis may name."""
+    return resource(Call("GET", "/v1/models"), Offer)
 
 
 def ready() -> Flow[bool]:

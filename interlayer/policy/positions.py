@@ -1,7 +1,6 @@
 """Which line of a policy file something is on."""
 
 import re
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +28,7 @@ def read_yaml(text: str) -> tuple[Any, Positions]:
     Raises
     ------
     ValueError
-        For aliases, which can make a small file enormous, and for keys that occur twice.
+        For aliases, which can make a small file enormous, and for keys that occur twice or are no text.
     """
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
         raise ValueError("aliases (*name) are not allowed; write the values out")
@@ -51,8 +50,10 @@ def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> None:
         for number, item in enumerate(node.value):
             _walk(item, (*place, number), lines)
     elif isinstance(node, yaml.MappingNode):
-        seen: set[Hashable] = set()
+        seen: set[str] = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ValueError(f"line {key.start_mark.line + 1}: a key must be a plain text")
             if key.value in seen:
                 raise ValueError(f"line {key.start_mark.line + 1}: {key.value!r} is given twice")
             seen.add(key.value)

@@ -107,6 +107,8 @@ class Stand:
     ) -> None:
         for process in self._processes.values():
             _kill_all(process)
+        for pid in self.orphans():
+            _signal(pid, signal.SIGKILL)
         self.database.close()
         self._exits.close()
         for each in self._sockets.values():

@@ -99,7 +99,7 @@ def run_trial(
 
 def _quiet(stand: Stand) -> None:
     """Wait until processes that are about to follow their parent have done so."""
-    end = time.monotonic() + min(stand.patience, 30)
+    end = time.monotonic() + stand.patience
     while stand.orphans() and time.monotonic() < end:
         time.sleep(0.1)
 
@@ -125,7 +125,7 @@ def worker_kills(trial: Trial) -> None:
 
 def worker_frozen(trial: Trial) -> None:
     """A worker is stopped in the middle of a job until another has it, and then goes on and wants to commit."""
-    lost = sum(_freeze_a_worker(trial) for _ in range(trial.size(2, 8)))
+    lost = sum(_freeze_a_worker(trial) for _ in range(trial.size(2, 6)))
     trial.note = f"{lost} jobs went to another worker"
 
 
@@ -182,7 +182,9 @@ def rolling_restarts(trial: Trial) -> None:
                 _until_busy(trial, role)
             statuses.append((role, stand.restart(role)))
 
-    ids = trial.during(slow(trial.random, trial.size(60, 120), 300, 1200), faults)
+    jobs = slow(trial.random, trial.size(60, 120), 300, 1200)
+    ids = trial.load.submit_all(jobs[::2])
+    ids |= trial.during(jobs[1::2], faults)
     for role, status in statuses:
         # The web server passes the signal on once it has finished what it was doing; a process that has only begun
         # does not know it yet, and has nothing to give back.
@@ -236,7 +238,7 @@ def one_key_many_clients(trial: Trial) -> None:
     stand = trial.stand
     killer = threading.Timer(0.3, lambda: stand.kill(stand.services[0]))
     killer.start()
-    for _ in range(trial.size(3, 20)):
+    for _ in range(trial.size(3, 10)):
         trial.load.submit_same(trial.size(10, 25))
     killer.join()
 

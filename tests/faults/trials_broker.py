@@ -34,6 +34,7 @@ def broker_wiped(trial: Trial) -> None:
     # Now every message is lost, and no later one wakes a worker.
     for role in stand.workers:
         stand.freeze(role)
+    stand.redis.flushall()  # what woke nobody any more
     ids = trial.load.submit_all(slow(trial.random, 5))
     stand.until(lambda: history.all_announced(stand.database, ids), "the announcements")
     stand.kills["broker"] += 1

@@ -143,10 +143,15 @@ def test_endless_headers_are_refused(impatient: Service) -> None:
 
 def test_an_endless_body_is_not_read_after_its_refusal(impatient: Service) -> None:
     caller = impatient.caller()
-    with connect(impatient) as connection, pytest.raises(ConnectionError):
+
+
+    def send_for_ever(connection: socket.socket) -> None:
         connection.sendall(put(caller, "Transfer-Encoding: chunked"))
         while True:
             connection.sendall(b"10000\r\n" + b"P" * 65_536 + b"\r\n")
+
+    with connect(impatient) as connection, pytest.raises(ConnectionError):
+        send_for_ever(connection)
     assert caller.put(GOOD).status_code == 201
 
 

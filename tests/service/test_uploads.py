@@ -27,10 +27,11 @@ def metadata(**values: bytes) -> str:
     return ",".join(f"{name} {base64.b64encode(value).decode()}" for name, value in values.items())
 
 
-def begin(caller: Caller, length: int = len(GOOD), **headers: str) -> str:
-    answer = caller.http.post("/v1/uploads", headers=VERSION | {"Upload-Length": str(length)} | headers)
+def begin(caller: Caller, length: int = len(GOOD), description: str = "") -> str:
+    headers = VERSION | {"Upload-Length": str(length), "Upload-Metadata": description}
+    answer = caller.http.post("/v1/uploads", headers=headers)
     assert answer.status_code == 201, answer.text
-    return answer.headers["Location"]
+    return str(answer.headers["Location"])
 
 
 def send(caller: Caller, url: str, offset: int, content: bytes | Iterator[bytes], **headers: str) -> httpx.Response:
@@ -59,11 +60,13 @@ class TestFile:
     @pytest.mark.parametrize("piece", [len(GOOD), 5, 1000], ids=["whole", "five bytes first", "pieces"])
     def test_a_file_in_pieces_becomes_an_artifact(self, service: Service, caller: Caller, piece: int) -> None:
         described = metadata(filename=b"run.npz", sha256=SHA256.encode())
-        url = begin(caller, **{"Upload-Metadata": described})
+        url = begin(caller, description=described)
         ends = [5, len(GOOD)] if piece == 5 else [*range(piece, len(GOOD), piece), len(GOOD)]
         start = 0
         for end in ends:
-            assert caller.http.get(f"/v1/artifacts/sha256:{SHA256}").status_code == 404, "nothing is seen before the end"
+            assert caller.http.get(f"/v1/artifacts/sha256:{SHA256}").status_code == 404, (
+                "nothing is seen before the end"
+            )
             answer = send(caller, url, start, GOOD[start:end])
             assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, str(end))
             start = end
@@ -130,7 +133,7 @@ class TestFile:
         "name", ["../../etc/passwd", "a\0b", "x" * 4096, "CON", "\u202egpj.npz", "📈.npz", "<script>", "nul\r\nX: y"]
     )
     def test_the_name_of_a_file_is_text_and_no_path(self, service: Service, caller: Caller, name: str) -> None:
-        url = begin(caller, **{"Upload-Metadata": metadata(filename=name.encode())})
+        url = begin(caller, description=metadata(filename=name.encode()))
         assert send(caller, url, 0, GOOD).headers["Interlayer-Artifact"] == f"sha256:{SHA256}"
         (path,) = stored_files(service, caller.tenant)
         assert path.name == SHA256
@@ -147,7 +150,7 @@ class TestRefused:
             ({"Upload-Length": "-1"}, 400, "invalid_upload"),
             ({"Upload-Length": "1e3"}, 400, "invalid_upload"),
             ({"Upload-Length": "9" * 30}, 400, "invalid_upload"),
-            ({"Upload-Length": "\u00b2".encode("latin-1").decode("latin-1")}, 400, "invalid_upload"),
+            ({"Upload-Length": "\u00b2"}, 400, "invalid_upload"),
             ({"Upload-Length": "0"}, 422, "empty_file"),
             ({"Upload-Length": str(MAX_ARTIFACT_BYTES + 1)}, 413, "artifact_too_large"),
             ({"Upload-Defer-Length": "1"}, 400, "invalid_upload"),
@@ -161,9 +164,11 @@ class TestRefused:
         ],
         ids=str,
     )
-    def test_a_creation(self, service: Service, caller: Caller, headers: dict[str, str], status: int, code: str) -> None:
+    def test_a_creation(
+        self, service: Service, caller: Caller, headers: dict[str, str], status: int, code: str
+    ) -> None:
         before = sorted((service.settings.data_dir / "uploads").iterdir())
-        encoded = {name: value.encode("latin-1") for name, value in (VERSION | headers).items()}
+        encoded = {name.encode(): value.encode("latin-1") for name, value in (VERSION | headers).items()}
         answer = caller.http.post("/v1/uploads", headers=encoded)
         assert (answer.status_code, code_of(answer)) == (status, code)
         assert sorted((service.settings.data_dir / "uploads").iterdir()) == before
@@ -202,7 +207,7 @@ class TestRefused:
             assert (answer.status_code, answer.headers["Upload-Offset"]) == (409, "1000")
 
     def test_another_file_than_announced_is_refused_and_nothing_kept(self, service: Service, caller: Caller) -> None:
-        url = begin(caller, **{"Upload-Metadata": metadata(sha256=b"0" * 64)})
+        url = begin(caller, description=metadata(sha256=b"0" * 64))
         send(caller, url, 0, GOOD[:1000])
         answer = send(caller, url, 1000, GOOD[1000:])
         assert (answer.status_code, code_of(answer)) == (422, "checksum_mismatch")

@@ -156,7 +156,9 @@ def test_a_standard_client_with_checksums_and_constant_memory(process: Process, 
     assert {path.stat().st_size for path in artifacts_in(process)} == {MEGABYTE, large_file.stat().st_size}
 
 
-@pytest.mark.parametrize("step", ["contract.uploads.move", "contract.uploads.Artifacts.add", "contract.uploads.Jobs.submit"])
+@pytest.mark.parametrize(
+    "step", ["contract.uploads.move", "contract.uploads.Artifacts.add", "contract.uploads.Jobs.submit"]
+)
 def test_an_upload_that_was_complete_when_the_service_was_killed_is_an_artifact(
     settings: Settings, database: Database, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,9 +179,10 @@ def test_an_upload_that_was_complete_when_the_service_was_killed_is_an_artifact(
     upload = uploads.create("a", len(content), "", None)
     appending = uploads.append("a", upload.id, 0)
     appending.write(content)
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(step, kill)
+    monkeypatch.setattr(step, kill)
+    with pytest.raises(Killed):
         appending.complete(lambda _: "npz", 4)
+    monkeypatch.undo()
     appending.close()
     uploads = Uploads(settings, database, Blobs(settings.data_dir))  # of another process
     assert uploads.get("a", upload.id).artifact_id == f"sha256:{sha256}"

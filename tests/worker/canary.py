@@ -35,7 +35,7 @@ def write_elsewhere(payload: dict[str, Any], _show: Show) -> list[str]:
         lambda: (folder / "new").write_text("x"),
         lambda: named.write_text("x"),
         lambda: os.truncate(named, 0),
-        lambda: named.unlink(),
+        named.unlink,
         lambda: named.rename(folder / "moved"),
         lambda: named.chmod(0),
         lambda: os.utime(named, (0, 0)),
@@ -49,10 +49,10 @@ def read_what_is_hidden(payload: dict[str, Any], _show: Show) -> list[str]:
     secret = Path(payload["secret"])
     Path("symbolic").symlink_to(secret)
     return _errors(
-        lambda: secret.read_bytes(),
+        secret.read_bytes,
         lambda: list(secret.parent.iterdir()),
         lambda: Path("symbolic").read_bytes(),
-        lambda: (Path("..") / ".." / secret.name).read_bytes(),
+        (Path("..") / ".." / secret.name).read_bytes,
         lambda: Path("/etc/shadow").read_bytes(),
         lambda: list(Path("/root").iterdir()),
     )
@@ -79,7 +79,7 @@ def open_sockets(payload: dict[str, Any], _show: Show) -> list[str]:
         lambda: connect(socket.AF_INET, ("127.0.0.1", payload["port"])),
         lambda: connect(socket.AF_UNIX, payload["unix"]),
         lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM),
-        lambda: socket.socketpair(),
+        socket.socketpair,
         lambda: _raw(425, 8, 0),  # io_uring, which could make sockets without that call
     )
 
@@ -124,13 +124,12 @@ def eat_memory(_payload: dict[str, Any], _show: Show) -> int:
 
 
 def start_threads(_payload: dict[str, Any], _show: Show) -> str:
-    started = 0
     try:
-        for started in range(20_000):
+        for _ in range(20_000):
             threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
     except RuntimeError:
         return "contained"
-    return f"{started} threads"
+    return "as many as it likes"
 
 
 def fill_the_disk(_payload: dict[str, Any], _show: Show) -> str:

@@ -86,11 +86,14 @@ def test_nothing_is_got_hold_of(place: Place, name: str) -> None:
 
 @pytest.fixture
 def listening() -> Iterator[dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as tcp:
-        with socket.socket(socket.AF_UNIX) as unix:
-            unix.bind(f"{folder}/socket")
-            unix.listen()
-            yield {"port": tcp.getsockname()[1], "unix": f"{folder}/socket"}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_UNIX) as unix,
+    ):
+        unix.bind(f"{folder}/socket")
+        unix.listen()
+        yield {"port": tcp.getsockname()[1], "unix": f"{folder}/socket"}
 
 
 def test_there_is_no_network(place: Place, listening: dict[str, Any]) -> None:

@@ -56,6 +56,7 @@ METHODS = {
     "rotate_key": "rotate_key",
     "list_audit": "audit_log",
     "get_capabilities": "capabilities",
+    "list_models": "models",
     "readyz": "ready",
 }
 # Operation → why no method makes it.
@@ -151,6 +152,7 @@ def test_from_a_file_to_a_blessed_report(service: Service, caller: Caller, tmp_p
         call("delete_analysis", analysis.id)
         assert call("ready") is True
         assert call("capabilities")["report_schema_version"] == report.schema_version
+        assert call("models").models == []
         key = call("create_key", "robot", ["read"])
         assert key.id in {found.id for found in call("api_keys")}
         assert call("rotate_key", key.id, overlap_seconds=0).key != key.key

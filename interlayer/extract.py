@@ -1,0 +1,141 @@
+"""A model and data, both files of the user's own machine, to a file of activations."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from interlayer.errors import InterlayerError, UsageError
+from interlayer.record import RecordedLayers, RecordingError, record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Options; those of `interlayer.record.record`, and where the weights are."""
+
+    layers: Literal["auto"] | Sequence[str] = "auto"
+    per_class: int | None = None
+    pooling: str = "none"
+    batch_size: int = 64
+    dtype: str | None = None
+    seed: int = 0
+    device: str = "cpu"
+    weights: Path | None = None
+
+
+def extract(model: str, data: Path, output: Path, options: Extraction) -> RecordedLayers:
+    """Run a model over data and write its layers to `output`.
+
+    Raises
+    ------
+    UsageError
+        The model is none of the three kinds.
+    InterlayerError
+        The data or the model cannot be used; the message says why.
+    """
+    arrays = _arrays(data)
+    try:
+        network = _network(model, options)
+        return record(
+            network,
+            _batches(arrays, options.batch_size),
+            output,
+            layers=options.layers,
+            per_class=options.per_class,
+            dtype=cast("Any", options.dtype),  # checked by `record`
+            pooling=cast("Any", options.pooling),  # checked by `record`
+            seed=options.seed,
+            device=options.device,
+        )
+    except RecordingError as error:
+        raise InterlayerError(str(error)) from error
+
+
+def _network(model: str, options: Extraction) -> "nn.Module":
+    import torch
+
+    path = Path(model)
+    torch.manual_seed(options.seed)
+    if path.suffix == ".onnx":
+        from interlayer.onnx_module import onnx_module
+
+        return onnx_module(path)
+    network = _from_folder(path) if path.is_dir() else _from_factory(model)
+    if options.weights is not None:
+        from safetensors.torch import load_file
+
+        try:
+            network.load_state_dict(load_file(options.weights))
+        except RuntimeError as error:
+            raise InterlayerError(f"{options.weights} does not fit the model: {error}") from error
+    return network.to(options.device)
+
+
+def _from_factory(model: str) -> "nn.Module":
+    """Call `module:function`; modules of the working directory are found, as with `python -m`."""
+    module_name, colon, function = model.partition(":")
+    if not colon or not module_name or not function:
+        raise UsageError(f"{model!r} is neither an .onnx file, nor a folder, nor module:function")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        factory: Callable[[], Any] = getattr(importlib.import_module(module_name), function)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise UsageError(f"{model!r} cannot be imported: {error}") from error
+    from torch import nn
+
+    network = factory()
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"{model!r} returned a {type(network).__name__}; it must return a torch.nn.Module")
+    return network
+
+
+def _from_folder(path: Path) -> "nn.Module":
+    """Load a Hugging Face folder: safetensors only, no code from the folder, nothing from the network."""
+    if not (path / "config.json").is_file():
+        raise UsageError(f"{path} is no Hugging Face folder: there is no config.json")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from transformers import AutoModel
+
+    network: nn.Module = AutoModel.from_pretrained(
+        path, local_files_only=True, use_safetensors=True, trust_remote_code=False
+    )
+    return network
+
+
+def _arrays(path: Path) -> "dict[str, np.ndarray]":
+    import numpy as np
+
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import load_file
+
+        arrays: dict[str, np.ndarray] = load_file(path)
+    else:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+        except ValueError as error:
+            raise InterlayerError(f"{path} cannot be read as .npz: {error}") from error
+    if "labels" not in arrays or len(arrays) < 2:
+        raise InterlayerError(f"{path} has the arrays {sorted(arrays)}; it needs `labels` and `inputs`")
+    for name, array in arrays.items():
+        if array.ndim == 0 or len(array) != len(arrays["labels"]):
+            raise InterlayerError(f"{path}: {name!r} has shape {array.shape}, but there are {len(arrays['labels'])} labels")
+    return arrays
+
+
+def _batches(arrays: "dict[str, np.ndarray]", size: int) -> "Iterator[tuple[dict[str, Tensor] | Tensor, np.ndarray]]":
+    import torch
+
+    names = [name for name in arrays if name != "labels"]
+    for start in range(0, len(arrays["labels"]), size):
+        part = {name: torch.from_numpy(arrays[name][start : start + size]) for name in names}
+        yield part["inputs"] if names == ["inputs"] else part, arrays["labels"][start : start + size]
