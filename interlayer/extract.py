@@ -1,15 +1,19 @@
 """A model and data, both files of the user's own machine, to a file of activations."""
 
 import importlib
+import json
 import os
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from interlayer.errors import InterlayerError, UsageError
+from contract.schemas import ProblemError
+from interlayer.errors import AnalysisFailed, InterlayerError, UsageError
 from interlayer.record import RecordedLayers, RecordingError, record
+from interlayer.record.row_sample import RowSample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +45,8 @@ def extract(model: str, data: Path, output: Path, options: Extraction) -> Record
         The data or the model cannot be used; the message says why.
     """
     arrays = _arrays(data)
+    if Path(model).suffix == ".onnx":
+        return _from_onnx(Path(model), data, arrays["labels"], output, options)
     try:
         network = _network(model, options)
         return record(
@@ -63,10 +69,6 @@ def _network(model: str, options: Extraction) -> "nn.Module":
 
     path = Path(model)
     torch.manual_seed(options.seed)
-    if path.suffix == ".onnx":
-        from interlayer.onnx_module import onnx_module
-
-        return onnx_module(path)
     network = _from_folder(path) if path.is_dir() else _from_factory(model)
     if options.weights is not None:
         from safetensors.torch import load_file
@@ -76,6 +78,46 @@ def _network(model: str, options: Extraction) -> "nn.Module":
         except RuntimeError as error:
             raise InterlayerError(f"{options.weights} does not fit the model: {error}") from error
     return network.to(options.device)
+
+
+def _from_onnx(
+    model: Path, data: Path, labels: "np.ndarray", output: Path, options: Extraction
+) -> RecordedLayers:
+    """Record an ONNX file with the code that does it for analyses, so that names and numbers are the same."""
+    import numpy as np
+    from safetensors import safe_open
+    from worker.models.recording import record as record_models
+
+    for name, given in (("--dtype", options.dtype), ("--weights", options.weights)):
+        if given is not None:
+            raise UsageError(f"{name} does not go with an .onnx file")
+    rows = None
+    if options.per_class is not None:
+        sample = RowSample(options.per_class, options.seed)
+        kept, places = sample.place(labels)
+        rows = kept[np.argsort(places)].tolist()
+    for file in (model, data):
+        if not file.is_file():
+            raise UsageError(f"there is no file {file}")
+    run = {
+        "model": model, "entry": None, "trained": True, "seed": options.seed, "pooling": options.pooling,
+        "data": data, "split": "train", "rows": rows, "out": output,
+    }  # fmt: skip
+    work = {
+        "runs": [run], "layers": {"include": ["*"] if options.layers == "auto" else list(options.layers)},
+        "device": options.device, "n_threads": None, "memory_bytes": None, "max_unpacked_bytes": 2**40,
+    }  # fmt: skip
+    try:
+        record_models(work, lambda _done, _total: None)
+    except ProblemError as error:
+        output.unlink(missing_ok=True)
+        raise AnalysisFailed(error.problem) from error
+    with safe_open(output, framework="numpy") as file:
+        layers = json.loads((file.metadata() or {})["layers"])
+        shapes = {name: tuple(file.get_slice(name).get_shape()[1:]) for name in layers}
+    used = labels if rows is None else labels[rows]
+    names, counts = np.unique(used, return_counts=True)
+    return RecordedLayers(output, shapes, dict(zip(names.tolist(), counts.tolist(), strict=True)), {})
 
 
 def _from_factory(model: str) -> "nn.Module":
@@ -114,6 +156,8 @@ def _from_folder(path: Path) -> "nn.Module":
 def _arrays(path: Path) -> "dict[str, np.ndarray]":
     import numpy as np
 
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
     if path.suffix == ".safetensors":
         from safetensors.numpy import load_file
 
@@ -122,7 +166,7 @@ def _arrays(path: Path) -> "dict[str, np.ndarray]":
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
-        except ValueError as error:
+        except (ValueError, TypeError, zipfile.BadZipFile) as error:
             raise InterlayerError(f"{path} cannot be read as .npz: {error}") from error
     if "labels" not in arrays or len(arrays) < 2:
         raise InterlayerError(f"{path} has the arrays {sorted(arrays)}; it needs `labels` and `inputs`")

@@ -70,7 +70,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SmallBodies, limit=settings.max_request_bytes)
     app.add_middleware(Requests)
     errors.install(app)
-    for routes in (routes_artifacts, routes_uploads, routes_analyses, routes_layers, routes_pictures, routes_reports, routes_history, routes_baselines, routes_comparisons, routes_keys, routes_audit, routes_meta, routes_models):
+    for routes in (
+        routes_artifacts,
+        routes_uploads,
+        routes_analyses,
+        routes_layers,
+        routes_pictures,
+        routes_reports,
+        routes_history,
+        routes_baselines,
+        routes_comparisons,
+        routes_keys,
+        routes_audit,
+        routes_meta,
+        routes_models,
+    ):
         app.include_router(routes.router)
     app.include_router(pages)
     return app

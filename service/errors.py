@@ -1,5 +1,6 @@
 """The one place where errors become HTTP answers: always `application/problem+json`, always a stable code."""
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -19,6 +20,7 @@ _CODE_OF_STATUS = {400: "invalid_json", 404: "not_found", 405: "method_not_allow
 _MOST_FIELD_ERRORS = 20
 _POSTGRESQL_DISK_FULL = "53100"
 _RETRY_AFTER_SECONDS = {"queue_full": "30", "insufficient_storage": "60", "not_ready": "5"}
+_KEY = re.compile(rb"il_[0-9a-f]{16}_[A-Za-z0-9_-]+")
 log = structlog.get_logger()
 
 
@@ -29,7 +31,8 @@ def problem_response(problem: Problem, headers: dict[str, str] | None = None) ->
         all_headers["WWW-Authenticate"] = 'Bearer realm="interlayer"'
     if problem.code in _RETRY_AFTER_SECONDS:
         all_headers["Retry-After"] = _RETRY_AFTER_SECONDS[problem.code]
-    return Response(problem.to_bytes(), problem.status, all_headers, MEDIA_TYPE)
+    # A key that somebody put into an address, or into a field, is not said back.
+    return Response(_KEY.sub(b"il_(key)", problem.to_bytes()), problem.status, all_headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:

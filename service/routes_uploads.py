@@ -34,8 +34,8 @@ def _headers(*, required: tuple[str, ...] = (), optional: tuple[str, ...] = ()) 
 _BYTES = {"requestBody": {"content": {tus.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
 
 
-@router.options("", status_code=204, operation_id="uploads_options")
-@router.options("/{upload_id}", status_code=204, operation_id="upload_options")
+@router.options("", status_code=204, include_in_schema=False)
+@router.options("/{upload_id}", status_code=204, include_in_schema=False)
 def describe(found: WithStores) -> Response:
     """Tell what of the tus protocol is spoken here."""
     return Response(

@@ -183,7 +183,7 @@ class AnalysisRequest(Strict):
         """Ids of all files that the analysis reads, each once."""
         found: list[str | None] = []
         for item in self.inputs:
-            found += [item.artifact, item.model and item.model.artifact, item.data and item.data.artifact]
+            found += [source.artifact for source in (item, item.model, item.data) if source is not None]
         return list(dict.fromkeys(artifact for artifact in found if artifact is not None))
 
     @model_validator(mode="after")

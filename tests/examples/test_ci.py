@@ -38,14 +38,18 @@ class Run:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Check the folder out and run its training, with some bug planted."""
+    """Check the folder out and run its training, with some bug planted; a training is not made twice."""
+    known: dict[tuple[str, ...], Path] = {}
 
     def train(*bug: str) -> Path:
         folder = tmp_path_factory.mktemp("job") / "workspace"
+        if bug in known:
+            return Path(shutil.copytree(known[bug], folder, ignore=shutil.ignore_patterns("interlayer-audit")))
         shutil.copytree(STORY, folder)
         command = [sys.executable, "train.py", *bug]
         done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        known[bug] = folder
         return folder
 
     return train

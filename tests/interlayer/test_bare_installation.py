@@ -71,7 +71,11 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def interlayer(bare: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "INTERLAYER"))}
     return subprocess.run(
-        [str(bare), *map(str, arguments)], capture_output=True, text=True, env=clean | environment, timeout=120
+        [str(bare), *(str(argument) for argument in arguments)],
+        capture_output=True,
+        text=True,
+        env=clean | environment,
+        timeout=120,
     )
 
 
@@ -105,6 +109,17 @@ def test_a_report_is_shown_and_rendered(bare: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "0.Input" in result.stdout
     assert "<html" in page.read_text()
+
+
+def test_a_report_is_audited(bare: Path, tmp_path: Path) -> None:
+    report, policy = tmp_path / "report.json", tmp_path / "interlayer.yaml"
+    report.write_bytes(sample_report(n_layers=3, classes=3).to_bytes())
+    assert interlayer(bare, "policy", "init", policy).returncode == 0
+    result = interlayer(bare, "audit", "--policy", policy, "--out", tmp_path / "out", report)
+    assert result.returncode == 1, result.stderr
+    assert "memorization" in result.stdout
+    assert len(list((tmp_path / "out").iterdir())) == 6
+    assert interlayer(bare, "compare", report, report).returncode == 0
 
 
 def test_a_service_that_is_away_is_said(bare: Path) -> None:

@@ -144,7 +144,6 @@ def test_endless_headers_are_refused(impatient: Service) -> None:
 def test_an_endless_body_is_not_read_after_its_refusal(impatient: Service) -> None:
     caller = impatient.caller()
 
-
     def send_for_ever(connection: socket.socket) -> None:
         connection.sendall(put(caller, "Transfer-Encoding: chunked"))
         while True:

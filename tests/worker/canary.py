@@ -102,7 +102,7 @@ def reach_processes(_payload: dict[str, Any], _show: Show) -> list[str]:
 
 def become_more(_payload: dict[str, Any], _show: Show) -> list[str]:
     return _errors(
-        lambda: os.setuid(0) or (os.getuid() == 0 and Path("/etc/shadow").read_bytes()),
+        lambda: os.setgroups([0]),
         lambda: os.chroot("."),
         lambda: _raw(272 if os.uname().machine == "x86_64" else 97, 0x10000000),  # another namespace
         lambda: os.sethostname("canary") if hasattr(os, "sethostname") else socket.sethostname("canary"),

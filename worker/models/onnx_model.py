@@ -111,7 +111,7 @@ class OnnxModel:
         groups: list[list[str]] = [[]]
         size = 0
         for name in names:
-            need = n_rows * self._row_bytes[name] if name in self._row_bytes else self._budget // 16
+            need = n_rows * self._row_bytes[name] if name in self._row_bytes else max(1, self._budget // 16)
             if groups[-1] and size + need > self._budget:
                 groups.append([])
                 size = 0

@@ -146,16 +146,20 @@ class _Pooled:
 
     def __init__(self, model: LayeredModel, pooling: Pooling) -> None:
         self._model, self._pooling = model, pooling
-        self.names, self.is_out_of_memory, self.to_cpu = model.names, model.is_out_of_memory, model.to_cpu
+        self.names, self.is_out_of_memory = model.names, model.is_out_of_memory
+        self.device = model.device
 
-    @property
-    def device(self) -> str:
-        return self._model.device
+    def to_cpu(self) -> bool:
+        """Go on without the GPU; False where there was none."""
+        moved = self._model.to_cpu()
+        self.device = self._model.device
+        return moved
 
     def run(self, batch: Mapping[str, Array], layers: Sequence[str], put: Callable[[str, Array], None]) -> None:
         """Compute layers of a batch and hand over each, pooled."""
         mask = batch.get("attention_mask")
         self._model.run(batch, layers, lambda name, rows: put(name, self._pool(rows, mask)))
+        self.device = self._model.device
 
     def _pool(self, rows: Array, mask: Array | None) -> Array:
         if rows.ndim != 3 or rows.dtype.kind != "f":
@@ -163,9 +167,9 @@ class _Pooled:
         if self._pooling == "cls":
             return rows[:, 0]
         if mask is None or mask.shape != rows.shape[:2]:
-            return rows.mean(1)
+            return np.asarray(rows.mean(1))
         weights = mask[:, :, None].astype(rows.dtype)
-        return (rows * weights).sum(1) / np.maximum(weights.sum(1), 1)
+        return np.asarray((rows * weights).sum(1) / np.maximum(weights.sum(1), 1))
 
 
 def _probe(model: LayeredModel, batch: Batch, selection: LayerSelection) -> dict[str, Array]:
@@ -207,7 +211,13 @@ def _present(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
 def _run_in_parts(model: LayeredModel, batch: Batch, layers: Sequence[str]) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for start in range(0, len(layers), _PROBED_LAYERS):
-        model.run(batch, layers[start : start + _PROBED_LAYERS], found.__setitem__)
+        try:
+            model.run(batch, layers[start : start + _PROBED_LAYERS], found.__setitem__)
+        except Exception as error:
+            if not model.is_out_of_memory(error):
+                raise
+            detail = "a few rows do not fit into memory; choose fewer layers or a smaller model"
+            raise ProblemError("out_of_memory", detail) from error
     return found
 
 

@@ -70,7 +70,9 @@ def _transformer(folder: Path, *, trained: bool) -> Any:
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, attn_implementation="eager"
         )
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return AutoModel.from_config(config, trust_remote_code=False, attn_implementation="eager")
+    return AutoModel.from_config(  # type: ignore[no-untyped-call]  # the library types only half of it
+        config, trust_remote_code=False, attn_implementation="eager"
+    )
 
 
 def _load(module: "nn.Module", path: Path) -> None:

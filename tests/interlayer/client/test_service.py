@@ -64,11 +64,10 @@ WITHOUT = {
     "post_artifact": "a form, for browsers; `upload` sends the bytes themselves",
     "list_charts": "`chart` refuses an unknown name with the names that there are",
     "delete_upload": "an upload that nobody goes on with expires by itself",
-    "uploads_options": "the client knows what it needs of tus",
-    "upload_options": "likewise",
     "get_report": "`report_as` names the form it wants instead of negotiating",
     "get_stored_report": "likewise",
     "get_report_schema": "`contract.schemas.Report` is that schema",
+    "get_policy_schema": "for editors; `interlayer policy schema` prints it without a service",
     "get_metrics": "for Prometheus",
     "healthz": "for supervisors, who look at the process and not at the service",
 }

@@ -107,7 +107,7 @@ class TestThreeWays:
             "model": bench.file(networks.mlp_onnx(bench.folder / "m.onnx", network)),
             "data": bench.file(networks.data_file(bench.folder / "data.npz")),
         }
-        options = {"sampling": {"per_class": 20, "repeats": 2}}
+        options: Any = {"sampling": {"per_class": 20, "repeats": 2}}
         one = bench.report(item, **options)
         two = bench.report(item, resources=Resources(n_threads=2, memory_bytes=2**24), **options)
         assert one.to_bytes() == two.to_bytes()
@@ -156,7 +156,8 @@ class TestRegistered:
         config = BertConfig(
             vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
         )
-        model = BertModel(config).eval()
+        model = BertModel(config)
+        model.eval()  # type: ignore[no-untyped-call]  # the library leaves it untyped
         folder = bench.folder / "bert"
         model.save_pretrained(folder)
         digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
