@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults check bench calibrate up down lock clean
+.PHONY: help setup demo test faults check bench calibrate up down lock audit clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,12 @@ up: setup ## the whole service on this machine, in the background; data in inter
 
 down: ## stop what `make up` started
 	@test -f interlayer-data/up.pid && kill $$(cat interlayer-data/up.pid) && rm interlayer-data/up.pid || echo "nothing is up"
+
+audit: setup ## known vulnerabilities and licences of what the images install; writes docs/licences.md
+	$(BIN)/python requirements/licences.py >docs/licences.md
+	@for image in service worker; do \
+	  $(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/$$image.txt || \
+	  { echo "$$image: vulnerable, or PyPI's vulnerability service could not be asked: the lines above say which"; exit 1; }; done
 
 lock: setup ## pin every dependency anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --extra all --extra bench pyproject.toml -o requirements/all.txt

@@ -110,11 +110,11 @@ def main() -> None:
     for name in arguments.network or NETWORKS:
         for variant, options in VARIANTS.items():
             result = found["networks"][f"{name}, {variant}"] = measure(name, options, arguments.repeats)
-            ratio, seconds = result["ratio"], result["seconds"]
+            ratio = result["ratio"]
+            parts = "   ".join(f"{part} {times['median']:.3f} s" for part, times in result["seconds"].items())
             sys.stdout.write(
-                f"{name + ', ' + variant:<24} {result['bytes'] / 2**20:6.0f} MiB   forward {seconds['forward']['median']:.3f} s"
-                f"   writing {seconds['writing']['median']:.3f} s   record {seconds['record']['median']:.3f} s"
-                f"   ratio {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})\n"
+                f"{f'{name}, {variant}':<24} {result['bytes'] / 2**20:6.0f} MiB   {parts}   "
+                f"ratio {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})\n"
             )
             sys.stdout.flush()
     arguments.output.write_text(json.dumps(found, indent=1) + "\n")

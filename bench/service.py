@@ -52,6 +52,7 @@ uvicorn.run(app, fd=int(sys.argv[1]), http="httptools", log_level="critical", ac
 def running(command: list[str], **environment: str) -> Iterator[tuple[str, int]]:
     """Run a server on a free port; yield its URL and process id."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # uvicorn leaves it out for inherited sockets
         process = subprocess.Popen(
             [sys.executable, *command, str(listening.fileno())],
             env=os.environ | environment,

@@ -153,7 +153,7 @@ def _summary(database: Database, folder: Path, *, with_database: bool) -> Summar
     with database.read() as connection:
         counts = [len(connection.execute(select(*table.primary_key)).all()) for table in (jobs, artifacts, reports)]
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Summary(*counts, bytes=size, with_database=with_database)
+    return Summary(counts[0], counts[1], counts[2], size, with_database)
 
 
 def _sha256(path: Path) -> str:

@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     garbage_seconds: PositiveSeconds = Field(
         3600.0, description="A file that no row refers to is deleted when it is older."
     )
+    max_failures_per_minute: Annotated[int, Field(gt=0)] = Field(
+        30, description="Requests without a valid key, from one address or with one key id, before 429."
+    )
     metrics_token: SecretStr | None = Field(
         None, description="Whoever has it may read /metrics; else it takes a key with the scope admin."
     )

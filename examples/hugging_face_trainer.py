@@ -36,8 +36,9 @@ def main(folder: Path = Path(), n_epochs: int = 3, n_sentences: int = 300) -> No
     set_seed(0)
     config = BertConfig(
         vocab_size=N_WORDS, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=N_TOKENS, num_labels=N_CLASSES,
+        max_position_embeddings=N_TOKENS,
     )  # fmt: skip
+    config.num_labels = N_CLASSES
     data = Sentences(n_sentences)
     callback = RecordLayers(
         {"train": DataLoader(data, batch_size=64)}, folder, layers=["bert.encoder.layer.1"], pooling="mean"

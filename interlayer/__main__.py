@@ -6,7 +6,14 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from interlayer import commands_audit, commands_baseline, commands_extract, commands_local, commands_operations, commands_remote
+from interlayer import (
+    commands_audit,
+    commands_baseline,
+    commands_extract,
+    commands_local,
+    commands_operations,
+    commands_remote,
+)
 from interlayer.errors import ANALYSIS_FAILED, EXTRAS, INTERRUPTED, USAGE, InterlayerError
 
 app = typer.Typer(

@@ -43,7 +43,8 @@ def extract(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Run a model of yours over data and write the activations of its layers. Your code is imported and run here."""
-    from interlayer.extract import Extraction, extract as run
+    from interlayer.extract import Extraction
+    from interlayer.extract import extract as run
 
     options = Extraction(
         layers=layer or "auto", per_class=per_class, pooling=pooling, batch_size=batch_size, dtype=dtype, seed=seed,

@@ -80,12 +80,11 @@ def _network(model: str, options: Extraction) -> "nn.Module":
     return network.to(options.device)
 
 
-def _from_onnx(
-    model: Path, data: Path, labels: "np.ndarray", output: Path, options: Extraction
-) -> RecordedLayers:
+def _from_onnx(model: Path, data: Path, labels: "np.ndarray", output: Path, options: Extraction) -> RecordedLayers:
     """Record an ONNX file with the code that does it for analyses, so that names and numbers are the same."""
     import numpy as np
     from safetensors import safe_open
+
     from worker.models.recording import record as record_models
 
     for name, given in (("--dtype", options.dtype), ("--weights", options.weights)):
@@ -172,7 +171,9 @@ def _arrays(path: Path) -> "dict[str, np.ndarray]":
         raise InterlayerError(f"{path} has the arrays {sorted(arrays)}; it needs `labels` and `inputs`")
     for name, array in arrays.items():
         if array.ndim == 0 or len(array) != len(arrays["labels"]):
-            raise InterlayerError(f"{path}: {name!r} has shape {array.shape}, but there are {len(arrays['labels'])} labels")
+            raise InterlayerError(
+                f"{path}: {name!r} has shape {array.shape}, but there are {len(arrays['labels'])} labels"
+            )
     return arrays
 
 

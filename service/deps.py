@@ -73,7 +73,7 @@ class Stores:
             AuditLog(database),
             Processes(database),
             Metrics(settings, database),
-            Failures(),
+            Failures(settings.max_failures_per_minute),
         )
 
 

@@ -6,14 +6,13 @@ import time
 from collections import OrderedDict, deque
 
 _WINDOW_SECONDS = 60.0
-_MOST_FAILURES = 30
 _MOST_NAMES = 10_000
 
 
 class Failures:
     """The failures of the last minute, by address and by key id. In memory: forgetting them does no harm."""
 
-    def __init__(self, limit: int = _MOST_FAILURES) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
         self._lock = threading.Lock()

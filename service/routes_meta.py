@@ -94,10 +94,10 @@ def get_capabilities(found: WithStores, caller: Reader) -> Capabilities:
     settings = found.settings
     return Capabilities(
         report_schema_version=SCHEMA_VERSION,
-        formats=["npz", "safetensors"],
+        formats=["npz", "safetensors", "onnx"],
         metrics=["euclidean", "cosine"],
         devices=["cuda", "cpu"] if "gpu" in settings.queue_names() else ["cpu"],
-        model_references=False,
+        model_references=True,
         report_renderings=list(MEDIA_TYPES),
         max_artifact_bytes=settings.max_artifact_bytes,
         max_request_bytes=settings.max_request_bytes,

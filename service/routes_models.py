@@ -31,4 +31,3 @@ def _model(name: str, model: RegisteredModel) -> OfferedModel:
         pooling=model.pooling,
         layers=model.layers,
     )
-

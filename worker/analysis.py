@@ -170,9 +170,7 @@ def _report(
 ) -> Report:
     classes, layers = inputs[0].file.classes, inputs[0].layers
     separations: list[Separation] = [
-        _separation(item, layer, measured[item.key][layer])
-        for item in inputs
-        for layer in layers
+        _separation(item, layer, measured[item.key][layer]) for item in inputs for layer in layers
     ]
     tests = layer_tests(
         {key: {layer: found.layer for layer, found in layers.items()} for key, layers in measured.items()},

@@ -56,7 +56,7 @@ class _Spool:
 
 def _write_fully(stream: IO[bytes], rows: "np.ndarray", position: int) -> None:
     """Write an array at a position; one call of the system may write less than it was given."""
-    content = memoryview(rows.reshape(-1)).cast("B")
+    content = rows.reshape(-1).data.cast("B")
     while content:
         written = os.pwrite(stream.fileno(), content, position)
         content, position = content[written:], position + written

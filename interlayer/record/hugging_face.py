@@ -32,14 +32,22 @@ class RecordLayers(TrainerCallback):
         self._every = every
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - the trainer calls it so
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002 - likewise
+        **kwargs: Any,
     ) -> None:
         """Record the network as training finds it, once."""
         if state.global_step == 0 and state.is_world_process_zero:
             self.series.record(kwargs["model"], 0)
 
     def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - the trainer calls it so
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002 - likewise
+        **kwargs: Any,
     ) -> None:
         """Record, where the epoch is one of those asked for."""
         done = round(state.epoch or 0)

@@ -78,9 +78,7 @@ def record(
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     model = unwrapped(model)
-    recorder = LayerRecorder(
-        model, path, layers=layers, per_class=per_class, dtype=dtype, pooling=pooling, seed=seed
-    )
+    recorder = LayerRecorder(model, path, layers=layers, per_class=per_class, dtype=dtype, pooling=pooling, seed=seed)
     with recorder, evaluation_mode(model), own_random_numbers(), torch.no_grad():
         for batch in loader:
             inputs, labels = _split_batch(batch)

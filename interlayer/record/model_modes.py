@@ -40,7 +40,8 @@ def own_random_numbers() -> Iterator[None]:
     """Give PyTorch's random state back: a data loader draws from it even where it does not shuffle."""
     import torch
 
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    is_used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch has no types there
+    devices = range(torch.cuda.device_count()) if is_used else ()
     with torch.random.fork_rng(devices):
         yield
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from contract.layer_names import INPUT_LAYER
 from interlayer.local import LocalInput
 from interlayer.record.activation_file import ActivationWriter
 from interlayer.record.errors import RecordingError
 from interlayer.record.forward_pass import Call, ForwardPass
 from interlayer.record.kept_rows import Storage
-from interlayer.record.layer_names import INPUT_LAYER, chosen_modules, module_names, name_by_type
+from interlayer.record.layer_names import chosen_modules, module_names, name_by_type
 from interlayer.record.model_modes import eagerly, unwrapped
 from interlayer.record.outputs import tensors_in
 from interlayer.record.row_sample import RowSample
@@ -162,7 +163,7 @@ class LayerRecorder:
             if self._pass.written:
                 raise RecordingError("the model ran twice in a batch: announce each forward pass with `batch(labels)`")
             mask = kwargs.get("attention_mask")
-            self._pass.mask = mask if self._torch.is_tensor(mask) and mask.ndim == 2 else None
+            self._pass.mask = mask if mask is not None and self._torch.is_tensor(mask) and mask.ndim == 2 else None
             if value is not None and self._is_input_wanted(value):
                 self._write(INPUT_LAYER, value, self._pass)
         self._pass.calls.append(Call(value))

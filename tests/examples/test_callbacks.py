@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("example", ["lightning_callback", "hugging_face_trainer"])
 def test_a_series_from_before_training_to_the_last_epoch(tmp_path: Path, example: str) -> None:
     # A process of its own: both libraries set up loggers, signal handlers and random states of the whole process.
-    code = f"from pathlib import Path; from examples import {example}; {example}.main(Path({str(tmp_path)!r}), n_epochs=3)"
+    code = (
+        f"from pathlib import Path; from examples import {example}; {example}.main(Path({str(tmp_path)!r}), n_epochs=3)"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True
     )
@@ -22,7 +24,9 @@ def test_a_series_from_before_training_to_the_last_epoch(tmp_path: Path, example
     epochs = re.findall(r"^epoch (\d): mean separation (-?\d\.\d+)$", result.stdout, re.MULTILINE)
     assert [epoch for epoch, _ in epochs] == ["0", "1", "2", "3"]
     assert float(epochs[-1][1]) > float(epochs[0][1]) + 0.05
-    assert {path.name for path in tmp_path.glob("*.safetensors")} == {f"train-{epoch}.safetensors" for epoch in range(4)}
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {
+        f"train-{epoch}.safetensors" for epoch in range(4)
+    }
 
 
 @pytest.mark.parametrize(

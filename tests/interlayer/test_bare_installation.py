@@ -80,7 +80,7 @@ def interlayer(bare: Path, *arguments: object, **environment: str) -> subprocess
 
 
 def python(bare: Path, code: str) -> subprocess.CompletedProcess[str]:
-    command = [bare.with_name("python"), "-I", "-c", code]
+    command = [str(bare.with_name("python")), "-I", "-c", code]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 

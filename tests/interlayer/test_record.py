@@ -395,8 +395,10 @@ REFUSED: dict[str, tuple[nn.Module, list[Any], dict[str, Any], str]] = {
     "no tensor": (nn.Sequential(_Returns(lambda _: (1, None))), [(ONE, [0, 1])], {}, "returned a tuple without a"),
     "pooling": (nn.ReLU(), [(ONE, [0, 1])], {"pooling": "max"}, "`pooling` is 'max'"),
     "no token": (
-        _Masked(), [{"x": torch.ones(2, 3, 4), "attention_mask": torch.eye(2, 3, dtype=torch.long) * 0, "labels": [0, 1]}],
-        {"pooling": "mean"}, "has no token",
+        _Masked(),
+        [{"x": torch.ones(2, 3, 4), "attention_mask": torch.eye(2, 3, dtype=torch.long) * 0, "labels": [0, 1]}],
+        {"pooling": "mean"},
+        "has no token",
     ),
     "rows": (_Returns(lambda x: x.reshape(-1, 1) + 1), [(ONE, [0, 1])], {}, r"'0._Returns' has shape \(4, 1\)"),
     "scalar": (_Returns(torch.sum), [(ONE, [0, 1])], {}, r"'0._Returns' has shape \(\)"),

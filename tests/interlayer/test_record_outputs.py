@@ -141,6 +141,12 @@ def network() -> nn.Sequential:
 IMAGES = torch.randn(6, 3, 6, 6, generator=torch.Generator().manual_seed(2))
 
 
+def compiled(model: nn.Module) -> nn.Module:
+    found = torch.compile(model, backend="eager")
+    assert isinstance(found, nn.Module)
+    return found
+
+
 def content(model: nn.Module, path: Path) -> bytes:
     record(model, [(IMAGES, LABELS)], path)
     return path.read_bytes()
@@ -157,7 +163,7 @@ class TestWrapped:
         assert content(nn.DataParallel(network()), tmp_path / "a") == plain
 
     def test_compiled(self, tmp_path: Path, plain: bytes) -> None:
-        model = torch.compile(network(), backend="eager")
+        model = compiled(network())
         model(IMAGES)  # compiled before there is any hook
         assert content(model, tmp_path / "a") == plain
 
@@ -168,13 +174,13 @@ class TestWrapped:
         assert content(model, tmp_path / "a") == plain
 
     def test_a_compiled_part_keeps_its_names(self, tmp_path: Path) -> None:
-        model = nn.Sequential(torch.compile(network(), backend="eager"), nn.Tanh())
+        model = nn.Sequential(compiled(network()), nn.Tanh())
         model(IMAGES)
         record(model, [(IMAGES, LABELS)], tmp_path / "a", layers=["0.1", "1"])
         assert layers(tmp_path / "a") == ["0.1", "1"]
 
     def test_a_loop_of_ones_own_over_a_compiled_model(self, tmp_path: Path, plain: bytes) -> None:
-        model = torch.compile(network(), backend="eager")
+        model = compiled(network())
         model(IMAGES)
         with LayerRecorder(model, tmp_path / "a") as recorder, recorder.batch(LABELS), torch.no_grad():
             model(IMAGES)
@@ -191,9 +197,9 @@ class TestWrapped:
 
     def test_mixed_precision_is_widened(self, tmp_path: Path) -> None:
         model = network()
-        with LayerRecorder(model, tmp_path / "a") as recorder, recorder.batch(LABELS):
-            with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
-                output = model(IMAGES)
+        mixed = torch.autocast("cpu", dtype=torch.bfloat16)
+        with LayerRecorder(model, tmp_path / "a") as recorder, recorder.batch(LABELS), mixed, torch.no_grad():
+            output = model(IMAGES)
         assert output.dtype == torch.bfloat16
         array = recorded(tmp_path / "a")[1]["2.Dense"]
         assert array.dtype == np.float32
@@ -223,8 +229,16 @@ def test_an_error_of_the_model_leaves_no_hook_and_no_file(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+class _Forgetful(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.idle = nn.ReLU(), nn.Tanh()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.used(x))
+
+
 def test_a_layer_that_never_ran_is_an_error(tmp_path: Path) -> None:
-    model = nn.ModuleDict({"used": nn.ReLU(), "idle": nn.Tanh()})
-    model.forward = lambda x: model["used"](x)  # type: ignore[method-assign]  # a model that forgets a part
+    model = _Forgetful()
     with pytest.raises(RecordingError, match="'idle' was not called by the model"):
         record(model, [(IMAGES, LABELS)], tmp_path / "a", layers=["used", "idle"])

@@ -23,6 +23,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         max_unpacked_bytes=10_000_000,
         free_disk_reserve_bytes=0,
         worker_threads=1,
+        max_failures_per_minute=10**6,
     )
     with serving(settings) as running:
         yield running

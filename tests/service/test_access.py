@@ -11,7 +11,7 @@ from tests.service.running import Caller, Service
 ADMINISTRATION = ("/v1/keys", "/v1/audit", "/metrics")
 READING = {"/v1/comparisons"}
 TUS = {"Tus-Resumable": "1.0.0"}  # without it an upload is refused before anybody asks who it is
-OPEN = {"/healthz", "/readyz", "/v1/schemas/report/1.json"}
+OPEN = ("/healthz", "/readyz", "/v1/schemas/")
 
 
 def operations(caller: Caller) -> list[tuple[str, str, str]]:
@@ -105,7 +105,7 @@ def test_without_a_key_everything_is_closed(caller: Caller, authorization: str |
         headers["Authorization"] = authorization.encode("latin1")
     for method, path, _ in operations(caller):
         answer = caller.http.request(method, filled(path), headers=headers, json=None if method == "GET" else {})
-        if path in OPEN:
+        if path.startswith(OPEN):
             assert answer.status_code == 200
             continue
         assert answer.status_code == 401, (method, path)
@@ -126,7 +126,7 @@ def test_a_key_opens_what_its_scope_says(service: Service, scope: Any) -> None:
     caller = service.caller(scopes=(scope,))
     for method, path, needed in operations(caller):
         answer = caller.http.request(method, filled(path), headers=TUS, json=None if method == "GET" else {})
-        if path in OPEN:
+        if path.startswith(OPEN):
             continue
         if scope == needed:
             assert answer.status_code not in (401, 403), (method, path)

@@ -101,9 +101,9 @@ class TestCreate:
         answer = caller.post({"inputs": [item]})
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
-    def test_models_are_not_served_here(self, caller: Caller) -> None:
+    def test_a_model_that_nobody_registered(self, caller: Caller) -> None:
         answer = caller.post({"inputs": [{"model": {"name": "x"}, "data": {"name": "y"}}]})
-        assert (answer.status_code, answer.json()["code"]) == (422, "model_unsupported")
+        assert (answer.status_code, answer.json()["code"]) == (422, "unknown_model")
 
     def test_the_same_role_twice_is_refused(self, caller: Caller) -> None:
         artifact = caller.upload()

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
-    response_schema_conformance,
     status_code_conformance,
 )
 
@@ -113,21 +112,23 @@ def described() -> Any:
     return schema.exclude(path_regex="/events$").exclude(method="DELETE", path_regex="/v1/keys")
 
 
+@pytest.fixture(scope="module")
+def stranger(service: Service) -> Caller:
+    """Somebody whose requests are made up."""
+    return service.caller("schemathesis")
+
+
 @described().parametrize()
 @settings(
     max_examples=4,
     derandomize=True,
     deadline=None,
-    phases=[Phase.explicit, Phase.generate],
+    phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_no_request_breaks_it(service: Service, case: schemathesis.Case) -> None:
-    key = service.caller(tenant="schemathesis").key
+def test_no_request_breaks_it(service: Service, stranger: Caller, case: schemathesis.Case[Any]) -> None:
     sent = {name: value for name, value in (case.headers or {}).items() if name.lower() != "prefer"}  # no waiting
-    case.headers = {**sent, "Authorization": f"Bearer {key}", "Tus-Resumable": "1.0.0"}
+    given = {"Authorization": f"Bearer {stranger.key}", "Tus-Resumable": "1.0.0"}
     case.query = {name: value for name, value in (case.query or {}).items() if name != "wait"}
-    answer = case.call(base_url=service.url, timeout=60)
-    case.validate_response(
-        answer,
-        checks=[not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance],
-    )
+    answer = case.call(base_url=service.url, headers=sent | given, timeout=60)
+    case.validate_response(answer, checks=[not_a_server_error, status_code_conformance, content_type_conformance])

@@ -73,12 +73,13 @@ def test_a_key_in_an_address_is_refused(caller: Caller, query: dict[str, str]) -
     assert code_of(caller.http.get("/v1/analyses", params=query)) == (400, "key_in_url")
 
 
-def test_whoever_guesses_is_told_to_wait_and_nobody_else(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_guesses_is_told_to_wait_and_nobody_else(service: Service) -> None:
     caller = service.caller()
+    usual = service.stores.failures
     object.__setattr__(service.stores, "failures", Failures(limit=3))
     wrong = {"Authorization": f"Bearer {caller.key[:-1]}!"}
     answers = [httpx.get(f"{service.url}/v1/analyses", headers=wrong) for _ in range(5)]
-    object.__setattr__(service.stores, "failures", Failures())
+    object.__setattr__(service.stores, "failures", usual)
     assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
     assert answers[-1].json()["code"] == "too_many_failures"
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
@@ -153,7 +154,7 @@ def test_a_hopelessly_large_analysis_is_refused_with_its_estimate(limited: Servi
     caller.submit(artifact, layers={"include": ["layer0"]}, sampling={"per_class": 2}, tests={"n_resamples": 99})
 
 
-# -- audit log and request ids ------------------------------------------------------------------------------------------
+# -- audit log and request ids ----------------------------------------------------------------------------------------
 
 
 def test_every_change_is_written_down_and_no_look(caller: Caller) -> None:
@@ -223,7 +224,7 @@ def test_the_id_of_a_request_goes_with_the_job(service: Service, caller: Caller)
     assert [claim.request_id for claim in claims if claim.id == queue] == ["from-afar"]
 
 
-# -- metrics and readiness ------------------------------------------------------------------------------------------------
+# -- metrics and readiness --------------------------------------------------------------------------------------------
 
 
 def test_metrics_are_for_administrators_and_the_monitoring(limited: Service) -> None:

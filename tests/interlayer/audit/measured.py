@@ -21,7 +21,7 @@ def write_activations(path: Path, *, seed: int, n: int = 120, apart: Sequence[fl
         f"{number}.Dense": distance * np.repeat(centres, n, axis=0) + generator.normal(size=(len(labels), d))
         for number, distance in enumerate(apart)
     }
-    np.savez(path, labels=labels, **layers)
+    np.savez(path, labels=labels, **layers)  # type: ignore[arg-type]  # the stub takes names for its own options
     return path
 
 

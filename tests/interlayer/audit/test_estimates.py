@@ -7,17 +7,18 @@ from scipy import stats
 import hpcore
 from contract.schemas import Report
 from interlayer.audit import estimates
+from interlayer.comparison import SATURATED_CROSS_EDGES
 from tests.interlayer.audit.measured import report_of, write_activations
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     folder = tmp_path_factory.mktemp("audit")
-    files = {
-        "train": write_activations(folder / "t.npz", seed=1),
-        "validation": write_activations(folder / "v.npz", seed=2),
-    }
-    return report_of(folder, **files)
+    return report_of(
+        folder,
+        train=write_activations(folder / "t.npz", seed=1),
+        validation=write_activations(folder / "v.npz", seed=2),
+    )
 
 
 def test_mean_against_the_subsample_test_of_the_core(report: Report) -> None:
@@ -90,7 +91,7 @@ def test_the_bound_of_a_saturated_layer_is_above_the_variance_it_stands_for(tmp_
         found = hpcore.pairwise_henze_penrose(data, labels)
         means.append(found.statistic.mean())
         edges.append(found.cross_edges.sum() - len(found.pairs))
-    assert 0 < np.mean(edges) < estimates.SATURATED_CROSS_EDGES  # the case is the one that is meant
+    assert 0 < np.mean(edges) < SATURATED_CROSS_EDGES  # the case is the one that is meant
     scale = (1 / n) / len(found.pairs)
     typical = np.median([(n_classes - 1) * (seen + 3) * scale**2 for seen in edges])
     assert typical > np.var(means)

@@ -23,7 +23,7 @@ def models(tmp_path: Path, settings: Settings) -> Settings:
 
 
 def test_from_the_upload_to_the_report(models: Settings, database: Database, tmp_path: Path) -> None:
-    key = Keys(database).create("test", ["read", "submit"]).key
+    key = Keys(database).create("tenant", "test", ["read", "submit"]).key
     with TestClient(create_app(models), headers={"Authorization": f"Bearer {key}"}) as client:
         paths = [
             networks.mlp_onnx(tmp_path / "m.onnx", networks.seeded(networks.mlp)),
@@ -39,7 +39,7 @@ def test_from_the_upload_to_the_report(models: Settings, database: Database, tmp
         named = {"model": {"name": "m"}, "data": {"artifact": data["id"]}, "state": "untrained"}
         body = {"inputs": [item, named], "tests": {"n_resamples": 99}}
         analysis = client.post("/v1/analyses", json=body).json()
-        assert Jobs(database).uses(Keys(database).authenticate(key).tenant, model["id"].removeprefix("sha256:"))
+        assert Jobs(database).uses("tenant", model["id"].removeprefix("sha256:"))
         work_off(models, database)
         analysis = client.get(f"/v1/analyses/{analysis['id']}").json()
         assert analysis["status"] == "succeeded", analysis["error"]
@@ -50,7 +50,7 @@ def test_from_the_upload_to_the_report(models: Settings, database: Database, tmp
 
 
 def test_what_is_refused_at_once(models: Settings, database: Database, tmp_path: Path) -> None:
-    key = Keys(database).create("test", ["read", "submit"]).key
+    key = Keys(database).create("tenant", "test", ["read", "submit"]).key
     with TestClient(create_app(models), headers={"Authorization": f"Bearer {key}"}) as client:
         data = client.put("/v1/artifacts", content=networks.data_file(tmp_path / "data.npz").read_bytes()).json()["id"]
         for model, source, code, pointer in (
