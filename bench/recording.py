@@ -1,6 +1,6 @@
 """What recording costs: `record` against the bare forward pass and writing the same bytes. `python -m bench.recording`.
 
-The bound is 1.1 times the sum of both. Each recording is timed in turn with its baseline, and the median decides.
+The aim is 1.1 times the sum of both. Each recording is timed in turn with its baseline, and the median decides.
 Times are processor time on one thread (user and system): what else runs on the machine hardly counts.
 """
 

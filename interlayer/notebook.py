@@ -1,14 +1,18 @@
 """The audit as one function, for notebooks and scripts: a report, or files of activations, against a policy."""
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from contract.schemas import Report
+from contract.schemas.policy import Policy
 from contract.schemas.verdict import Case, RuleVerdict, Verdict
 from interlayer.audit.judging import audit
-from interlayer.local import LocalInput, analyze
-from interlayer.policy.loading import load_policy
+from interlayer.audit.obtaining import Evidence, computed_here
+from interlayer.errors import UsageError
+from interlayer.local import LocalInput
+from interlayer.policy.loading import load_policy, refuse_expired
 from interlayer.render.markdown import plain
 from interlayer.report_file import load_report
 
@@ -62,15 +66,20 @@ def check(
         The policy or a report cannot be read; the files cannot be analysed.
     """
     loaded = load_policy(Path(policy))
+    refuse_expired(loaded, datetime.datetime.now(datetime.UTC).date())
     if baseline is None and loaded.policy.baseline is not None:
         baseline = Path(policy).parent / loaded.policy.baseline
+    known = None if baseline is None else _report(baseline)
+    evidence = _evidence(subject, loaded.policy)
+    return Check(evidence.report, audit(evidence.report, loaded, known, evidence.parts))
+
+
+def _evidence(subject: Report | Path | str | Sequence[LocalInput], policy: Policy) -> Evidence:
     if isinstance(subject, Sequence) and not isinstance(subject, str):
-        options = loaded.policy.analysis
-        sampling = {"per_class": options.per_class}
-        report = analyze(subject, {"metric": options.metric, "seed": options.seed, "sampling": sampling})
-    else:
-        report = _report(subject)
-    return Check(report, audit(report, loaded, None if baseline is None else _report(baseline)))
+        return computed_here(subject, policy, lambda _stage, _done, _layers, _fraction: None)
+    if policy.repeat > 1:
+        raise UsageError(f"the policy says `repeat: {policy.repeat}`, which needs files of activations, not a report")
+    return Evidence(_report(subject))
 
 
 def _report(given: Report | Path | str) -> Report:

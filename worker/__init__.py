@@ -4,6 +4,6 @@ poll         waits for jobs in the database            app        the same, woke
 dispatch     announces jobs to the broker              runner     claim → child process → heartbeat → commit
 child        the computing process                     analysis   schemas ↔ hpcore
 activations  a file as labels and layers               npz, safetensors_file   the two formats
-models       models that jobs name            sandbox  the fence around the process that runs them
+models       models that jobs name                  sandbox    the fence around the process that runs them
 findings     what a report says, in sentences
 """

@@ -1,4 +1,4 @@
-"""The list of analyses, one analysis while it runs and after, and its report."""
+"""The list of analyses, and one analysis while it runs and after."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,18 @@ from fastapi import APIRouter, Query, Request, Response
 from contract.jobs import FINAL
 from contract.keys import Caller
 from contract.schemas import Analysis, AnalysisStatus, Report, Separation
-from interlayer.render.html import report_body
 from interlayer.render.overview import overview
 from service.deps import Reader, Stores, Submitter, WithStores
 from service.pages.answers import PageRoute, page, see_other
 from service.references import bytes_of, report_of_analysis
-from service.routes_analyses import AnalysisPath, cancel_analysis, delete_analysis, get_analysis, list_analyses
+from service.routes_analyses import (
+    AnalysisPath,
+    cancel_analysis,
+    delete_analysis,
+    get_analysis,
+    list_analyses,
+    retry_analysis,
+)
 from service.routes_layers import get_layers
 
 router = APIRouter(route_class=PageRoute)
@@ -85,15 +91,10 @@ def _names(separations: Sequence[Separation]) -> list[str]:
     return list(dict.fromkeys(part.layer for part in separations))
 
 
-def stored(analysis_id: str, found: Stores, caller: Caller) -> Report:
-    """Return the report of an analysis."""
-    return Report.model_validate_json(bytes_of(found, report_of_analysis(found, caller.tenant, analysis_id)))
-
-
 def _report(found: Stores, caller: Caller, item: Analysis) -> Report | None:
     if item.status != "succeeded":
         return None
-    return stored(item.id, found, caller)
+    return Report.model_validate_json(bytes_of(found, report_of_analysis(found, caller.tenant, item.id)))
 
 
 def _stages(item: Analysis) -> list[Stage]:
@@ -110,18 +111,18 @@ def _seconds_left(item: Analysis) -> float | None:
     return (datetime.now(UTC) - item.started_at).total_seconds() * (1 - fraction) / fraction
 
 
-@router.get("/analyses/{analysis_id}/report")
-def report_page(request: Request, analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> Response:
-    """Show the report of an analysis that has succeeded."""
-    report = stored(analysis_id, found, caller)
-    return page(request, "report.html", caller, analysis_id=analysis_id, body=report_body(report))
-
-
 @router.post("/analyses/{analysis_id}/cancel")
 def cancel(analysis_id: AnalysisPath, found: WithStores, caller: Submitter) -> Response:
     """Cancel an analysis."""
     cancel_analysis(analysis_id, found, caller)
     return see_other(f"/analyses/{analysis_id}")
+
+
+@router.post("/analyses/{analysis_id}/retry")
+async def retry(analysis_id: AnalysisPath, response: Response, found: WithStores, caller: Submitter) -> Response:
+    """Try again what failed or was canceled, and show the analysis that does."""
+    again = await retry_analysis(analysis_id, response, found, caller)
+    return see_other(f"/analyses/{again.id}")
 
 
 @router.post("/analyses/{analysis_id}/delete")

@@ -118,7 +118,7 @@ def stranger(service: Service) -> Caller:
     return service.caller("schemathesis")
 
 
-@described().parametrize()
+@described().parametrize()  # type: ignore[untyped-decorator]  # the library does not say what it returns
 @settings(
     max_examples=4,
     derandomize=True,
