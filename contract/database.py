@@ -21,6 +21,8 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    func,
+    select,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -111,6 +113,7 @@ jobs = Table(
     UniqueConstraint("tenant", "idempotency_key"),
     Index("ix_jobs_state_queue_id", "state", "queue", "id"),
     Index("ix_jobs_tenant_kind_id", "tenant", "kind", "id"),
+    Index("ix_jobs_tenant_started_at", "tenant", "started_at"),
 )
 
 job_inputs = Table(
@@ -262,6 +265,11 @@ class Database:
     def write(self) -> Any:
         """Open a transaction that may write; it commits when the block ends without an exception."""
         return self.engine.begin()
+
+    def one_at_a_time(self, connection: Connection, what: str) -> None:
+        """Let no other transaction do the same until this one ends. On SQLite, writing already means that."""
+        if self.engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"interlayer {what}"))))
 
     def read(self) -> Any:
         """Open a transaction that only reads."""

@@ -187,10 +187,11 @@ class Jobs:
     ) -> Claim | None:
         """Take the next job of the tenant with the fewest running jobs, or None where nothing waits.
 
-        A tenant has at most so many analyses running: `most_running` is (of any tenant, of those named). Workers of
-        PostgreSQL that claim in the same moment may go beyond by one each.
+        Of tenants with equally many, the one that was served longest ago is next, so that a single worker, too, takes
+        turns. A tenant has at most so many analyses running: `most_running` is (of any tenant, of those named).
         """
         other = jobs.alias()
+        served = select(func.max(other.c.started_at)).where(other.c.tenant == jobs.c.tenant).scalar_subquery()
         running = (
             select(func.count()).where(other.c.tenant == jobs.c.tenant, other.c.state == "running").scalar_subquery()
         )
@@ -199,12 +200,14 @@ class Jobs:
         if usual < sys.maxsize or special:
             most = case(dict(special), value=jobs.c.tenant, else_=usual) if special else literal(usual)
             waits = and_(waits, or_(jobs.c.kind != "analysis", running < most))
-        next_one = select(jobs.c.id, jobs.c.workers).where(waits).order_by(running, jobs.c.id).limit(1)
+        turn = (running, func.coalesce(served, 0.0), jobs.c.id)
+        next_one = select(jobs.c.id, jobs.c.workers).where(waits).order_by(*turn).limit(1)
         while True:
             with self._database.read() as connection:  # an empty queue costs no write lock
                 if connection.execute(select(jobs.c.id).where(waits).limit(1)).first() is None:
                     return None
             with self._database.write() as connection:
+                self._database.one_at_a_time(connection, "claim")  # two that count at once would serve one tenant twice
                 found = connection.execute(next_one.with_for_update(skip_locked=True, of=jobs)).one_or_none()
                 claim = None if found is None else self._take(connection, found, worker, lease_seconds)
             if claim is not None:

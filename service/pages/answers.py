@@ -29,6 +29,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_NOW_SECONDS = 5
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -137,7 +138,8 @@ def size(n_bytes: float) -> str:
 
 def ago(when: datetime) -> str:
     """Return how long ago something was."""
-    return f"{span((datetime.now(UTC) - when).total_seconds())} ago"
+    seconds = (datetime.now(UTC) - when).total_seconds()
+    return "just now" if seconds < _NOW_SECONDS else f"{span(seconds)} ago"
 
 
 def span(seconds: float) -> str:

@@ -38,6 +38,8 @@ async def filled_form(request: Request, response: Response, found: WithStores, c
     try:
         body = filled.request()
         if filled["action"] == "estimate":
+            if any(item.model for item in body.inputs):
+                return await run_sync(lambda: _page(request, found, caller, filled, unknown=True))
             found_estimate = await run_sync(estimate_analysis, body, found, caller)
             return await run_sync(lambda: _page(request, found, caller, filled, estimate=found_estimate))
         analysis = await create_analysis(body, response, found, caller, filled["once"] or None)
@@ -54,6 +56,7 @@ def _page(
     filled: Filled,
     *,
     estimate: Estimate | None = None,
+    unknown: bool = False,
     problem: Problem | None = None,
 ) -> Response:
     files = _files(found, caller.tenant, filled.chosen())
@@ -70,6 +73,7 @@ def _page(
         filled=filled,
         once=filled["once"] or str(uuid.uuid4()),
         estimate=estimate,
+        unknown=unknown,
         problem=problem,
     )
 

@@ -1,6 +1,7 @@
 """The life of a job on both databases: what is promised holds whoever comes when."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -480,3 +481,17 @@ class TestProgress:
         assert again is not None
         assert (again.progress.fraction, again.execution.attempts) == (0.0, 2)
         assert again.execution.workers == ["w", "w"]
+
+
+def test_tenants_take_turns_also_with_a_single_worker(store: Jobs) -> None:
+    """Three tenants, one worker: the one served longest ago is next, however many another has waiting."""
+    for tenant, count in (("a", 6), ("b", 2), ("c", 2)):
+        for _ in range(count):
+            submitted(store, tenant)
+    served = []
+    for _ in range(10):
+        claim = claimed(store)
+        served.append(claim.tenant)
+        assert store.succeed(claim, report_sha256="0" * 64, device="cpu")
+        time.sleep(0.005)  # the clock of SQLite counts milliseconds
+    assert served == ["a", "b", "c", "a", "b", "c", "a", "a", "a", "a"]
