@@ -24,6 +24,9 @@ COPY worker worker
 RUN pip wheel --no-deps --wheel-dir /wheels .
 
 FROM base AS service
+# Text in charts that are drawn as PNG.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends fonts-dejavu-core && rm -rf /var/lib/apt/lists/*
 COPY requirements/service.txt requirements.txt
 RUN pip install --require-hashes --requirement requirements.txt
 COPY --from=code /wheels /wheels
@@ -38,6 +41,9 @@ CMD ["python", "-m", "service.app"]
 FROM base AS worker-cpu
 COPY requirements/worker.txt requirements.txt
 RUN pip install --require-hashes --requirement requirements.txt
+# The CPU build of torch is in an index of its own; what it requires is in worker.txt.
+ARG TORCH_VERSION=2.13.0
+RUN pip install --no-deps --index-url https://download.pytorch.org/whl/cpu "torch==${TORCH_VERSION}"
 COPY --from=code /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl
 USER 10001:10001
@@ -46,8 +52,12 @@ ENV NUMBA_CACHE_DIR=/tmp/numba
 CMD ["python", "-m", "worker.app", "--concurrency", "1"]
 
 # The CUDA build of torch brings the CUDA libraries; the host needs the NVIDIA driver and container toolkit only.
-FROM worker-cpu AS worker-cuda
-USER 0:0
-RUN pip install torch==2.13.0
+FROM base AS worker-cuda
+COPY requirements/worker-cuda.txt requirements.txt
+RUN pip install --require-hashes --requirement requirements.txt
+COPY --from=code /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl
 USER 10001:10001
-ENV INTERLAYER_QUEUES=gpu,cpu
+ENV NUMBA_CACHE_DIR=/tmp/numba \
+    INTERLAYER_QUEUES=gpu,cpu
+CMD ["python", "-m", "worker.app", "--concurrency", "1"]

@@ -20,6 +20,7 @@ from contract.database import Database, artifacts, jobs, reports
 from contract.settings import Settings
 
 DATABASE_FILE = "interlayer.sqlite3"
+_FOLDERS = ("artifacts", "reports")
 
 
 class BackupError(Exception):
@@ -70,7 +71,7 @@ def restore(source: Path, settings: Settings) -> Summary:
     data = settings.data_dir
     if data.exists() and any(data.iterdir()):
         raise BackupError(f"{data} is not empty; restore into a new data directory")
-    if not (source / "artifacts").exists() and not (source / DATABASE_FILE).exists():
+    if not any((source / name).exists() for name in (*_FOLDERS, DATABASE_FILE)):
         raise BackupError(f"{source} holds no backup; name the folder that `interlayer backup --to` has made")
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings)
@@ -80,7 +81,7 @@ def restore(source: Path, settings: Settings) -> Summary:
         for leftover in data.glob(f"{DATABASE_FILE}*"):  # what opening it has just made
             leftover.unlink()
         shutil.copy2(source / DATABASE_FILE, data / DATABASE_FILE)
-    for folder in ("artifacts", "reports"):
+    for folder in _FOLDERS:
         if (source / folder).exists():
             shutil.copytree(source / folder, data / folder)
     database = Database(settings)
@@ -128,15 +129,21 @@ def _copy_files(source: Blobs, target: Blobs, database: Database) -> None:
             shutil.copy2(path, copy)
             continue
         if database.engine.dialect.name == "sqlite":
-            _forget(database, path)
+            _forget(database, path.relative_to(root))
 
 
 def _forget(database: Database, path: Path) -> None:
-    """Delete, from the copy of a database, the rows of a file that was deleted meanwhile."""
+    """Delete, from the copy of a database, the rows of a file that was deleted meanwhile.
+
+    An artifact's file is one tenant's, others may have the same bytes; a report's file is everybody's.
+    """
     with database.write() as connection:
-        connection.execute(artifacts.delete().where(artifacts.c.sha256 == path.name))
-        connection.execute(reports.delete().where(reports.c.sha256 == path.stem))
-        connection.execute(jobs.delete().where(jobs.c.report_sha256 == path.stem))
+        if path.parts[0] == "artifacts":
+            mine = (artifacts.c.tenant == path.parts[1]) & (artifacts.c.sha256 == path.name)
+            connection.execute(artifacts.delete().where(mine))
+        else:
+            connection.execute(reports.delete().where(reports.c.sha256 == path.stem))
+            connection.execute(jobs.delete().where(jobs.c.report_sha256 == path.stem))
 
 
 def _referred_to(database: Database, blobs: Blobs) -> Iterator[tuple[Path, str]]:

@@ -38,6 +38,7 @@ from worker.messages import (
 _TICK_SECONDS = 0.25
 _COMMIT_PATIENCE_SECONDS = 120.0
 _COMPUTE = (sys.executable, "-m", "worker.child")
+_OVERTAKEN = "canceled, or lost to another worker"
 # Outcomes that end the computing process, and what they are counted as.
 _CHILD_EXITS = {
     "child died": "died",
@@ -141,7 +142,7 @@ class Runner:
 
     def _count(self, claim: Claim, outcome: str, seconds: float) -> None:
         """Note what operators and quotas want to know of an attempt."""
-        if outcome in ("result discarded", "lost to another worker"):
+        if outcome in ("result discarded", "lost to another worker", _OVERTAKEN):
             self._counters.add("fenced_completions")
         if (cause := _CHILD_EXITS.get(outcome)) is not None:
             self._counters.add("child_exits", cause)
@@ -232,7 +233,7 @@ class Runner:
         if self._commit(lambda: self._jobs.fail(claim, problem)):
             return f"failed: {problem.code}"
         self._commit(lambda: self._jobs.canceled(claim))  # what was answered to a client holds, or another has the job
-        return "canceled, or lost to another worker"
+        return _OVERTAKEN
 
     def _commit(self, statement: Callable[[], bool | None]) -> bool | None:
         """Run a final statement, patient with a database that is away for a moment."""

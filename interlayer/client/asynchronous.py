@@ -1,6 +1,7 @@
 """The client that awaits."""
 
 import asyncio
+from asyncio import sleep
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import wraps
 from pathlib import Path
@@ -79,7 +80,7 @@ class AsyncClient:
                 stream.broken(error)
             stream.reconnected()
             if not stream.ended:
-                await asyncio.sleep(stream.pause)
+                await sleep(stream.pause)
 
     artifact = awaiting(operations.artifact)
     delete_artifact = awaiting(operations.delete_artifact)
@@ -135,5 +136,5 @@ class AsyncClient:
                 step.method, step.path, params=step.params, headers=step.headers, content=step.content
             )
         if isinstance(step, Pause):
-            return await asyncio.sleep(step.seconds)
+            return await sleep(step.seconds)
         return await asyncio.to_thread(step.run)

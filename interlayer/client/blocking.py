@@ -1,10 +1,10 @@
 """The client that blocks."""
 
 import inspect
-import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
+from time import sleep
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -107,7 +107,7 @@ class Client:
                 stream.broken(error)
             stream.reconnected()
             if not stream.ended:
-                time.sleep(stream.pause)
+                sleep(stream.pause)
 
     artifact = blocking(operations.artifact)
     delete_artifact = blocking(operations.delete_artifact)
@@ -163,5 +163,5 @@ class Client:
                 step.method, step.path, params=step.params, headers=step.headers, content=step.content
             )
         if isinstance(step, Pause):
-            return time.sleep(step.seconds)
+            return sleep(step.seconds)
         return step.run()

@@ -1,12 +1,13 @@
 """Write a safetensors file of activations as rows arrive, without ever holding a layer in memory."""
 
 import json
+import math
 import os
-import shutil
 import struct
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -27,31 +28,40 @@ SAFETENSORS_DTYPES = {
     "uint16": "U16",
     "uint8": "U8",
 }
-COPY_BLOCK = 16 * 2**20  # bytes held while a spooled layer is copied into the final file
+COPY_BLOCK = 16 * 2**20  # bytes held while a layer is copied
+PAGE = 4096  # the data start on a page, and the header has room for what is known only at the end
 
 
 @dataclass
-class _Spool:
-    """The rows of one layer so far, raw, in a file of their own."""
+class _Layer:
+    """The rows of one layer so far: in a file of their own, or where they stay."""
 
-    stream: IO[bytes]
     row_shape: tuple[int, ...]
     dtype: "np.dtype[np.generic]"
+    stream: IO[bytes]
+    start: int = 0
 
     @property
     def row_bytes(self) -> int:
-        size = self.dtype.itemsize
-        for length in self.row_shape:
-            size *= length
-        return size
+        return math.prod(self.row_shape) * self.dtype.itemsize
 
     def write(self, rows: "np.ndarray", places: "np.ndarray") -> None:
         """Put `rows` at positions `places` (ascending); neighbours go out in one write."""
         import numpy as np
 
+        if places[-1] - places[0] + 1 == len(places):
+            return _write_fully(self.stream, rows, self.start + int(places[0]) * self.row_bytes)
         ends = [*(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
         for start, stop in zip([0, *ends[:-1]], ends, strict=True):
-            _write_fully(self.stream, rows[start:stop], int(places[start]) * self.row_bytes)
+            _write_fully(self.stream, rows[start:stop], self.start + int(places[start]) * self.row_bytes)
+        return None
+
+    def move(self, n_rows: int, target: IO[bytes], start: int) -> None:
+        """Copy the first `n_rows` rows to a position of another file, and go on there."""
+        _copy(self.stream, self.start, n_rows * self.row_bytes, target, start)
+        if self.start == 0:  # a file of its own, of which nothing else is needed
+            self.stream.truncate(0)
+        self.stream, self.start = target, start
 
 
 def _write_fully(stream: IO[bytes], rows: "np.ndarray", position: int) -> None:
@@ -62,25 +72,25 @@ def _write_fully(stream: IO[bytes], rows: "np.ndarray", position: int) -> None:
         content, position = content[written:], position + written
 
 
-def _copy(source: IO[bytes], target: IO[bytes]) -> None:
-    """Append a file to another, inside the kernel where it can: no byte comes to this process, or is copied at all."""
-    source.seek(0)
+def _copy(source: IO[bytes], at: int, n_bytes: int, target: IO[bytes], to: int) -> None:
+    """Copy a part of a file, inside the kernel where it can: no byte comes to this process, or is copied at all."""
+    done = 0
     if hasattr(os, "copy_file_range"):
-        try:
-            while os.copy_file_range(source.fileno(), target.fileno(), COPY_BLOCK):
-                pass
-        except OSError:  # a file system that cannot; both positions say how far it came
-            pass
-        else:
-            return
-    shutil.copyfileobj(source, target, COPY_BLOCK)
+        with suppress(OSError):  # a file system that cannot
+            while done < n_bytes and (
+                copied := os.copy_file_range(source.fileno(), target.fileno(), n_bytes - done, at + done, to + done)
+            ):
+                done += copied
+    while done < n_bytes and (content := os.pread(source.fileno(), min(COPY_BLOCK, n_bytes - done), at + done)):
+        done += os.pwrite(target.fileno(), content, to + done)
 
 
 class ActivationWriter:
-    """Spool every layer beside `path`, then assemble the safetensors file and move it into place.
+    """Write every layer to a file of its own beside `path` until `lay_out`, and from then on to where its rows stay.
 
-    The rows of a layer may be overwritten until `finish`. Memory is one block of `COPY_BLOCK` bytes; disk is the size
-    of the file plus its largest layer. Until `finish` returns, `path` is untouched.
+    The rows of a layer may be overwritten until `finish`, which moves the file into place; until it returns, `path` is
+    untouched. Memory is one block of `COPY_BLOCK` bytes. Disk is the size of the file plus its largest layer; twice
+    the size of the file where more or fewer rows came than it was laid out for.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,51 +100,72 @@ class ActivationWriter:
             tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True)
         )
         self._directory = Path(directory)
-        self._spools: dict[str, _Spool] = {}
+        self._numbers = count()
+        self._layers: dict[str, _Layer] = {}
+        self._n_rows = 0
+        self._laid_out: tuple[int, dict[str, str]] | None = None  # for how many rows, with which metadata
 
     def row_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of one row of each layer, in the order in which the layers first came."""
-        return {layer: spool.row_shape for layer, spool in self._spools.items()}
+        return {name: layer.row_shape for name, layer in self._layers.items()}
 
     def row_shape(self, layer: str) -> tuple[int, ...] | None:
         """Shape of one row of a layer; None where the layer has not come yet."""
-        spool = self._spools.get(layer)
-        return None if spool is None else spool.row_shape
+        known = self._layers.get(layer)
+        return None if known is None else known.row_shape
 
     def add_layer(self, layer: str, row_shape: tuple[int, ...], dtype: "np.dtype[np.generic]") -> None:
         """Open a layer; its rows are written later."""
-        stream = self._stack.enter_context((self._directory / str(len(self._spools))).open("w+b", buffering=0))
-        self._spools[layer] = _Spool(stream, row_shape, dtype)
+        self._layers[layer] = _Layer(row_shape, dtype, self._new_file())
 
     def write(self, layer: str, rows: "np.ndarray", places: "np.ndarray") -> None:
         """Put `rows` of `layer` at the ascending row positions `places`."""
-        self._spools[layer].write(rows, places)
+        n_rows = max(self._n_rows, int(places[-1]) + 1)
+        if self._laid_out is not None and n_rows > self._laid_out[0]:
+            self.lay_out(2 * n_rows, self._laid_out[1])
+        self._layers[layer].write(rows, places)
+        self._n_rows = n_rows
+
+    def lay_out(self, n_rows: int, metadata: dict[str, str]) -> None:
+        """Move the layers into one file with room for `n_rows`; if it comes so, nothing is moved again."""
+        _, starts = self._header(n_rows, metadata)
+        target, former = self._new_file(), next(iter(self._layers.values())).stream
+        for name, layer in self._layers.items():
+            layer.move(min(n_rows, self._n_rows), target, starts[name])
+        former.truncate(0)
+        self._laid_out = n_rows, metadata
 
     def finish(self, labels: "np.ndarray", metadata: dict[str, str]) -> None:
-        """Assemble the file from `labels` (int64, one per row) and the spooled layers, and clean up."""
-        # Wider types first, so that every array starts on a multiple of its item size.
-        by_width = sorted(self._spools.items(), key=lambda item: -item[1].dtype.itemsize)
-        header: dict[str, object] = {"__metadata__": metadata}
-        offset = labels.nbytes
-        header["labels"] = {"dtype": "I64", "shape": [len(labels)], "data_offsets": [0, offset]}
-        for layer, spool in by_width:
-            end = offset + len(labels) * spool.row_bytes
-            dtype = SAFETENSORS_DTYPES[spool.dtype.name]
-            header[layer] = {"dtype": dtype, "shape": [len(labels), *spool.row_shape], "data_offsets": [offset, end]}
-            offset = end
-        encoded = json.dumps(header, ensure_ascii=False).encode()
-        encoded += b" " * (-len(encoded) % 8)
+        """Complete the file with `labels` (int64, one per row), move it into place, and clean up."""
         with self._stack:
-            assembled = self._directory / "assembled"
-            with assembled.open("wb") as out:
-                out.write(struct.pack("<Q", len(encoded)) + encoded)
-                out.write(labels.data)
-                for _, spool in by_width:
-                    out.flush()
-                    _copy(spool.stream, out)
-                    spool.stream.truncate(0)
-            assembled.replace(self._path)
+            header, starts = self._header(len(labels), metadata)
+            if starts != {name: layer.start for name, layer in self._layers.items()}:
+                self.lay_out(len(labels), metadata)
+            file = next(iter(self._layers.values())).stream
+            os.pwrite(file.fileno(), header, 0)
+            _write_fully(file, labels, len(header))
+            Path(file.name).replace(self._path)
 
     def discard(self) -> None:
         """Forget everything; `path` stays as it was."""
         self._stack.close()
+
+    def _new_file(self) -> IO[bytes]:
+        return self._stack.enter_context((self._directory / str(next(self._numbers))).open("w+b", buffering=0))
+
+    def _header(self, n_rows: int, metadata: dict[str, str]) -> tuple[bytes, dict[str, int]]:
+        """Give what stands before the labels, and where in the file each layer starts."""
+        header: dict[str, object] = {"__metadata__": metadata}
+        offset = 8 * n_rows
+        header["labels"] = {"dtype": "I64", "shape": [n_rows], "data_offsets": [0, offset]}
+        offsets = {}
+        # Wider types first, so that every array starts on a multiple of its item size.
+        for name, layer in sorted(self._layers.items(), key=lambda item: -item[1].dtype.itemsize):
+            end = offset + n_rows * layer.row_bytes
+            dtype = SAFETENSORS_DTYPES[layer.dtype.name]
+            header[name] = {"dtype": dtype, "shape": [n_rows, *layer.row_shape], "data_offsets": [offset, end]}
+            offsets[name], offset = offset, end
+        encoded = json.dumps(header, ensure_ascii=False).encode()
+        encoded += b" " * (-(8 + len(encoded)) % PAGE)
+        encoded = struct.pack("<Q", len(encoded)) + encoded
+        return encoded, {name: len(encoded) + offset for name, offset in offsets.items()}

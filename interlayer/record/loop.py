@@ -72,13 +72,24 @@ def record(
 
     Notes
     -----
-    Memory: one batch beside the model, and the labels. Disk: the file plus its largest layer while it is assembled.
+    Memory: one batch beside the model, and the labels. Disk: the file, and beside it the largest layer while it is
+    assembled. Where the loader is a list, or a `DataLoader` over a data set with a length, and every row is kept, all
+    but the first batch is written to where it stays.
     """
     torch = import_torch()
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     model = unwrapped(model)
-    recorder = LayerRecorder(model, path, layers=layers, per_class=per_class, dtype=dtype, pooling=pooling, seed=seed)
+    recorder = LayerRecorder(
+        model,
+        path,
+        layers=layers,
+        per_class=per_class,
+        dtype=dtype,
+        pooling=pooling,
+        seed=seed,
+        n_rows=_known_rows(loader) if per_class is None else None,
+    )
     with recorder, evaluation_mode(model), own_random_numbers(), torch.no_grad():
         for batch in loader:
             inputs, labels = _split_batch(batch)
@@ -86,6 +97,21 @@ def record(
                 if n_kept:
                     _forward(model, _to_device(inputs, device))
     return recorder.recorded
+
+
+def _known_rows(loader: Iterable[Any]) -> int | None:
+    """Say how many rows will come, where that can be known without a look at them."""
+    from torch.utils.data import DataLoader
+
+    if isinstance(loader, list | tuple):
+        return sum(len(_split_batch(batch)[1]) for batch in loader)
+    if not isinstance(loader, DataLoader) or loader.batch_size is None:
+        return None
+    try:
+        n_rows = len(loader.sampler)  # type: ignore[arg-type]  # a sampler may have a length
+    except TypeError:
+        return None
+    return n_rows - n_rows % loader.batch_size if loader.drop_last else n_rows
 
 
 def _split_batch(batch: Any) -> tuple[Any, Any]:

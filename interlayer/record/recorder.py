@@ -22,6 +22,7 @@ from interlayer.record.token_pooling import Pooling, checked_pooling
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
     from torch import nn
 
 
@@ -61,9 +62,12 @@ class RecordedLayers:
 class LayerRecorder:
     """Record layers from a loop of your own; `record` is this with the loop written out.
 
-    Parameters are those of `record`. The hooks are in place inside the ``with`` block and listen only while a batch is
-    announced; other forward passes go unnoticed. The file is written when the block ends without an exception, and
-    `recorded` then says what it holds. The model runs in the mode it is in::
+    Parameters are those of `record`, and `n_rows`: how many rows will be kept, where that is known. They are then
+    written to where they stay, instead of being moved there at the end; a wrong number costs time only.
+
+    The hooks are in place inside the ``with`` block and listen only while a batch is announced; other forward passes
+    go unnoticed. The file is written when the block ends without an exception, and `recorded` then says what it holds.
+    The model runs in the mode it is in::
 
         with LayerRecorder(model, "epoch-3.safetensors", dtype="float16") as recorder:
             for images, labels in loader:
@@ -84,6 +88,7 @@ class LayerRecorder:
         dtype: Literal["float16", "float32"] | None = None,
         pooling: Pooling = "none",
         seed: int = 0,
+        n_rows: int | None = None,
     ) -> None:
         if dtype not in (None, "float16", "float32"):
             raise RecordingError(f"`dtype` is {dtype!r}; it may be 'float16', 'float32' or None")
@@ -97,6 +102,7 @@ class LayerRecorder:
         self._names = module_names(self._model)
         self._sample = RowSample(per_class, seed)
         self._pass: ForwardPass | None = None
+        self._n_rows = n_rows
         self._n_passes = 0
         self._interrupted = False
         self._left_out: dict[str, str] = {}
@@ -147,6 +153,8 @@ class LayerRecorder:
                 yield len(rows)
             if len(rows):
                 self._check_complete(self._pass)
+                if self._n_passes == 0 and self._n_rows:
+                    self._writer.lay_out(self._n_rows, self._labels()[1])
                 self._n_passes += 1
         except BaseException:
             # The places of these rows are promised and will never be filled.
@@ -213,7 +221,14 @@ class LayerRecorder:
             )
         if not len(forward.rows):
             return
-        rows = self._storage.kept_rows(layer, output, forward)
+        kept = self._storage.kept_rows(output, forward)
+        done = 0
+        for rows in self._storage.blocks(layer, kept):
+            self._check_shape(layer, rows)
+            self._writer.write(layer, rows, forward.places[done : done + len(rows)])
+            done += len(rows)
+
+    def _check_shape(self, layer: str, rows: "NDArray[Any]") -> None:
         row_shape = self._writer.row_shape(layer)
         if row_shape is None:
             if self._n_passes:
@@ -226,7 +241,6 @@ class LayerRecorder:
                 f"layer {layer!r} gave rows of shape {rows.shape[1:]} after rows of shape {row_shape}: "
                 "all rows need one shape, so pad or crop the inputs, or pool the tokens (`pooling=`)"
             )
-        self._writer.write(layer, rows, forward.places)
 
     def _check_complete(self, forward: "ForwardPass") -> None:
         if not forward.written:
@@ -241,17 +255,21 @@ class LayerRecorder:
     def _finish(self) -> RecordedLayers:
         if self._interrupted:
             raise RecordingError("a batch was interrupted, so its rows are missing: record again")
-        labels, class_names = self._sample.codes()
         shapes = self._writer.row_shapes()
         if not shapes:
             raise RecordingError("nothing was recorded: there was no batch with rows")
-        metadata = {"layers": json.dumps(list(shapes))}
+        self._writer.finish(*self._labels())
+        return RecordedLayers(self._path, shapes, self._sample.counts(), self._left_out)
+
+    def _labels(self) -> "tuple[NDArray[Any], dict[str, str]]":
+        """Give the labels of the rows so far, and the metadata of the file."""
+        labels, class_names = self._sample.codes()
+        metadata = {"layers": json.dumps(list(self._writer.row_shapes()))}
         if self._storage.pooling != "none":
             metadata["pooling"] = self._storage.pooling
         if class_names:
             metadata["classes"] = json.dumps(class_names)
-        self._writer.finish(labels, metadata)
-        return RecordedLayers(self._path, shapes, self._sample.counts(), self._left_out)
+        return labels, metadata
 
 
 def import_torch() -> ModuleType:

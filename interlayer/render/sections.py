@@ -227,7 +227,12 @@ def _provenance(report: Report) -> str:
 
 
 def _settings(settings: Mapping[str, JsonValue]) -> str:
-    return ", ".join(
-        f"{key.replace('_', ' ')}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for key, value in settings.items()
-    )
+    return ", ".join(f"{key.replace('_', ' ')}: {_setting(value)}" for key, value in settings.items())
+
+
+def _setting(value: JsonValue) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

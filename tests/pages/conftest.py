@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from contract.settings import Settings
-from tests.interlayer.render.sample import HOSTILE_NAMES
+from tests.interlayer.render.sample import HOSTILE_NAMES, sample_report
 from tests.pages.browser import Visitor, launched, visiting
 from tests.service.running import Caller, Service, serving
 from tests.worker import files
@@ -27,6 +27,7 @@ class Lab:
     failed: str
     canceled: str
     queued: str
+    sent: str
 
     @property
     def url(self) -> str:
@@ -53,7 +54,19 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         canceled = caller.submit(train)
         caller.http.post(f"/v1/analyses/{canceled}/cancel").raise_for_status()
         work_off(service.settings, service.stores.database)
-        yield Lab(service, caller, succeeded, other, hostile, failed, canceled, queued=caller.submit(train))
+        sent = _send(caller)
+        queued = caller.submit(train)
+        yield Lab(service, caller, succeeded, other, hostile, failed, canceled, queued, sent)
+
+
+def _send(caller: Caller) -> str:
+    """Send a report that was made elsewhere, and let a baseline name it."""
+    content = sample_report(n_layers=3, classes=HOSTILE_NAMES).model_dump_json(by_alias=True)
+    answer = caller.http.post("/v1/reports", content=content, headers={"Content-Type": "application/json"})
+    report = str(answer.raise_for_status().json()["id"])
+    body = {"report": report, "note": HOSTILE_NAMES[0]}
+    caller.http.put("/v1/baselines/main", json=body, headers={"If-None-Match": "*"}).raise_for_status()
+    return report
 
 
 def _hostile_file() -> bytes:

@@ -16,6 +16,9 @@ PAGES = {
     "queued": "/analyses/{queued}",
     "report": "/analyses/{succeeded}/report",
     "hostile": "/analyses/{hostile}/report",
+    "reports": "/reports",
+    "sent": "/reports/{sent}",
+    "baseline": "/baselines/main",
     "choose": "/compare",
     "compare": "/compare?id={succeeded}&id={other}",
     "keys": "/keys",
@@ -64,7 +67,7 @@ def test_the_empty_states_say_what_to_do(lab: Lab, visitor: Visitor) -> None:
     visitor.sign_in(lab.url, lab.service.caller().key)
     for path, words in (
         ("/", "No analysis yet"), ("/files", "No file yet"), ("/analyses/new", "No file to analyse yet"),
-        ("/compare", "No report yet"),
+        ("/compare", "No report yet"), ("/reports", "No report kept yet"),
     ):  # fmt: skip
         visitor.open(lab.url + path)
         expect(visitor.page.get_by_role("heading", name=words)).to_be_visible()

@@ -12,6 +12,8 @@ def test_hostile_names_are_text_everywhere(lab: Lab, visitor: Visitor) -> None:
         "/analyses/{}",
         "/analyses/{}/report",
         "/files",
+        "/reports",
+        "/baselines/main",
         "/compare?id={}",
         "/?tag=<script>alert(1)</script>:x",
     ):

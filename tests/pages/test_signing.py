@@ -40,7 +40,18 @@ def test_a_wrong_key_is_refused_in_words(lab: Lab, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/files", "/analyses/new", "/keys", "/limits", "/compare", "/analyses/an_" + "0" * 30]
+    "path",
+    [
+        "/",
+        "/files",
+        "/reports",
+        "/baselines/main",
+        "/analyses/new",
+        "/keys",
+        "/limits",
+        "/compare",
+        "/analyses/an_" + "0" * 30,
+    ],
 )
 def test_who_is_not_signed_in_is_asked_to(lab: Lab, path: str) -> None:
     answer = httpx.get(lab.url + path)

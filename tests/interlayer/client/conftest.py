@@ -1,7 +1,5 @@
 """Both clients, and pauses that are noted instead of waited for."""
 
-import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +22,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def note(seconds: float) -> None:
         noted.append(seconds)
 
-    monkeypatch.setattr(time, "sleep", noted.append)
-    monkeypatch.setattr(asyncio, "sleep", note)
+    # In the clients alone: threads of other tests sleep, too.
+    monkeypatch.setattr("interlayer.client.blocking.sleep", noted.append)
+    monkeypatch.setattr("interlayer.client.asynchronous.sleep", note)
     return noted
 
 
