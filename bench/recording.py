@@ -33,7 +33,7 @@ Batches = list[tuple[Tensor, Tensor]]
 def mlp() -> tuple[nn.Module, Batches]:
     """Four wide dense layers."""
     model = nn.Sequential(*[part for _ in range(4) for part in (nn.Linear(1024, 1024), nn.ReLU())], nn.Linear(1024, 10))
-    return model, _batches((1024,), 256, 8)
+    return model, _batches((1024,), 128, 16)
 
 
 def cnn() -> tuple[nn.Module, Batches]:
@@ -42,13 +42,13 @@ def cnn() -> tuple[nn.Module, Batches]:
     for wide, (before, after) in enumerate([(3, 32), (32, 32), (32, 64), (64, 64), (64, 96), (96, 96)]):
         stages += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
         stages += [nn.MaxPool2d(2)] if wide % 2 else []
-    return nn.Sequential(*stages, nn.Flatten(), nn.Linear(96 * 16, 10)), _batches((3, 32, 32), 64, 8)
+    return nn.Sequential(*stages, nn.Flatten(), nn.Linear(96 * 16, 10)), _batches((3, 32, 32), 32, 16)
 
 
 def transformer() -> tuple[nn.Module, Batches]:
     """Four encoder layers over 64 tokens, all modules recorded."""
     layer = nn.TransformerEncoderLayer(256, 4, 1024, batch_first=True)
-    return nn.TransformerEncoder(layer, 4, enable_nested_tensor=False), _batches((64, 256), 32, 8)
+    return nn.TransformerEncoder(layer, 4, enable_nested_tensor=False), _batches((64, 256), 16, 16)
 
 
 NETWORKS: dict[str, Callable[[], tuple[nn.Module, Batches]]] = {"mlp": mlp, "cnn": cnn, "transformer": transformer}

@@ -31,6 +31,7 @@ from service import (
 from service.bodies import SmallBodies
 from service.deps import Stores
 from service.pages import router as pages
+from service.pages.answers import missing_page
 from service.requests import Requests
 from service.tus import Tus
 
@@ -69,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Tus)
     app.add_middleware(SmallBodies, limit=settings.max_request_bytes)
     app.add_middleware(Requests)
-    errors.install(app)
+    errors.install(app, missing_page)
     for routes in (
         routes_artifacts,
         routes_uploads,

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -35,8 +35,8 @@ def problem_response(problem: Problem, headers: dict[str, str] | None = None) ->
     return Response(_KEY.sub(b"il_(key)", problem.to_bytes()), problem.status, all_headers, MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Translate every exception of the application."""
+def install(app: FastAPI, missing_page: Callable[[Request], Response]) -> None:
+    """Translate every exception of the application; a browser gets a page where there is nothing."""
 
     @app.exception_handler(ProblemError)
     async def _ours(request: Request, error: ProblemError) -> Response:
@@ -55,7 +55,7 @@ def install(app: FastAPI) -> None:
     async def _framework(request: Request, error: HTTPException) -> Response:
         code = _CODE_OF_STATUS.get(error.status_code, "invalid_request")
         if code == "not_found":
-            return problem_response(_not_found(request))
+            return missing_page(request) if _from_a_browser(request) else problem_response(_not_found(request))
         problem = Problem.of(code, str(error.detail), instance=request.url.path)
         # What the framework answers keeps its status, even where the catalogue knows the code under another one.
         title = HTTPStatus(error.status_code).phrase if problem.status != error.status_code else problem.title
@@ -81,6 +81,10 @@ def _is_full(error: OperationalError | NoConnection) -> bool:
     original = getattr(error, "orig", None)
     sqlite_code, sqlstate = getattr(original, "sqlite_errorcode", None), getattr(original, "sqlstate", None)
     return sqlite_code == sqlite3.SQLITE_FULL or sqlstate == _POSTGRESQL_DISK_FULL
+
+
+def _from_a_browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
 
 
 def _not_found(request: Request) -> Problem:

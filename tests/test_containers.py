@@ -1,4 +1,4 @@
-"""What the containers may do: as little as their work allows. Read from the compose file, the Dockerfile and the locks."""
+"""What the containers may do: as little as their work allows. Compose file, Dockerfile and locks say so."""
 
 import copy
 import re
@@ -91,16 +91,20 @@ def test_every_queue_that_is_used_is_served() -> None:
 
 
 def test_every_image_ends_as_an_ordinary_user_and_installs_by_hash() -> None:
-    stages = {m[1]: m[2] for m in re.finditer(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.M | re.S)}
+    stages = {
+        m[1]: m[2] for m in re.finditer(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    }
     for name in ("service", "worker-cpu", "worker-cuda"):
-        assert re.findall(r"^USER (\S+)", stages[name], re.M)[-1:] == ["10001:10001"], name
+        assert re.findall(r"^USER (\S+)", stages[name], re.MULTILINE)[-1:] == ["10001:10001"], name
         assert "--require-hashes" in stages[name], name
     targets = {COMPOSE["services"][name]["build"]["target"] for name in OWN}
     assert targets == {"service", "worker-cpu", "worker-cuda"}
 
 
 def locked(name: str) -> dict[str, str]:
-    return dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", (ROOT / "requirements" / f"{name}.txt").read_text(), re.M))
+    return dict(
+        re.findall(r"^([a-z0-9_.-]+)==(\S+)", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE)
+    )
 
 
 def test_the_images_hold_what_their_extras_say() -> None:

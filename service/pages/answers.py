@@ -30,6 +30,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 _NOW_SECONDS = 5
+_NO_PAGE = "there is no such page; the menu above lists what there is"
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -71,6 +72,11 @@ def problem_page(request: Request, problem: Problem) -> HTMLResponse:
     return answer
 
 
+def missing_page(request: Request) -> HTMLResponse:
+    """Return the page of an address at which there is none."""
+    return problem_page(request, Problem.of("not_found", _NO_PAGE))
+
+
 def signed_in_or_none(request: Request) -> Caller | None:
     """Return who looks at a page that anybody may see."""
     try:
@@ -101,7 +107,7 @@ def own_path(target: str) -> str:
 
 def _invalid(error: RequestValidationError) -> Problem:
     if any(item["loc"][0] == "path" for item in error.errors()):
-        return Problem.of("not_found", "there is no such page; the menu above lists what there is")
+        return Problem.of("not_found", _NO_PAGE)
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"][1:]))
     return Problem.of("invalid_request", f"{where}: {first['msg'].removeprefix('Value error, ')}")

@@ -26,6 +26,7 @@ PAGES = {
     "docs": "/docs",
     "nothing fits": "/?status=failed&tag=no:such",
     "absent": "/analyses/an_000000000000000000000000000000",
+    "nowhere": "/nowhere",
 }
 
 

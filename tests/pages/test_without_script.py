@@ -54,6 +54,14 @@ def test_what_is_wrong_is_said_and_what_was_filled_in_stays(lab: Lab, browser: B
         expect(page.get_by_role("combobox", name="used as").first).to_have_value("untrained-validation")
 
 
+def test_an_address_without_a_page_is_told_as_a_page(lab: Lab, browser: Browser) -> None:
+    with visiting(browser, script=False) as visitor:
+        assert visitor.open(f"{lab.url}/nowhere") == 404
+        expect(visitor.page.get_by_role("alert")).to_contain_text("there is no such page")
+        visitor.page.get_by_role("main").get_by_role("link", name="Sign in").click()
+        visitor.page.wait_for_url("**/sign-in")
+
+
 def test_a_key_is_shown_once_and_revoked(lab: Lab, browser: Browser) -> None:
     with visiting(browser, script=False) as visitor:
         page = visitor.page

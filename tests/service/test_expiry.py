@@ -20,8 +20,14 @@ HOUR = 3600.0
 def expiring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that keeps everything for an hour."""
     data = tmp_path_factory.mktemp("expiring")
-    hourly = {"artifact_seconds": HOUR, "job_seconds": HOUR, "report_seconds": HOUR}
-    settings = Settings(data_dir=data, free_disk_reserve_bytes=0, garbage_seconds=1e-3, **hourly)
+    settings = Settings(
+        data_dir=data,
+        free_disk_reserve_bytes=0,
+        garbage_seconds=1e-3,
+        artifact_seconds=HOUR,
+        job_seconds=HOUR,
+        report_seconds=HOUR,
+    )
     with serving(settings) as running:
         yield running
 
