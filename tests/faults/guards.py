@@ -108,13 +108,15 @@ def _fair_order() -> None:
 
 
 class _Uncounting:
-    """Counts the running jobs of every tenant as none."""
+    """Counts the running jobs of every tenant as none, and knows of none when it was served."""
 
     def __init__(self, func: Any) -> None:
         self._func = func
 
     def __getattr__(self, name: str) -> Any:
-        return (lambda: self._func.coalesce(self._func.sum(0), 0)) if name == "count" else getattr(self._func, name)
+        if name not in ("count", "max"):
+            return getattr(self._func, name)
+        return lambda *_: self._func.coalesce(self._func.sum(0), 0)
 
 
 def _cancel() -> None:

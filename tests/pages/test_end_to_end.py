@@ -87,7 +87,7 @@ def test_cancel_is_a_click(tmp_path: Path, browser: Browser) -> None:
         visitor.open(f"{up.url}/analyses/new?file={artifact.id}@untrained-validation")
         visitor.page.get_by_role("button", name="Start the analysis").click()
         visitor.page.get_by_role("button", name="Cancel").click()
-        expect(visitor.page.get_by_role("heading", name="Canceled")).to_be_visible()
+        expect(visitor.page.get_by_text("This analysis was canceled on request")).to_be_visible()
         assert client.analyses().items[0].status == "canceled"
 
 
