@@ -128,10 +128,11 @@ class ActivationWriter:
 
     def lay_out(self, n_rows: int, metadata: dict[str, str]) -> None:
         """Move the layers into one file with room for `n_rows`; if it comes so, nothing is moved again."""
+        n_rows = max(n_rows, self._n_rows)
         _, starts = self._header(n_rows, metadata)
         target, former = self._new_file(), next(iter(self._layers.values())).stream
         for name, layer in self._layers.items():
-            layer.move(min(n_rows, self._n_rows), target, starts[name])
+            layer.move(self._n_rows, target, starts[name])
         former.truncate(0)
         self._laid_out = n_rows, metadata
 

@@ -43,7 +43,8 @@ class Storage:
         # On another device, one transfer costs less than many.
         n_rows = len(kept) if kept.device.type != "cpu" else max(1, BLOCK_BYTES * len(kept) // max(1, kept.nbytes))
         dtype = self._stored_dtype(kept.dtype)
-        for rows in kept.split(n_rows):
+        for start in range(0, len(kept), n_rows):
+            rows = kept[start : start + n_rows]
             stored = rows.to(dtype).cpu().contiguous()
             near = rows if rows.device.type == "cpu" else stored
             if dtype.is_floating_point and not _surely_finite(near, dtype) and not stored.isfinite().all():

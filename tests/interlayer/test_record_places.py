@@ -56,7 +56,7 @@ LOADERS: dict[str, tuple[Any, int]] = {
     "without the rest": (DataLoader(DATA, batch_size=8, drop_last=True), 24),
     "part": (DataLoader(Subset(DATA, range(13)), batch_size=8), 13),
     "stream": (DataLoader(Stream(), batch_size=8), 30),
-    "batches of its own": (DataLoader(DATA, batch_sampler=[[0, 1, 2], [3, 4]]), 5),  # type: ignore[arg-type]  # any iterable will do
+    "batches of its own": (DataLoader(DATA, batch_sampler=[[0, 1, 2], [3, 4]]), 5),
 }
 
 

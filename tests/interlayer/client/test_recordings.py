@@ -11,7 +11,6 @@ from torch import nn
 
 from contract.settings import Settings
 from interlayer.client import Client
-from interlayer.errors import RequestRefused
 from interlayer.record import RecordedSeries, record, submit_recordings
 from tests.service.running import Service, serving
 from tests.worker.jobs import next_claim, runner_of
@@ -64,7 +63,7 @@ def test_files_recorded_one_by_one(service: Service, tmp_path: Path) -> None:
         run_next(service)
         report = client.report(client.wait(analysis.id).id)
         assert {found.state for found in report.separations} == {"untrained", "trained"}
-        with pytest.raises(RequestRefused):
+        with pytest.raises(ValueError, match="two inputs are both instance '0', untrained"):
             submit_recordings(client, [*inputs, inputs[0]])
 
 
@@ -80,8 +79,9 @@ def test_the_snippets_of_the_page_run(service: Service, tmp_path: Path, monkeypa
         **dict.fromkeys(("loader", "train_loader", "validation_loader"), batches(0)),
     }
     for snippet in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(snippet, known)  # noqa: S102 - the page is ours
+        exec(snippet, known)
     assert len(known["series"].inputs) == 20
     assert (tmp_path / "epoch-3.safetensors").exists()
     run_next(service)
-    assert known["client"].status(known["analysis"].id).status == "succeeded"
+    with Client() as client:
+        assert client.status(known["analysis"].id).status == "succeeded"
