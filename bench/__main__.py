@@ -126,7 +126,14 @@ def jobs(results: dict[str, Any], quick: bool) -> None:
     results["jobs"] = {"figures": module.figures(quick), "load": os.getloadavg()[0]}
 
 
-STEPS = {step.__name__: step for step in (limits, alone, scaling, first_calls, wrong_pairs, jobs)}
+def service(results: dict[str, Any], quick: bool) -> None:
+    """What the service costs beside a bare one on the same server."""
+    from bench import service as module
+
+    results["service"] = {"figures": module.figures(quick), "load": os.getloadavg()[0]}
+
+
+STEPS = {step.__name__: step for step in (limits, alone, scaling, first_calls, wrong_pairs, jobs, service)}
 
 
 def main() -> None:

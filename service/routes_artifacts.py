@@ -120,6 +120,7 @@ async def _store(
                 raise ProblemError(
                     "checksum_mismatch", f"the {name} should be {digest.hex()} and is {hashes[name]}; send again"
                 )
+        await run_sync(found.quotas.require_bytes, tenant, writer.size)  # a body in chunks declares no length
         await run_sync(writer.keep, found.blobs.artifact(tenant, sha256))
     artifact, new = await run_sync(found.uploads.admit, tenant, sha256, writer.size, file_format)
     response.status_code = 201 if new else 200

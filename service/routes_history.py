@@ -31,7 +31,11 @@ _BODY = {"content": {"application/json": {"schema": {"type": "object", "descript
 )
 async def push_report(request: Request, response: Response, found: WithStores, caller: Submitter) -> StoredReport:
     """Add a report that `interlayer analyze` made. Only the report is sent: the activations stay where they are."""
-    content = await _body(request, found.settings.max_report_bytes)
+    limit = found.settings.max_report_bytes
+    declared = int(request.headers.get("content-length", 0))
+    if declared <= limit:
+        await run_sync(found.uploads.require_room, caller.tenant, declared)
+    content = await _body(request, limit)
     stored, new = await run_sync(_keep, found, caller, content)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/reports/{stored.id}"
@@ -59,8 +63,7 @@ async def _body(request: Request, limit: int) -> bytes:
 
 def _keep(found: Stores, caller: Caller, content: bytes) -> tuple[StoredReport, bool]:
     report = read_report(content)
-    if found.blobs.free_bytes() - len(content) < found.settings.free_disk_reserve_bytes:
-        raise ProblemError("insufficient_storage", "there is no room for the report; delete artifacts or wait")
+    found.uploads.require_room(caller.tenant, len(content))  # a body in chunks declares no length
     try:
         sha256 = found.blobs.put_report(content)
     except OSError as error:
