@@ -94,6 +94,8 @@ def _tables(results: dict[str, Any], best: str, reference: str) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     if "jobs" in results:
         lines += ["", *_figures("What surrounds a computation", results["jobs"])]
+    if "service" in results:
+        lines += ["", *_figures("What the service costs", results["service"])]
     pictures = " ".join(f"![{title}](scaling-{i}.svg)" for i, title in enumerate(results["scaling"], start=1))
     return "\n".join([*lines, "", "## Scaling", "", pictures])
 

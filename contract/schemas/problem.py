@@ -69,7 +69,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unknown_layer": (422, "A layer that the request names is not in the inputs"),
     "layer_mismatch": (422, "The inputs do not have the same layers"),
     "class_mismatch": (422, "The inputs do not have the same classes"),
-    "model_unsupported": (422, "Model references are not served here"),
+    "model_unsupported": (422, "Not possible for a model reference"),
     "unknown_model": (422, "There is no registered model of that name"),
     "unknown_data": (422, "There is no registered data set of that name"),
     "registry_invalid": (500, "The list of registered models is wrong"),
