@@ -75,10 +75,10 @@ async def post_artifact(request: Request, response: Response, found: WithStores,
         with storing():
             form = await MultiPartParser(request.headers, stream, max_files=1, max_fields=8).parse()  # type: ignore[arg-type]  # any async iterator will do
     except (MultiPartException, KeyError) as error:
-        raise ProblemError("invalid_request", f"the form cannot be read: {error}") from error
+        raise ProblemError("multipart_invalid", f"{error}; PUT takes the file without a form") from error
     file = form.get("file")
     if not isinstance(file, UploadFile):
-        raise ProblemError("invalid_request", "the form has no file part named `file`")
+        raise ProblemError("multipart_invalid", "the form has no file part named `file`")
     try:
         artifact = await _store(found, caller.tenant, _blocks(file), {}, file.size or 0, response)
         await run_sync(found.artifacts.call, caller.tenant, artifact.id.removeprefix(ID_PREFIX), file.filename)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 PROBLEMS: dict[str, tuple[int, str]] = {
     # the request
     "invalid_json": (400, "The body is not JSON"),
+    "multipart_invalid": (400, "The form cannot be read"),
     "invalid_request": (422, "The request does not fit the schema"),
     "request_too_large": (413, "The request body is too large"),
     "unsupported_media_type": (415, "This content type is not accepted here"),

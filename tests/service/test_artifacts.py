@@ -168,11 +168,11 @@ class TestForm:
     )
     def test_a_broken_form_is_refused(self, caller: Caller, headers: dict[str, str], body: bytes) -> None:
         answer = caller.http.post("/v1/artifacts", content=body, headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert (answer.status_code, answer.json()["code"]) == (400, "multipart_invalid")
 
     def test_two_files_are_refused(self, caller: Caller) -> None:
         answer = caller.http.post("/v1/artifacts", files=[("file", GOOD), ("file", GOOD)])
-        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert (answer.status_code, answer.json()["code"]) == (400, "multipart_invalid")
 
 
 def connection_to(service: Service) -> socket.socket:
