@@ -15,7 +15,7 @@ from interlayer import student
 LEVEL = 0.95
 METHOD = "subsample"
 IDENTICAL = "identical"
-_MOST_DEGREES = 10.0  # as in the reports themselves: leaves room for a variance estimated too small
+MOST_DEGREES = 10.0  # as in the reports themselves: leaves room for a variance estimated too small
 SATURATED_CROSS_EDGES = 10
 _WORST_PAIRS = 5
 _ROUNDING = 1e-12
@@ -130,19 +130,29 @@ def _change(base: Separation, candidate: Separation) -> LayerChange:
 
 def _standard_error(base: Separation, candidate: Separation) -> tuple[float | None, float, str | None]:
     """Return the standard error of the difference, its degrees of freedom, and why there is none."""
-    none = None, _MOST_DEGREES
+    none = None, MOST_DEGREES
     if base.pairs == candidate.pairs:
         return *none, IDENTICAL
     if base.fold_means is None or candidate.fold_means is None:
         return *none, "a class has too few rows for subsamples"
     for found in (base, candidate):
-        if math.fsum(found.pairs.cross_edges) - len(found.pairs.cross_edges) < SATURATED_CROSS_EDGES:
+        if is_saturated(found):
             return *none, f"saturated: fewer than {SATURATED_CROSS_EDGES} cross edges are left in a layer to vary"
     parts = [subsample_variance(base.fold_means), subsample_variance(candidate.fold_means)]
     error = math.sqrt(sum(variance for variance, _ in parts))
     if error <= _ROUNDING:
         return *none, "the means are the same in every subsample: no variance to compare them with"
-    return error, min(_MOST_DEGREES, *(degrees for _, degrees in parts)), None
+    return error, min(MOST_DEGREES, *(degrees for _, degrees in parts)), None
+
+
+def edges_to_vary(found: Separation) -> float:
+    """Return the cross edges beyond the one that every class pair has at least."""
+    return math.fsum(found.pairs.cross_edges) - len(found.pairs.cross_edges)
+
+
+def is_saturated(found: Separation) -> bool:
+    """Tell whether so few cross edges are left that the spread of subsamples says nothing about them."""
+    return edges_to_vary(found) < SATURATED_CROSS_EDGES
 
 
 def subsample_variance(folds: Sequence[Sequence[float]]) -> tuple[float, float]:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from contract.schemas import Report, Separation
 from interlayer import student
-from interlayer.comparison import SATURATED_CROSS_EDGES, subsample_variance
+from interlayer.comparison import MOST_DEGREES, edges_to_vary, is_saturated, subsample_variance
 
-_MOST_DEGREES = 10.0
 _ROUNDING = 1e-12
 _MORE_EDGES = 3.0  # 95 % upper bound of a Poisson mean of which nothing was seen
 _QUANTILES = {"q10": 0.1, "q25": 0.25, "median": 0.5, "q75": 0.75, "q90": 0.9}
@@ -54,7 +53,7 @@ def gap_of(train: Separation, validation: Separation) -> Estimate:
 
 
 def _estimate(value: float, measured: Sequence[Separation]) -> Estimate:
-    variance, degrees = 0.0, _MOST_DEGREES
+    variance, degrees = 0.0, MOST_DEGREES
     method = "subsample"
     for found in measured:
         if found.fold_means is None:
@@ -68,11 +67,6 @@ def _estimate(value: float, measured: Sequence[Separation]) -> Estimate:
     return Estimate(value, math.sqrt(variance), degrees, method)
 
 
-def is_saturated(found: Separation) -> bool:
-    """Tell whether so few cross edges are left that the spread of subsamples says nothing about them."""
-    return math.fsum(found.pairs.cross_edges) - len(found.pairs.cross_edges) < SATURATED_CROSS_EDGES
-
-
 def _saturated_variance(found: Separation) -> float:
     """Return an upper bound of the variance of the mean of a layer with hardly a cross edge left.
 
@@ -80,7 +74,7 @@ def _saturated_variance(found: Separation) -> float:
     that strays crosses to each of the other K - 1 classes at once, hence the factor.
     """
     pairs = found.pairs
-    seen = max(0.0, math.fsum(pairs.cross_edges) - len(pairs.cross_edges))
+    seen = max(0.0, edges_to_vary(found))
     most = max((m + n) / (2 * m * n) for m, n in zip(pairs.n_a, pairs.n_b, strict=True)) / len(pairs.statistic)
     return (found.n_classes - 1) * (seen + _MORE_EDGES) * most * most
 

@@ -9,7 +9,7 @@ import json
 from xml.etree import ElementTree
 
 from contract.schemas import Finding, Report, Severity
-from interlayer.render.text import visible
+from interlayer.render.text import visible, xml_text
 
 _LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -25,21 +25,16 @@ def findings_to_junit(report: Report) -> str:
     root = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(root, "testsuite", {"name": "findings", **counts})
     for finding in report.findings:
-        case = ElementTree.SubElement(suite, "testcase", {"classname": "findings", "name": _text(finding.code)})
-        message = _text(finding.message)
+        case = ElementTree.SubElement(suite, "testcase", {"classname": "findings", "name": xml_text(finding.code)})
+        message = xml_text(finding.message)
         if finding.severity == "error":
-            ElementTree.SubElement(case, "failure", {"message": message, "type": _text(finding.code)}).text = message
+            ElementTree.SubElement(case, "failure", {"message": message, "type": xml_text(finding.code)}).text = message
         else:
             ElementTree.SubElement(case, "system-out").text = f"{finding.severity}: {message}"
     if not report.findings:
         ElementTree.SubElement(suite, "testcase", {"classname": "findings", "name": "no findings"})
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _text(text: str) -> str:
-    """Return text that XML can hold: two characters that exist in Unicode do not exist there."""
-    return visible(text).translate({0xFFFE: "?", 0xFFFF: "?"})
 
 
 def findings_to_sarif(report: Report) -> str:

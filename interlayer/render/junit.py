@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from contract.schemas.verdict import Case, RuleVerdict, Verdict
-from interlayer.render.text import visible
+from interlayer.render.text import xml_text
 from interlayer.render.verdict_text import place, sentence
 
 _ELEMENTS = {"violation": "failure", "inconclusive": "error", "ignored": "skipped"}
@@ -50,8 +50,3 @@ def _element(rule: RuleVerdict, case: Case) -> str | None:
     if case.outcome == "ignored" or rule.severity == "error":
         return _ELEMENTS.get(case.outcome)
     return None
-
-
-def xml_text(text: str) -> str:
-    """Return text that XML can hold: two characters that exist in Unicode do not exist there."""
-    return visible(text).translate({0xFFFE: "?", 0xFFFF: "?"})

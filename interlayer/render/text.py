@@ -26,6 +26,11 @@ def _visible_character(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def xml_text(text: str) -> str:
+    """Return text that XML can hold: two characters that exist in Unicode do not exist there."""
+    return visible(text).translate({0xFFFE: "?", 0xFFFF: "?"})
+
+
 def shortened(text: str, length: int) -> str:
     """Return the visible `text`, its middle left out where it is longer than `length`."""
     text = visible(text)
