@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterable
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -15,20 +15,18 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from contract.artifacts import ID_PREFIX
 from contract.jobs import FINAL, NewJob
 from contract.keys import Caller
-from contract.registry import load_registry
 from contract.schemas import (
     Analysis,
     AnalysisPage,
     AnalysisRequest,
     AnalysisStatus,
-    Estimate,
-    FieldError,
-    Inspection,
     ProblemError,
 )
 from service.deps import Reader, Stores, Submitter, WithStores, require_unexpired
-from service.estimate import estimate, estimated_seconds
+from service.estimate import estimated_seconds
+from service.inputs import check_inputs
 from service.pagination import decode_cursor, encode_cursor
+from service.preferences import preferred_wait
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 AnalysisPath = Annotated[
@@ -59,13 +57,13 @@ async def create_analysis(
 ) -> Analysis:
     """Accept an analysis. Once this has answered, the analysis ends exactly once, whatever crashes."""
     _check_key(idempotency_key)
-    return await _accept(body, response, found, caller, idempotency_key, _preferred_wait(prefer))
+    return await _accept(body, response, found, caller, idempotency_key, preferred_wait(prefer))
 
 
 async def _accept(
     body: AnalysisRequest, response: Response, found: Stores, caller: Caller, idempotency_key: str | None, wait: float
 ) -> Analysis:
-    await run_sync(_check_inputs, body, found, caller.tenant)
+    await run_sync(check_inputs, body, found, caller.tenant)
     await run_sync(_check_size, body, found, caller.tenant)
     request = body.model_dump(mode="json")
     job = NewJob(
@@ -96,26 +94,6 @@ def _check_key(key: str | None) -> None:
         raise ProblemError("idempotency_key_invalid", "use 1 to 255 printable ASCII characters, a UUID for example")
 
 
-def _check_inputs(body: AnalysisRequest, found: Stores, tenant: str) -> None:
-    """Refuse what is already known to fail; the rest is found by the worker."""
-    for number, item in enumerate(body.inputs):
-        pointer = f"/body/inputs/{number}"
-        if item.artifact is not None:
-            _check_artifact(item.artifact, "activations", f"{pointer}/artifact", found, tenant)
-        registry = load_registry(found.settings.models_file) if item.model is not None else None
-        for kind, reference in (("model", item.model), ("data", item.data)):
-            if reference is None or registry is None:
-                continue
-            if reference.artifact is not None:
-                _check_artifact(reference.artifact, kind, f"{pointer}/{kind}/artifact", found, tenant)
-            elif reference.name is not None:
-                try:
-                    registry.model(reference.name) if kind == "model" else registry.data_set(reference.name)
-                except ProblemError as error:
-                    field = FieldError(pointer=f"{pointer}/{kind}/name", message=reference.name)
-                    raise ProblemError(error.problem.code, error.problem.detail, [field]) from error
-
-
 def _check_size(body: AnalysisRequest, found: Stores, tenant: str) -> None:
     """Refuse what the tenant may not compute today, and what would hopelessly never end."""
     found.quotas.require_compute(tenant)
@@ -134,20 +112,6 @@ def _check_size(body: AnalysisRequest, found: Stores, tenant: str) -> None:
         )
 
 
-def _check_artifact(artifact_id: str, wanted: str, pointer: str, found: Stores, tenant: str) -> None:
-    artifact = found.artifacts.get(tenant, artifact_id.removeprefix(ID_PREFIX))
-    field = FieldError(pointer=pointer, message=artifact_id)
-    if artifact is None:
-        require_unexpired(found, tenant, artifact_id)
-        detail = f"there is no artifact {artifact_id}; upload it with PUT /v1/artifacts"
-        raise ProblemError("artifact_not_found", detail, [field])
-    if artifact.error is not None:
-        raise ProblemError(artifact.error.code, artifact.error.detail, [field])
-    if (artifact.kind == "model") != (wanted == "model"):
-        detail = f"{artifact_id} is not what `{wanted}` needs: it holds {artifact.kind}"
-        raise ProblemError("not_a_model" if wanted == "model" else "inputs_missing", detail, [field])
-
-
 def _queue(body: AnalysisRequest, found: Stores) -> str:
     if found.settings.model_queue and any(item.model is not None for item in body.inputs):
         return found.settings.model_queue
@@ -156,14 +120,6 @@ def _queue(body: AnalysisRequest, found: Stores) -> str:
     if "gpu" not in found.settings.queue_names():
         raise ProblemError("device_unavailable", "no worker of this service has a GPU; ask for device 'auto' or 'cpu'")
     return "gpu"
-
-
-def _preferred_wait(prefer: str | None) -> float:
-    for item in (prefer or "").split(","):
-        name, _, value = item.strip().partition("=")
-        if name == "wait" and value.isdecimal():
-            return min(float(value), 60.0)
-    return 0.0
 
 
 async def _finished(found: Stores, tenant: str, analysis: Analysis, wait: float) -> Analysis:
@@ -287,18 +243,3 @@ def delete_analysis(analysis_id: AnalysisPath, found: WithStores, caller: Submit
     if not found.jobs.delete(caller.tenant, analysis_id):
         status = _get(found, caller.tenant, analysis_id).status
         raise ProblemError("not_finished", f"the analysis is {status}; cancel it or wait before deleting it")
-
-
-@router.post(":estimate", operation_id="estimate_analysis")
-def estimate_analysis(body: AnalysisRequest, found: WithStores, caller: Submitter) -> Estimate:
-    """Say what an analysis would take, without starting it."""
-    _check_inputs(body, found, caller.tenant)
-    inspections: list[Inspection] = []
-    for item in body.inputs:
-        if item.artifact is None:
-            raise ProblemError("model_unsupported", "what a model takes is not estimated; give recorded activations")
-        artifact: Any = found.artifacts.get(caller.tenant, (item.artifact or "").removeprefix(ID_PREFIX))
-        if artifact.inspection is None:
-            raise ProblemError("not_finished", f"{item.artifact} has not been inspected yet; ask again in a moment")
-        inspections.append(artifact.inspection)
-    return estimate(body, inspections)

@@ -100,7 +100,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "baseline_changed": (412, "The baseline is not what the request assumes"),
     "precondition_required": (428, "The request must say what it assumes"),
     # the life of a job
-    "not_finished": (409, "The analysis has not finished"),
+    "not_finished": (409, "This has not finished yet"),
     "analysis_failed": (409, "The analysis failed"),
     "analysis_canceled": (409, "The analysis was canceled"),
     "already_finished": (409, "The analysis has already finished"),

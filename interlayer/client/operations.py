@@ -1,6 +1,7 @@
 """Every call of the service but uploads, as a flow."""
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ from contract.schemas.history import (
     StoredReportPage,
 )
 from contract.schemas.offer import Offer
-from interlayer.client.flow import JSON, Call, Flow, Work, answered, content, done, resource, resources
+from interlayer.client.flow import JSON, Call, Flow, Pause, Work, answered, content, done, resource, resources
 from interlayer.errors import AnalysisFailed, RequestRefused, TimedOut
 
 FINAL = ("succeeded", "failed", "canceled")
@@ -70,11 +71,27 @@ def submit(request: AnalysisRequest, *, idempotency_key: str | None = None) -> F
     return resource(Call("POST", "/v1/analyses", headers=headers, content=request.model_dump_json().encode()), Analysis)
 
 
-def estimate(request: AnalysisRequest) -> Flow[Estimate]:
-    """Say what an analysis would take, without starting it."""
-    return resource(
-        Call("POST", "/v1/analyses:estimate", headers=JSON, content=request.model_dump_json().encode()), Estimate
-    )
+def estimate(request: AnalysisRequest, *, timeout: float = 60.0) -> Flow[Estimate]:
+    """Say what an analysis would take, without starting it; files sent a moment ago are waited for.
+
+    Raises
+    ------
+    TimedOut
+        No worker has looked into a file after `timeout` seconds.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        left = max(0.0, end - time.monotonic())
+        headers = JSON | {"Prefer": f"wait={math.ceil(min(_LONGEST_WAIT_SECONDS, left))}"}
+        call = Call("POST", "/v1/analyses:estimate", headers=headers, content=request.model_dump_json().encode())
+        try:
+            return (yield from resource(call, Estimate))
+        except RequestRefused as error:
+            if error.problem.code != "not_finished":
+                raise
+            if left <= 0:
+                raise TimedOut(f"no worker has looked into the files after {timeout:g} s; is one running?") from error
+        yield Pause(_PROGRESS_SECONDS)
 
 
 def status(analysis_id: str, *, wait: float = 0) -> Flow[Analysis]:

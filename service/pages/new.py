@@ -13,10 +13,12 @@ from contract.schemas import Artifact, Estimate, Problem, ProblemError
 from service.deps import Stores, Submitter, WithStores
 from service.pages.answers import PageRoute, page, see_other
 from service.pages.form import MODEL_ROWS, ROLES, Filled
-from service.routes_analyses import create_analysis, estimate_analysis
+from service.routes_analyses import create_analysis
+from service.routes_estimate import estimate_analysis
 
 router = APIRouter(route_class=PageRoute)
 _MOST_FILES = 60
+_INSPECTION_WAIT = "wait=5"  # a file that was sent a moment ago
 
 
 @router.get("/analyses/new")
@@ -40,7 +42,7 @@ async def filled_form(request: Request, response: Response, found: WithStores, c
         if filled["action"] == "estimate":
             if any(item.model for item in body.inputs):
                 return await run_sync(lambda: _page(request, found, caller, filled, unknown=True))
-            found_estimate = await run_sync(estimate_analysis, body, found, caller)
+            found_estimate = await estimate_analysis(body, found, caller, _INSPECTION_WAIT)
             return await run_sync(lambda: _page(request, found, caller, filled, estimate=found_estimate))
         analysis = await create_analysis(body, response, found, caller, filled["once"] or None)
     except ProblemError as error:

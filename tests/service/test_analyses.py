@@ -387,8 +387,23 @@ class TestEstimate:
     def test_an_uninspected_or_absent_input(self, caller: Caller) -> None:
         answer = self.estimate(caller, {"inputs": [{"artifact": caller.upload()}]})
         assert (answer.status_code, answer.json()["code"]) == (409, "not_finished")
+        assert answer.headers["Retry-After"] == "1"
         answer = self.estimate(caller, {"inputs": [{"artifact": "sha256:" + "0" * 64}]})
         assert (answer.status_code, answer.json()["code"]) == (404, "artifact_not_found")
+
+    @pytest.mark.parametrize("usable", [True, False])
+    def test_a_new_input_is_waited_for(self, service: Service, history: History, usable: bool) -> None:
+        caller = service.caller()
+        artifact = caller.upload(seed=1)
+        known = service.stores.artifacts.get(history.caller.tenant, history.artifact.removeprefix("sha256:"))
+        assert known is not None
+        assert known.inspection is not None
+        found = known.inspection if usable else Problem.of("non_finite", "layer '0.Input' holds NaN")
+        timer = later(service.stores.artifacts.inspected, caller.tenant, artifact.removeprefix("sha256:"), found)
+        body = {"inputs": [{"artifact": artifact}]}
+        answer = caller.http.post("/v1/analyses:estimate", json=body, headers={"Prefer": "wait=60"})
+        timer.join()
+        assert (answer.status_code, answer.json().get("code")) == ((200, None) if usable else (422, "non_finite"))
 
 
 def test_a_failed_analysis_says_why(service: Service, caller: Caller) -> None:

@@ -106,6 +106,22 @@ def test_waiting_ends_with_the_time(either: Make) -> None:
         either(lambda _: ok(analysis("running", 0.2)))("wait", AN, timeout=0)
 
 
+ESTIMATE = {"class_pairs": 3, "spanning_trees": 3, "rows_per_class": 36, "memory_bytes": 1, "time_class": "seconds"}
+
+
+def test_an_estimate_waits_for_files_sent_a_moment_ago(either: Make, pauses: list[float]) -> None:
+    script = Script([refused("not_finished"), refused("not_finished"), ok(ESTIMATE | {"notes": []})])
+    assert either(script)("estimate", REQUEST).class_pairs == 3
+    assert [request.headers["Prefer"] for request in script.requests] == ["wait=30"] * 3
+    with pytest.raises(RequestRefused, match="artifact_not_found"):
+        either(Script([refused("artifact_not_found")]))("estimate", REQUEST)
+
+
+def test_an_estimate_does_not_wait_for_a_worker_that_never_comes(either: Make, pauses: list[float]) -> None:
+    with pytest.raises(TimedOut, match="no worker has looked into the files after 0 s; is one running"):
+        either(lambda _: refused("not_finished"))("estimate", REQUEST, timeout=0)
+
+
 def test_a_failed_analysis_has_no_report(either: Make) -> None:
     with pytest.raises(AnalysisFailed) as caught:
         either(lambda _: refused("analysis_failed"))("report", AN)
