@@ -107,3 +107,16 @@ def computing(client: Client, analysis_id: str) -> Analysis | None:
 def worker_pid(analysis: Analysis) -> int:
     """Return the process that runs the analysis at the moment."""
     return int(analysis.execution.workers[-1].rpartition(":")[2])
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Let a process and all below it rest while the block runs: what is to be seen in passing stays to be seen."""
+    pids = [pid, *descendants(pid)]
+    for each in pids:
+        os.kill(each, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in pids:
+            os.kill(each, signal.SIGCONT)

@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.activations import write_long_study, write_study
-from tests.e2e.processes import interlayer_up
+from tests.e2e.processes import computing, frozen, interlayer_up, until, worker_pid
 from tests.pages.browser import visiting
 
 
@@ -16,8 +16,9 @@ def test_a_study_in_the_browser(tmp_path: Path, browser: Browser) -> None:
     cut = tmp_path / "cut.npz"
     cut.write_bytes(train.read_bytes()[:-100])
     with (
-        interlayer_up(tmp_path / "data", tmp_path / "log") as up,
+        interlayer_up(tmp_path / "data", tmp_path / "log", lease_seconds="600") as up,
         visiting(browser) as visitor,
+        up.client() as client,
     ):
         page = visitor.page
         visitor.sign_in(up.url, up.key)
@@ -44,10 +45,13 @@ def test_a_study_in_the_browser(tmp_path: Path, browser: Browser) -> None:
         first = page.url
         # Progress and finished layers appear without anybody loading the page anew.
         page.evaluate("window.same = true")
-        expect(page.get_by_text("running")).to_be_visible()
-        expect(page.get_by_role("heading", name="finished so far")).to_be_visible()
-        assert page.evaluate("window.same") is True
-        expect(page.locator("svg.layers")).to_be_visible()
+        analysis_id = first.rpartition("/")[2]
+        until(lambda: computing(client, analysis_id) and client.layers(analysis_id).separations, "the first layers")
+        with frozen(worker_pid(client.status(analysis_id))):
+            expect(page.get_by_text("running")).to_be_visible()
+            expect(page.get_by_role("heading", name="finished so far")).to_be_visible()
+            assert page.evaluate("window.same") is True
+            expect(page.locator("svg.layers")).to_be_visible()
         expect(page.get_by_role("link", name="Open the report")).to_be_visible()
         expect(page.get_by_role("heading", name="What was found")).to_be_visible()
         page.get_by_role("link", name="Open the report").click()
@@ -78,7 +82,7 @@ def _artifacts(report: str) -> list[str]:
 
 def test_cancel_is_a_click(tmp_path: Path, browser: Browser) -> None:
     with (
-        interlayer_up(tmp_path / "data", tmp_path / "log") as up,
+        interlayer_up(tmp_path / "data", tmp_path / "log", lease_seconds="600") as up,
         visiting(browser) as visitor,
         up.client() as client,
     ):
@@ -86,7 +90,12 @@ def test_cancel_is_a_click(tmp_path: Path, browser: Browser) -> None:
         visitor.sign_in(up.url, up.key)
         visitor.open(f"{up.url}/analyses/new?file={artifact.id}@untrained-validation")
         visitor.page.get_by_role("button", name="Start the analysis").click()
-        visitor.page.get_by_role("button", name="Cancel").click()
+        visitor.page.wait_for_url(re.compile(r"/analyses/an_"))
+        analysis_id = visitor.page.url.rpartition("/")[2]
+        running = until(lambda: computing(client, analysis_id), "the analysis to be under way")
+        with frozen(worker_pid(running)):
+            visitor.page.get_by_role("button", name="Cancel").click()
+            expect(visitor.page.get_by_text("canceling").first).to_be_visible()
         expect(visitor.page.get_by_text("This analysis was canceled on request")).to_be_visible()
         assert client.analyses().items[0].status == "canceled"
 
