@@ -6,7 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 INPUT_LAYER = "0.Input"
-_PAPER = {"Linear": "Dense"}
+# What the paper, or PyTorch, calls a type of PyTorch or an operator of ONNX; others keep their names.
+_TYPES = {
+    "Linear": "Dense", "Relu": "ReLU", "LeakyRelu": "LeakyReLU", "PRelu": "PReLU", "Elu": "ELU", "Selu": "SELU",
+    "Gelu": "GELU", "HardSigmoid": "Hardsigmoid", "HardSwish": "Hardswish", "BatchNormalization": "BatchNorm",
+    "LayerNormalization": "LayerNorm", "GroupNormalization": "GroupNorm", "InstanceNormalization": "InstanceNorm",
+    "RMSNormalization": "RMSNorm", "AveragePool": "AvgPool", "GlobalAveragePool": "AdaptiveAvgPool",
+    "GlobalMaxPool": "AdaptiveMaxPool",
+}  # fmt: skip
+_TYPES_WITH_WEIGHTS = {"Gemm": "Dense", "MatMul": "Dense", "Gather": "Embedding"}
 
 
 class UnknownLayer(ValueError):
@@ -30,7 +38,8 @@ class LayerNames:
         """
         self._n_weighted += has_weights
         kind = re.sub(r"[123]d$", "", type_name)
-        return self.numbered(f"{self._n_weighted}.{_PAPER.get(kind, kind)}")
+        kind = _TYPES.get(kind, _TYPES_WITH_WEIGHTS.get(kind, kind) if has_weights else kind)
+        return self.numbered(f"{self._n_weighted}.{kind}")
 
     def numbered(self, name: str) -> str:
         """Give the name itself at its first use, and `name:2`, `name:3`, … later."""

@@ -13,8 +13,7 @@ memory is that of one batch, however many layers and rows there are.
     lightning.py, hugging_face.py   callbacks that record a series
     model_modes.py      evaluation mode, random state, compiled models: what is set for a recording and given back
     forward_pass.py     what is known of the pass that is running
-    layer_names.py      what layers are called, and which modules a choice of names means
-    outputs.py          the tensors in what a module returns
+    layer_names.py      which modules a choice of names means; `contract.layer_calls` says which calls are layers
     token_pooling.py    what becomes of the tokens of a transformer
     kept_rows.py        from a tensor to the rows that are written
     row_sample.py       labels, and which rows are kept

@@ -8,15 +8,15 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from contract.layer_calls import first_tensor, module_names, tensors_in
 from contract.layer_names import INPUT_LAYER
 from interlayer.local import LocalInput
 from interlayer.record.activation_file import ActivationWriter
 from interlayer.record.errors import RecordingError
-from interlayer.record.forward_pass import Call, ForwardPass
+from interlayer.record.forward_pass import ForwardPass
 from interlayer.record.kept_rows import Storage
-from interlayer.record.layer_names import chosen_modules, module_names, name_by_type
+from interlayer.record.layer_names import chosen_modules
 from interlayer.record.model_modes import eagerly, unwrapped
-from interlayer.record.outputs import tensors_in
 from interlayer.record.row_sample import RowSample
 from interlayer.record.token_pooling import Pooling, checked_pooling
 
@@ -118,13 +118,9 @@ class LayerRecorder:
     def __enter__(self) -> Self:
         self._writer = ActivationWriter(self._path)
         self._hooks = ExitStack()
-        for module, name in self._names.items():
-            # A parametrization computes weights, not activations.
-            if "parametrizations" not in name.split("."):
-                before = module.register_forward_pre_hook(self._before, with_kwargs=True)
-                after = module.register_forward_hook(self._after)
-                self._hooks.callback(before.remove)
-                self._hooks.callback(after.remove)
+        for module in self._names:
+            self._hooks.callback(module.register_forward_pre_hook(self._before, with_kwargs=True).remove)
+            self._hooks.callback(module.register_forward_hook(self._after).remove)
         return self
 
     def __exit__(
@@ -166,25 +162,23 @@ class LayerRecorder:
     def _before(self, module: "nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._pass is None:
             return
-        value = next((item for item in (*args, *kwargs.values()) if self._torch.is_tensor(item)), None)
-        if module is self._model and not self._pass.calls:
+        value = first_tensor(args, kwargs)
+        if module is self._model and self._pass.calls.is_outside:
             if self._pass.written:
                 raise RecordingError("the model ran twice in a batch: announce each forward pass with `batch(labels)`")
             mask = kwargs.get("attention_mask")
             self._pass.mask = mask if mask is not None and self._torch.is_tensor(mask) and mask.ndim == 2 else None
             if value is not None and self._is_input_wanted(value):
                 self._write(INPUT_LAYER, value, self._pass)
-        self._pass.calls.append(Call(value))
+        self._pass.calls.enter(value)
 
     def _after(self, module: "nn.Module", args: tuple[Any, ...], output: Any) -> None:  # noqa: ARG002 - torch calls it so
         if self._pass is None:
             return
-        call = self._pass.calls.pop()
-        if self._pass.calls:
-            self._pass.calls[-1].is_innermost = False
+        layer = self._pass.calls.leave(module, output)
         if self._chosen is None:
-            if call.is_innermost and not call.passes_through(module, output):
-                self._write_all(name_by_type(self._pass.names, module), output, self._pass)
+            if layer is not None:
+                self._write_all(layer, output, self._pass)
         elif (name := self._names[module]) in self._chosen:
             self._write_all(self._pass.names.numbered(name), output, self._pass)
 

@@ -1,23 +1,22 @@
 """The tensors of an ONNX model as layers, computed by ONNX Runtime."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from contract.layer_names import INPUT_LAYER, LayerNames
 from contract.schemas import ProblemError
 from worker.arrays import Array
 from worker.models.onnx_scan import Graph, Node, Value, scan_onnx
 
-INPUT_LAYER = "0.Input"
 _TYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
           11: "float64"}  # fmt: skip
-_NAMES = {
-    "Gemm": "Dense", "MatMul": "Dense", "Relu": "ReLU", "BatchNormalization": "BatchNorm", "AveragePool": "AvgPool",
-    "GlobalAveragePool": "AdaptiveAvgPool", "LayerNormalization": "LayerNorm", "Gelu": "GELU", "LeakyRelu": "LeakyReLU",
-}  # fmt: skip
+_WITH_WEIGHTS = frozenset([
+    "Gemm", "MatMul", "Conv", "ConvTranspose", "DeformConv", "Gather", "LSTM", "GRU", "RNN", "Einsum",
+    "MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv",
+])  # fmt: skip
 _PASSING = frozenset(["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Dropout", "Transpose"])
 _OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc", "out of memory", "BFCArena")
 
@@ -25,8 +24,9 @@ _OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc", "out of memory", "BF
 def onnx_layers(graph: Graph) -> dict[str, str]:
     """Return the tensor of every layer by its name, in execution order, named by index and type as the paper does.
 
-    A layer is an operation on the data. The index counts operations with weights of two axes or more; a bias that is
-    added by an operation of its own belongs to the operation before. What only gives the data another shape is none.
+    A layer is an operation on the data. The index counts operations with weights of two axes or more; what is added
+    to all rows, scaled or compared is no weight. A bias that is added by an operation of its own belongs to the
+    operation before. What only gives the data another shape is no layer.
     """
     from_data = {value.name for value in graph.inputs if value.name not in graph.constants}
     consumers: dict[str, list[Node]] = {}
@@ -34,26 +34,31 @@ def onnx_layers(graph: Graph) -> dict[str, str]:
         for name in node.inputs:
             consumers.setdefault(name, []).append(node)
     found: dict[str, str] = {}
-    used: Counter[str] = Counter()
-    index, waiting = 0, None
+    names, products = LayerNames(), set()
     for node in graph.nodes:
         if node.operator == "Shape" or not from_data & set(node.inputs):
             continue
+        has_weights = _has_weights(node, graph, from_data)
         from_data.update(name for name in node.outputs if name)
-        index += any(len(graph.constants[name].shape) >= 2 for name in node.inputs if name in graph.constants)
         output = next((name for name in node.outputs if name), None)
         if node.operator in _PASSING or output is None:
             continue
-        kind = _NAMES.get(node.operator, node.operator)
-        if waiting is not None:
-            kind, waiting = "Dense", None
-        elif node.operator == "MatMul" and _adds_bias(consumers.get(output, []), graph):
-            waiting = output  # the sum that follows is the layer
-            continue
-        name = f"{index}.{kind}"
-        used[name] += 1
-        found[name if used[name] == 1 else f"{name}:{used[name]}"] = output
+        if node.operator == "MatMul" and has_weights and _adds_bias(consumers.get(output, []), graph):
+            products.add(output)  # the sum that follows is the layer
+        elif products & set(node.inputs):
+            found[names.by_type("MatMul", has_weights=True)] = output
+        else:
+            found[names.by_type(node.operator, has_weights=has_weights)] = output
     return found
+
+
+def _has_weights(node: Node, graph: Graph, from_data: set[str]) -> bool:
+    """Say whether an operand does not depend on the data and has two axes or more, or a number that is not known."""
+    operands = node.inputs[:1] if node.operator == "Gather" else node.inputs
+    fixed = [name for name in operands if name and name not in from_data]
+    return node.operator in _WITH_WEIGHTS and any(
+        name not in graph.constants or len(graph.constants[name].shape) >= 2 for name in fixed
+    )
 
 
 def _adds_bias(following: Sequence[Node], graph: Graph) -> bool:

@@ -8,12 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from contract.layer_names import INPUT_LAYER
 from contract.registry import Preprocessing, RegisteredData, RegisteredModel
 from contract.schemas import InspectedLayer, Inspection, LayerSelection, Pooling, ProblemError, Split
 from worker.arrays import MAX_ARRAYS, Array
 from worker.models.batches import DTYPES, LayeredModel, LayerFile, run_all
 from worker.models.data import Batch, DataSet, open_data, open_registered
-from worker.models.onnx_model import INPUT_LAYER, OnnxModel, onnx_layers
+from worker.models.onnx_model import OnnxModel, onnx_layers
 from worker.models.onnx_scan import scan_onnx
 from worker.selection import require_layer, select_layers
 

@@ -1,11 +1,11 @@
 """The modules of a PyTorch model as layers, seen by forward hooks."""
 
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from contract.layer_calls import LayerCalls, first_tensor, module_names, tensors_in
+from contract.layer_names import INPUT_LAYER, LayerNames
 from contract.schemas import Pooling, ProblemError
 from worker.arrays import Array
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-INPUT_LAYER = "0.Input"
 Put = Callable[[str, Array], None]
 
 
@@ -21,7 +20,8 @@ class TorchModel:
     """Runs a model and hands over the output of each layer as soon as it is there.
 
     Layers are named as the paper does, by the number of modules with weights so far and the type; a module is also
-    known by its name in the model. With `hidden_states`, the layers are those of a transformer instead.
+    known by its name in the model; each tensor of a tuple or mapping is a layer. With `hidden_states`, the layers are
+    those of a transformer instead.
     """
 
     def __init__(self, module: "nn.Module", *, device: str, pooling: Pooling, hidden_states: bool) -> None:
@@ -51,32 +51,30 @@ class TorchModel:
         self._forward(batch, see)
 
     def _forward(self, batch: Mapping[str, Array], see: "Callable[[str, torch.Tensor, bool], None]") -> None:
-        torch, names, modules = self._torch, _Names(), _Names()
-        stack: list[_Call] = []
+        torch, calls, numbers = self._torch, LayerCalls(), LayerNames()
+        own_names = module_names(self._module)
 
         def before(_module: "nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            stack.append(_Call(_tensor(args) if args else _tensor(kwargs)))
+            calls.enter(first_tensor(args, kwargs))
 
         def after(module: "nn.Module", _args: tuple[Any, ...], output: Any) -> None:
-            call, value = stack.pop(), _tensor(output)
-            if stack:
-                stack[-1].is_innermost = False
-            if value is None:
-                return
-            if call.is_innermost and not self._hidden and not call.passes_through(module, value):
-                see(names.by_type(module), value, False)
+            layer = calls.leave(module, output)
+            tensors = tensors_in(output)
+            if layer is not None and not self._hidden:
+                for suffix, value in tensors.items():
+                    see(layer + suffix, value, False)
             if own_names[module]:
-                see(modules.numbered(own_names[module]), value, True)
+                name = numbers.numbered(own_names[module])
+                for suffix, value in tensors.items():
+                    see(name + suffix, value, True)
 
-        own_names = {module: name for name, module in self._module.named_modules()}
         inputs = {name: torch.from_numpy(array).to(self.device) for name, array in batch.items()}
         self._mask = inputs.get("attention_mask")
         first = inputs["inputs"]
         with ExitStack() as hooks, torch.no_grad():
-            for module, name in own_names.items():
-                if "parametrizations" not in name.split("."):
-                    hooks.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
-                    hooks.callback(module.register_forward_hook(after).remove)
+            for module in own_names:
+                hooks.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+                hooks.callback(module.register_forward_hook(after).remove)
             if self._hidden:
                 self._run_transformer(inputs, see)
             else:
@@ -127,53 +125,3 @@ class TorchModel:
         if moved:
             self._torch.cuda.empty_cache()
         return moved
-
-
-class _Call:
-    """A module that is running, and the tensor it was given."""
-
-    def __init__(self, value: "torch.Tensor | None") -> None:
-        self.is_innermost = True
-        self._memory = None if value is None else (value.data_ptr(), value.numel())
-        self._version = None if value is None or value.is_inference() else value._version
-
-    def passes_through(self, module: "nn.Module", output: "torch.Tensor") -> bool:
-        """Say whether the output is the input, at most in another shape."""
-        from torch import nn
-
-        if isinstance(module, nn.Flatten | nn.Unflatten):
-            return True
-        if self._memory != (output.data_ptr(), output.numel()):
-            return False
-        if self._version is None:
-            return not getattr(module, "inplace", False)
-        return output._version == self._version
-
-
-class _Names:
-    """Names of layers in one pass, the same in every pass over the same network."""
-
-    def __init__(self) -> None:
-        self._n_weighted = 0
-        self._used: Counter[str] = Counter()
-
-    def by_type(self, module: "nn.Module") -> str:
-        from torch.nn.utils.parametrize import type_before_parametrizations
-
-        self._n_weighted += any(parameter.ndim >= 2 for parameter in module.parameters())
-        kind = re.sub(r"[123]d$", "", type_before_parametrizations(module).__name__)
-        return self.numbered(f"{self._n_weighted}.{'Dense' if kind == 'Linear' else kind}")
-
-    def numbered(self, name: str) -> str:
-        self._used[name] += 1
-        return name if self._used[name] == 1 else f"{name}:{self._used[name]}"
-
-
-def _tensor(value: Any) -> "torch.Tensor | None":
-    """Return a tensor, or the first in a tuple or mapping."""
-    import torch
-
-    if torch.is_tensor(value):
-        return value
-    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return next((item for item in items if torch.is_tensor(item)), None)

@@ -1,5 +1,6 @@
 """Small networks in their two forms, with the same weights, and the factories that a registry names."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 from tests.worker import files
 
 Array = files.Array
+Factory = Callable[..., nn.Module]
 
 
 class Twice(nn.Module):
