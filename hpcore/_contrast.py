@@ -35,10 +35,13 @@ class LayerMeasurement:
         Statistic of every class pair on all rows.
     fold_means
         (n_repeats, n_folds) mean statistic within each fold, or None where classes are too small for folds.
+    any_separation
+        `hpcore.overall.separation_test` of the layer, where it was asked for.
     """
 
     separation: "PairwiseSeparation"
     fold_means: Floats | None
+    any_separation: TestResult | None = None
 
     @cached_property
     def mean(self) -> float:

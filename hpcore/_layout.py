@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -43,14 +44,19 @@ def lay_out(points: Points, codes: NDArray[np.intp], n_classes: int) -> Nodes:
     return Nodes(points.representative[point], point.astype(np.intp), copies.astype(np.int64), start)
 
 
-def slabs(nodes: Nodes, part_size: int) -> list[Slab]:
-    """Group consecutive small classes into parts of at most `part_size` nodes; divide larger classes evenly."""
+def slabs(nodes: Nodes, part_size: int, breaks: Iterable[int] = ()) -> list[Slab]:
+    """Group consecutive small classes into parts of at most `part_size` nodes; divide larger classes evenly.
+
+    No slab goes across a class of `breaks`: one begins there.
+    """
     result: list[Slab] = []
     n_classes = nodes.start.shape[0] - 1
+    borders = sorted({*breaks, n_classes})
     first = 0
     while first < n_classes:
         begin = int(nodes.start[first])
         stop = max(first + 1, int(np.searchsorted(nodes.start, begin + part_size, side="right")) - 1)
+        stop = min(stop, next(border for border in borders if border > first))
         end = int(nodes.start[stop])
         n_parts = -(-(end - begin) // part_size)
         cuts = np.linspace(begin, end, n_parts + 1).astype(int)
@@ -58,3 +64,40 @@ def slabs(nodes: Nodes, part_size: int) -> list[Slab]:
         result.append(Slab(first, stop, parts))
         first = stop
     return result
+
+
+@dataclass(frozen=True)
+class PairRange:
+    """Consecutive pairs of K classes, numbers ``first:stop`` of (0, 1), (0, 2), …, (1, 2), …."""
+
+    first: int
+    stop: int
+    n_classes: int
+
+    @classmethod
+    def every(cls, n_classes: int) -> PairRange:
+        """All pairs."""
+        return cls(0, n_classes * (n_classes - 1) // 2, n_classes)
+
+    def __len__(self) -> int:
+        return self.stop - self.first
+
+    def place(self, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Where pairs (n, 2) stand in the range."""
+        a, b = pairs.T
+        return np.asarray(a * (2 * self.n_classes - a - 1) // 2 + b - a - 1 - self.first)
+
+    def holds(self, a: int, b: int) -> bool:
+        """Whether a pair is in the range."""
+        return 0 <= int(self.place(np.array([[a, b]]))[0]) < len(self)
+
+    def breaks(self) -> tuple[int, ...]:
+        """Classes at which slabs must begin for the range to hold all pairs of two slabs or none."""
+        (a, b), (c, d) = self._pair(self.first), self._pair(self.stop - 1)
+        return (a, a + 1, b, c, c + 1, d + 1)
+
+    def _pair(self, number: int) -> tuple[int, int]:
+        first = np.arange(self.n_classes - 1)
+        starts = first * (2 * self.n_classes - first - 1) // 2
+        a = int(np.searchsorted(starts, number, side="right")) - 1
+        return a, number - int(starts[a]) + a + 1

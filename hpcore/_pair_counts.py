@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PairCounts:
-    """`hpcore.ties.CrossEdges` of every pair as arrays (P,), in the order (0, 1), (0, 2), …, (1, 2), …."""
+    """`hpcore.ties.CrossEdges` of every pair of a range as arrays, in the order (0, 1), (0, 2), …, (1, 2), …."""
 
     count: NDArray[np.float64]
     least: NDArray[np.int64]
@@ -27,20 +27,24 @@ class PairCounts:
     squared_strengths: NDArray[np.float64]
 
 
-def count_pairs(forests: Forests, ties: str, report: Progress) -> PairCounts:
-    """Count the cross edges of all pairs; ``report("class_pairs", done, P)`` is called as they are done."""
-    n_classes = forests.n_classes
-    n_pairs = n_classes * (n_classes - 1) // 2
+def count_pairs(
+    forests: Forests, ties: str, report: Progress, on_cross: Callable[[Cross], None] = lambda _: None
+) -> PairCounts:
+    """Count the cross edges of the pairs; ``report("class_pairs", done, P)`` is called as they are done.
+
+    `on_cross` gets the candidates that were counted, task by task in order, in the calling thread.
+    """
+    n_pairs = len(forests.pairs)
     floats, integers = np.empty((3, n_pairs)), np.empty((2, n_pairs), np.int64)
     counter = _Counter(forests, ties)
     done = 0
     report("class_pairs", 0, n_pairs)
-    for pairs, (count, least, most, squared_weights, squared_strengths) in forests.run(counter):
-        a, b = pairs.T
-        place = a * (2 * n_classes - a - 1) // 2 + b - a - 1
+    for cross, (count, least, most, squared_weights, squared_strengths) in forests.run(counter):
+        place = forests.pairs.place(cross.pairs)
         floats[:, place] = count, squared_weights, squared_strengths
         integers[:, place] = least, most
-        done += pairs.shape[0]
+        on_cross(cross)
+        done += cross.pairs.shape[0]
         report("class_pairs", done, n_pairs)
     return PairCounts(floats[0], integers[0], integers[1], floats[1], floats[2])
 
@@ -61,7 +65,7 @@ class _Counter:
         self._weight = np.concatenate([tree.weight for tree in self._trees])
         self._has_copies = np.maximum.reduceat(self._nodes.copies, self._nodes.start[:-1]) > 1
 
-    def __call__(self, task: Callable[[], Cross]) -> tuple[NDArray[np.intp], _Columns]:
+    def __call__(self, task: Callable[[], Cross]) -> tuple[Cross, _Columns]:
         from hpcore._forest_cpu import pair_forests
 
         cross = task()
@@ -91,7 +95,7 @@ class _Counter:
             values = (found.count, found.least, found.most, found.squared_weights, found.squared_strengths)
             for column, value in zip(columns, values, strict=True):
                 column[p] = value
-        return pairs, columns
+        return cross, columns
 
     def _tied(self, cross: Cross, p: int) -> CrossEdges:
         """One pair with repeated points or edges of equal length: points that both classes share are one node."""

@@ -7,10 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from hpcore import _validate
+from hpcore._global_edges import GlobalEdges
 from hpcore.distances import Points, distinct_points
 from hpcore.errors import InvalidInput
 from hpcore.spanning_tree import Forests, available_threads, on_device, resolve_device
-from hpcore.ties import Edges, contract_levels, sorted_edges
+from hpcore.ties import Edges, contract_levels
 
 
 def multiclass_bayes_error_bounds(
@@ -63,7 +64,7 @@ def multiclass_bayes_error_bounds(
 def _mean_cross_edges(points: Points, codes: NDArray[np.intp], n_classes: int, device: str) -> float:
     """Expected number of edges between different classes in a uniformly drawn minimum tree."""
 
-    def candidates(part_size: int) -> Edges:
+    def found(part_size: int) -> Edges:
         forests = Forests(
             points,
             codes,
@@ -74,9 +75,12 @@ def _mean_cross_edges(points: Points, codes: NDArray[np.intp], n_classes: int, d
             device=device,
             part_size=part_size,
         )
-        return global_candidates(forests)
+        edges = GlobalEdges(forests)
+        for cross in forests.run(lambda task: task()):
+            edges.add(cross)
+        return edges.contracted()
 
-    edges = on_device(device, candidates)
+    edges = on_device(device, found)
     shape = (points.representative.shape[0], n_classes)
     copies = csr_array((np.ones(codes.shape[0]), (points.index, codes)), shape=shape)
     same = _row_products(copies[edges.u], copies[edges.v])
@@ -97,20 +101,6 @@ def _orthogonal_cross_edges(points: Points, codes: NDArray[np.intp], n_trees: in
         raise InvalidInput(f"`n_trees` must be at most {len(trees)} for these {len(nodes)} points; got {n_trees}.")
     label = codes[nodes]
     return float(np.mean([(label[tree[0]] != label[tree[1]]).sum() for tree in trees]))
-
-
-def global_candidates(forests: Forests) -> Edges:
-    """Every edge of every minimum spanning tree over the points of all classes.
-
-    An edge of such a tree lies in a minimum tree of any subset that holds both its ends: of its class, or of the two
-    classes that it joins. So the candidates of all pairs suffice.
-    """
-    found = [(tree.u, tree.v, tree.weight) for tree in forests.trees]
-    found.extend((cross.u, cross.v, cross.weight) for cross in forests.run(lambda task: task()))
-    u, v, weight = (np.concatenate(each) for each in zip(*found, strict=True))
-    i, j = forests.nodes.point[u], forests.nodes.point[v]
-    is_edge = i != j
-    return sorted_edges(i[is_edge], j[is_edge], weight[is_edge])
 
 
 def _row_products(left: csr_array, right: csr_array) -> NDArray[np.float64]:

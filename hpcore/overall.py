@@ -5,12 +5,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.special import ndtr
 
-from hpcore import _validate
+from hpcore._blas import one_blas_thread
 from hpcore._result import TestResult
-from hpcore.distances import distinct_points
-from hpcore.multiclass import global_candidates
-from hpcore.spanning_tree import Forests, available_threads, resolve_device
-from hpcore.ties import contract_levels
+from hpcore.ties import Edges, contract_levels
 
 Floats = NDArray[np.float64]
 
@@ -19,6 +16,8 @@ def separation_test(
     activations: ArrayLike, labels: ArrayLike, *, metric: str = "euclidean", device: str = "auto"
 ) -> TestResult:
     """Test whether the classes are separated at all, by the edges between classes in one tree over all points.
+
+    `hpcore.layer.measure_pairs` gives it along with the statistic of every pair, from the same distances.
 
     Parameters
     ----------
@@ -45,32 +44,37 @@ def separation_test(
     are the sums of w and w², S2 that of the squared sums of w at each point. For two classes these are the moments of
     Friedman and Rafsky (1979).
     """
-    rows = _validate.activation_matrix(activations)
-    groups = _validate.class_labels(labels, rows.shape[0])
-    metric = _validate.choice(metric, "metric", _validate.METRICS)
-    resolve_device(_validate.choice(device, "device", _validate.DEVICES))
-    points = distinct_points(rows, metric)
-    n_classes = groups.classes.size
-    forests = Forests(
-        points, groups.codes, n_classes, n_threads=available_threads(), memory_budget=None, report=lambda *_: None
-    )
-    edges = global_candidates(forests)
-    n_points = int(points.index.max()) + 1
-    copies = csr_array((np.ones(rows.shape[0]), (points.index, groups.codes)), shape=(n_points, n_classes))
-    sizes = np.asarray(copies.sum(axis=1), np.int64)
+    from hpcore.layer import measure_pairs
+
+    return measure_pairs(activations, labels, metric=metric, device=device)[1]
+
+
+def any_separation(
+    edges: Edges, index: NDArray[np.intp], codes: NDArray[np.intp], sizes: NDArray[np.int64], tolerance: float
+) -> TestResult:
+    """`separation_test`, given the edges of all minimum trees over the points.
+
+    ``index (N,)`` and ``codes (N,)`` are point and class of every row, ``sizes (K,)`` the rows of each class.
+    """
+    n_points, n_classes = int(index.max()) + 1, sizes.shape[0]
+    copies = csr_array((np.ones(codes.shape[0]), (index, codes)), shape=(n_points, n_classes))
+    n_copies = np.asarray(copies.sum(axis=1), np.int64)
     same = np.asarray(copies[edges.u].multiply(copies[edges.v]).sum(axis=1), np.float64)
-    conductance = (sizes[edges.u] * sizes[edges.v]).astype(np.float64)
+    conductance = (n_copies[edges.u] * n_copies[edges.v]).astype(np.float64)
     cross = conductance - same
-    use = contract_levels(edges, sizes, same > 0, cross > 0, points.tie_tolerance).resistance
+    with one_blas_thread:  # how an inverse is rounded must not depend on the number of threads
+        use = contract_levels(edges, n_copies, same > 0, cross > 0, tolerance).resistance
+    used = use > 0  # what else was a candidate has no influence, not even on the rounding of a sum
+    u, v, use, cross, conductance = edges.u[used], edges.v[used], use[used], cross[used], conductance[used]
     # A uniform tree on the s copies of one point uses each of their s(s-1)/2 edges with probability 2/s.
-    within_use = 2.0 / sizes
+    within_use = 2.0 / n_copies
     alike = np.asarray(copies.multiply(copies).sum(axis=1), np.float64)
-    count = float((use * cross).sum() + (within_use * (sizes**2 - alike) / 2).sum())
-    strength = within_use * (sizes - 1)
-    for here, there in ((edges.u, edges.v), (edges.v, edges.u)):
-        np.add.at(strength, here, use * sizes[there])
-    squared_weights = float((use**2 * conductance).sum() + (within_use**2 * sizes * (sizes - 1) / 2).sum())
-    mean, variance = cross_edge_moments(groups.sizes, squared_weights, float((sizes * strength**2).sum()))
+    count = float((use * cross).sum() + (within_use * (n_copies**2 - alike) / 2).sum())
+    strength = within_use * (n_copies - 1)
+    for here, there in ((u, v), (v, u)):
+        np.add.at(strength, here, use * n_copies[there])
+    squared_weights = float((use**2 * conductance).sum() + (within_use**2 * n_copies * (n_copies - 1) / 2).sum())
+    mean, variance = cross_edge_moments(sizes, squared_weights, float((n_copies * strength**2).sum()))
     z = (count - mean) / np.sqrt(variance) if variance > 0 else 0.0
     return TestResult(
         statistic=1 - count / mean,

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from hpcore import _validate
-from hpcore._pair_counts import PairCounts, count_pairs
-from hpcore.distances import distinct_points
+from hpcore._layer_points import LayerPoints
+from hpcore._pair_counts import count_pairs
 from hpcore.errors import InvalidInput
-from hpcore.spanning_tree import Forests, Progress, available_threads, on_device, resolve_device
+from hpcore.spanning_tree import Progress, on_device
 
 
 @dataclass(frozen=True)
@@ -135,51 +135,58 @@ def pairwise_henze_penrose(
     (docs/algorithm.md). Memory beyond the input: 2 N d bytes, less under a `memory_budget`, and per thread 4 MiB and
     4096 d bytes; the cosine metric and integers beyond 16 bits add a float64 copy. Never N².
     """
-    rows = _validate.activation_matrix(activations)
-    groups = _validate.class_labels(labels, rows.shape[0])
-    metric = _validate.choice(metric, "metric", _validate.METRICS)
-    ties = _validate.choice(ties, "ties", _validate.TIES)
-    device = resolve_device(_validate.choice(device, "device", _validate.DEVICES))
-    threads = available_threads() if n_threads is None else _validate.positive_integer(n_threads, "n_threads")
-    if memory_budget is not None:
-        _validate.positive_integer(memory_budget, "memory_budget")
-    report = on_progress or _silent
+    layer = LayerPoints.of(
+        activations,
+        labels,
+        metric=metric,
+        ties=ties,
+        device=device,
+        n_threads=n_threads,
+        memory_budget=memory_budget,
+        on_progress=on_progress,
+    )
+    found = on_device(layer.device, lambda part_size: count_pairs(layer.forests(part_size), layer.ties, layer.report))
+    return pairwise_separation(
+        layer.groups.classes,
+        layer.groups.sizes,
+        found.count,
+        found.least,
+        found.most,
+        found.squared_weights,
+        found.squared_strengths,
+        n_duplicates=layer.points.n_duplicates,
+        n_zero_rows=layer.points.n_zero_rows,
+        device=layer.device,
+        metric=layer.metric,
+        ties=layer.ties,
+    )
 
-    points = distinct_points(rows, metric)
-    n_classes = groups.classes.shape[0]
 
-    def count(part_size: int) -> PairCounts:
-        forests = Forests(
-            points,
-            groups.codes,
-            n_classes,
-            n_threads=threads,
-            memory_budget=memory_budget,
-            report=report,
-            device=device,
-            part_size=part_size,
-        )
-        return count_pairs(forests, ties, report)
-
-    found = on_device(device, count)
-    pairs = np.stack(np.triu_indices(n_classes, 1), axis=1).astype(np.int64)
-    counts = groups.sizes[pairs]
-    z, p_value = friedman_rafsky_test(found.count, counts, found.squared_weights, found.squared_strengths)
+def pairwise_separation(
+    classes: NDArray[Any],
+    sizes: NDArray[np.int64],
+    cross_edges: NDArray[np.float64],
+    cross_edges_min: NDArray[np.int64],
+    cross_edges_max: NDArray[np.int64],
+    squared_weights: NDArray[np.float64],
+    squared_strengths: NDArray[np.float64],
+    **how: Any,
+) -> PairwiseSeparation:
+    """Statistic and test of every pair from its cross edges (P,), for classes of ``sizes (K,)``."""
+    pairs = np.stack(np.triu_indices(classes.shape[0], 1), axis=1).astype(np.int64)
+    counts = sizes[pairs]
+    z, p_value = friedman_rafsky_test(cross_edges, counts, squared_weights, squared_strengths)
     return PairwiseSeparation(
-        classes=groups.classes,
+        classes=classes,
         pairs=pairs,
-        statistic=henze_penrose_statistic(found.count, counts),
-        cross_edges=found.count,
-        cross_edges_min=found.least,
-        cross_edges_max=found.most,
+        statistic=henze_penrose_statistic(cross_edges, counts),
+        cross_edges=cross_edges,
+        cross_edges_min=cross_edges_min,
+        cross_edges_max=cross_edges_max,
         counts=counts,
         z=z,
         p_value=p_value,
-        n_duplicates=points.n_duplicates,
-        n_zero_rows=points.n_zero_rows,
-        device=device,
-        metric=metric,
-        ties=ties,
+        **how,
     )
 
 
@@ -290,7 +297,3 @@ def bayes_error_bounds(statistic: ArrayLike, prior: float = 0.5) -> tuple[Any, A
     if value.ndim == 0:
         return float(lower), float(upper)
     return lower, upper
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report to nobody."""

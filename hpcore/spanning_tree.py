@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hpcore._approximation import LARGEST_DIRECT, Approximation, Direct, FixedPoint, FloatProducts, Packed
 from hpcore._blas import one_blas_thread
-from hpcore._layout import Nodes, lay_out, slabs
+from hpcore._layout import Nodes, PairRange, Slab, lay_out, slabs
 from hpcore._validate import row_chunks
 from hpcore.distances import Points
 from hpcore.errors import DeviceUnavailable, OutOfMemory
@@ -89,7 +89,7 @@ def in_threads(work: Callable[[Task], Answer], tasks: Sequence[Task], n_threads:
 
 
 class Forests:
-    """Trees of all classes over given points, ready for the edges between any two classes."""
+    """Trees of all classes over given points, ready for the edges between the two classes of each pair of a range."""
 
     def __init__(
         self,
@@ -103,11 +103,14 @@ class Forests:
         device: str = "cpu",
         part_size: int | None = None,
         approximation: Callable[[int], Approximation] | None = None,
+        trees: Sequence[Tree] | None = None,
+        pairs: PairRange | None = None,
     ) -> None:
         """Build the trees; ``report("class_trees", done, n_classes)`` is called after each.
 
         `device` is any torch device, or ``"cpu"`` for the kernels of the CPU; `approximation` makes the bounds, given
-        the exponent of a scale. Neither has an influence on any result.
+        the exponent of a scale. Neither has an influence on any result. `trees` are those of the same points, where
+        they have been built before; `pairs` the range of pairs that is wanted of all.
         """
         from hpcore._candidates import Context, centre_of
         from hpcore._mst_cpu import CpuBlocks
@@ -115,7 +118,8 @@ class Forests:
         self.points, self.n_classes = points, n_classes
         self.nodes = lay_out(points, codes, n_classes)
         self._plan = make_plan(points, self.nodes, n_threads, memory_budget, part_size or PART_SIZE)
-        self._slabs = slabs(self.nodes, self._plan.part_size)
+        self.pairs = pairs or PairRange.every(n_classes)
+        self._slabs = slabs(self.nodes, self._plan.part_size, () if pairs is None else pairs.breaks())
         exponent = _exponent(points)
         scratch = _Scratch(self._plan.part_size)
         rough = (approximation or _approximation(points))(exponent)
@@ -123,7 +127,7 @@ class Forests:
         ladder = tuple(CpuBlocks(each, scratch) for each in ways)
         blocks = ladder[0] if device == "cpu" else _blocks_on(device, exponent)
         self._context = Context(points, self.nodes, blocks, ladder, 4.0**exponent)
-        self.trees = self._class_trees(report)
+        self.trees = self._class_trees(report) if trees is None else list(trees)
         self._core = np.concatenate([tree.core for tree in self.trees])
         self._centre = centre_of(points, self.nodes.row)
 
@@ -145,21 +149,27 @@ class Forests:
         return trees
 
     def between_classes(self) -> Iterator[Callable[[], Cross]]:
-        """One task for every two slabs of classes; together they hold every pair of classes once."""
+        """One task for every two slabs of classes; together they hold every pair of the range once."""
         from hpcore._candidates import cross_edges_between
 
-        kept = self._packed_parts() if self._plan.keep_packed else {}
+        tasks = [
+            (left, right)
+            for left, right in combinations_with_replacement(self._slabs, 2)
+            if (left is not right or left.stop - left.first > 1)
+            and self.pairs.holds(left.first, max(left.first + 1, right.first))
+        ]
+        kept = self._packed_parts(tasks) if self._plan.keep_packed else {}
 
         def packed(part: slice) -> Packed:
             own = kept.get(part.start)
             return own if own is not None else self._context.pack(part, self._centre)
 
-        for left, right in combinations_with_replacement(self._slabs, 2):
-            if left is not right or left.stop - left.first > 1:
-                yield partial(cross_edges_between, self._context, left, right, packed, self.trees, self._core)
+        for left, right in tasks:
+            yield partial(cross_edges_between, self._context, left, right, packed, self.trees, self._core)
 
-    def _packed_parts(self) -> dict[int, Packed]:
-        parts = [part for slab in self._slabs for part in slab.parts]
+    def _packed_parts(self, tasks: Sequence[tuple[Slab, Slab]]) -> dict[int, Packed]:
+        wanted = {slab.first: slab for task in tasks for slab in task}
+        parts = [part for slab in wanted.values() for part in slab.parts]
         packed = in_threads(lambda part: self._context.pack(part, self._centre), parts, self._plan.n_threads)
         return {part.start: own for part, own in zip(parts, packed, strict=True)}
 

@@ -122,15 +122,15 @@ def measure_layer(
     memory_budget: int | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> LayerMeasurement:
-    """Measure one layer: the statistic of every class pair, and its mean within folds for the subsample test.
+    """Measure one layer: every class pair, any separation, and the mean within folds for the subsample test.
 
     The number of folds follows from the smallest class (`hpcore.folds.fold_plan`); `seed` draws them. All layers
     of all networks seen by the same images must be given the same row order and seed. ``folds=False`` saves two thirds
     of the time and leaves the subsample test unavailable. Other parameters are those of `pairwise_henze_penrose`.
     """
-    from hpcore import pairwise_henze_penrose
+    from hpcore.layer import measure_pairs
 
-    separation = pairwise_henze_penrose(
+    separation, any_separation = measure_pairs(
         activations,
         labels,
         metric=metric,
@@ -156,7 +156,7 @@ def measure_layer(
             memory_budget=memory_budget,
             on_progress=on_progress,
         )
-    return LayerMeasurement(separation=separation, fold_means=means)
+    return LayerMeasurement(separation=separation, fold_means=means, any_separation=any_separation)
 
 
 def layer_interval(measurement: LayerMeasurement) -> LayerInterval:

@@ -102,8 +102,10 @@ def cross_edges(edges: Edges, copies: NDArray[np.int64], tolerance: float, ties:
     if ties == "first":
         return _first_tree(edges, levels, copies, same > 0, least, most)
     within = 2.0 * (sizes - 1) / sizes  # expected degree of a point within its node: K_m has m - 1 tree edges
-    count = float((levels.resistance * cross).sum() + (2.0 * a * b / sizes).sum())
-    weighted = levels.resistance
+    used = levels.resistance > 0  # what else was a candidate has no influence, not even on the rounding of a sum
+    weighted, cross, conductance = levels.resistance[used], cross[used], conductance[used]
+    edges = Edges(edges.u[used], edges.v[used], edges.weight[used])
+    count = float((weighted * cross).sum() + (2.0 * a * b / sizes).sum())
     strength = within + _strengths(edges, weighted, sizes)
     squared_weights = float(
         (weighted**2 * conductance).sum() + (within * within * sizes / (2.0 * np.maximum(sizes - 1, 1))).sum()

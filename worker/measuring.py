@@ -7,9 +7,8 @@ from math import fsum, prod
 import numpy as np
 
 from contract.schemas import AnalysisRequest, InputReference, ProblemError
-from hpcore import TestResult, pairwise_henze_penrose
+from hpcore import pairwise_henze_penrose
 from hpcore.errors import InvalidInput
-from hpcore.overall import separation_test
 from hpcore.study import LayerMeasurement, StateKey, measure_layer
 from hpcore.trend import SampleSizeTrend, sample_size_trend
 from worker.activations import ActivationFile
@@ -74,7 +73,6 @@ class Measured:
     """What is known of one layer: for the tests, and for the reader."""
 
     layer: LayerMeasurement
-    any_separation: TestResult | None = None
     trend: SampleSizeTrend | None = None
     draw_means: tuple[float, ...] | None = None
 
@@ -119,8 +117,7 @@ def _measure_layer(
         )
         return Measured(
             found,
-            separation_test(activations, codes, metric=request.metric, device=request.device),
-            _trend(request, activations, codes, seed, resources),
+            _trend(request, activations, codes, seed, found.mean, resources),
             _draw_means(request, item, layer, found, per_class, resources),
         )
     except InvalidInput as error:
@@ -134,7 +131,7 @@ def _measure_layer(
 
 
 def _trend(
-    request: AnalysisRequest, activations: Array, codes: Array, seed: int, resources: Resources
+    request: AnalysisRequest, activations: Array, codes: Array, seed: int, whole_mean: float, resources: Resources
 ) -> SampleSizeTrend | None:
     if not request.sampling.trend:
         return None
@@ -142,6 +139,7 @@ def _trend(
         activations,
         codes,
         rng=seed,
+        whole_mean=whole_mean,
         metric=request.metric,
         ties=TIES,
         device=request.device,

@@ -110,7 +110,7 @@ def separation(
         quantiles={f"{q:g}": float(v) for q, v in zip(_QUANTILES, np.quantile(values, _QUANTILES), strict=True)},
         n_duplicates=found.n_duplicates,
         n_zero_rows=found.n_zero_rows,
-        any_separation=_overall(measured.any_separation),
+        any_separation=_overall(measured.layer.any_separation),
         trend=_trend(measured.trend),
         draws=_draws(measured.draw_means),
         fold_means=None if measurement.fold_means is None else measurement.fold_means.tolist(),
