@@ -1,6 +1,7 @@
 """The rows of uploaded files: who owns them and what a worker found in them."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from sqlalchemy import Row, delete, insert, select, update
@@ -48,6 +49,14 @@ class Artifacts:
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _artifact(row)
+
+    def several(self, tenant: str, digests: Sequence[str]) -> list[Artifact]:
+        """Return those of the tenant's artifacts that are there."""
+        if not digests:
+            return []
+        query = select(artifacts).where(artifacts.c.tenant == tenant, artifacts.c.sha256.in_(digests))
+        with self._database.read() as connection:
+            return [_artifact(row) for row in connection.execute(query)]
 
     def call(self, tenant: str, sha256: str, name: str | None) -> None:
         """Note under which name a file was sent, so that people recognise it; the last name counts."""

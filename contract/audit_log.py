@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from contract.database import Database, audit_log, clock
 from contract.schemas import AuditEntry
@@ -31,9 +31,8 @@ class AuditLog:
 
     def add(self, deed: Deed) -> None:
         """Write one row."""
-        values = {"id": f"au_{time.time_ns() // 1_000:014x}{secrets.token_hex(8)}", "at": clock(), **vars(deed)}
         with self._database.write() as connection:
-            connection.execute(insert(audit_log).values(values))
+            write_down(connection, deed)
 
     def newest(self, tenant: str, *, limit: int, before: str | None = None) -> list[AuditEntry]:
         """Return up to `limit` rows of the tenant, newest first, those older than `before` if it is given."""
@@ -47,6 +46,12 @@ class AuditLog:
         """Delete the rows that are older."""
         with self._database.write() as connection:
             connection.execute(delete(audit_log).where(audit_log.c.at < clock() - seconds))
+
+
+def write_down(connection: Connection, deed: Deed) -> None:
+    """Write one row in the transaction of what was done."""
+    values = {"id": f"au_{time.time_ns() // 1_000:014x}{secrets.token_hex(8)}", "at": clock(), **vars(deed)}
+    connection.execute(insert(audit_log).values(values))
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

@@ -255,8 +255,9 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         url = settings.sqlalchemy_url()
-        self.engine: Engine = create_engine(url, pool_pre_ping=True)
-        if self.engine.dialect.name == "sqlite":
+        sqlite = url.startswith("sqlite")
+        self.engine: Engine = create_engine(url, pool_pre_ping=not sqlite)  # a server may have closed the connection
+        if sqlite:
             settings.data_dir.mkdir(parents=True, exist_ok=True)
             _configure_sqlite(self.engine)
         self._reader = self.engine.execution_options(read_only=True)

@@ -10,10 +10,10 @@ so a worker that was frozen and comes back can't commit twice.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Row, and_, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from structlog.contextvars import get_contextvars
 
@@ -32,8 +32,16 @@ class Jobs:
 
     # -- the service's side ---------------------------------------------------------------------------------------
 
-    def submit(self, job: NewJob, *, max_unfinished: int) -> tuple[Analysis, bool]:
+    def submit(
+        self,
+        job: NewJob,
+        *,
+        max_unfinished: int,
+        witness: Callable[[Connection, Analysis], None] = lambda *_: None,
+    ) -> tuple[Analysis, bool]:
         """Write a job down and return it, with False if the same request had been accepted before.
+
+        `witness` writes down in the same transaction who asked for it.
 
         Raises
         ------
@@ -41,16 +49,18 @@ class Jobs:
             `idempotency_mismatch` where the key was used with another request; `queue_full`.
         """
         try:
-            with self._database.write() as connection:
-                known = self._same_key(connection, job)
-                if known is None:
-                    return self._insert(connection, job, max_unfinished), True
+            return self._submit(job, max_unfinished, witness)
         except IntegrityError:  # another process inserted the same key between our look and our insert
-            with self._database.read() as connection:
-                known = self._same_key(connection, job)
-            if known is None:
-                raise
-        return known, False
+            return self._submit(job, max_unfinished, witness)
+
+    def _submit(
+        self, job: NewJob, max_unfinished: int, witness: Callable[[Connection, Analysis], None]
+    ) -> tuple[Analysis, bool]:
+        with self._database.write() as connection:
+            known = self._same_key(connection, job)
+            analysis = known or self._insert(connection, job, max_unfinished)
+            witness(connection, analysis)
+        return analysis, known is None
 
     def _same_key(self, connection: Any, job: NewJob) -> Analysis | None:
         if job.idempotency_key is None:

@@ -1,10 +1,11 @@
 """What routes are given: the stores, and who asks."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
@@ -77,8 +78,8 @@ class Stores:
         )
 
 
-def stores(request: Request) -> Stores:
-    """Return the stores of this application."""
+async def stores(request: Request) -> Stores:
+    """Return the stores of this application. Asynchronous, for what is not gets a thread."""
     found: Stores = request.app.state.stores
     return found
 
@@ -89,7 +90,7 @@ bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: B
 WithStores = Annotated[Stores, Depends(stores)]
 
 
-def identified(request: Request, found: Stores, token: str | None) -> Caller:
+async def identified(request: Request, found: Stores, token: str | None) -> Caller:
     """Return whose key, or else whose session, a request carries.
 
     Raises
@@ -101,12 +102,19 @@ def identified(request: Request, found: Stores, token: str | None) -> Caller:
         raise ProblemError(
             "key_in_url", "addresses end up in logs: send the key as `Authorization: Bearer KEY`, and revoke this one"
         )
+    who = None if token is None else found.keys.recall(token)
+    if who is None:
+        who = await run_sync(_proved, request, found, token)
+    request.state.caller = who  # for the audit log
+    return who
+
+
+def _proved(request: Request, found: Stores, token: str | None) -> Caller:
     who = signed_in(request, found.sessions) if token is None else found.keys.authenticate(token)
     if who is None:
         if token is not None:
             note_failure(request, found, token)
         raise ProblemError("unauthorized", "send a valid API key as `Authorization: Bearer KEY`")
-    request.state.caller = who  # for the audit log
     return who
 
 
@@ -134,15 +142,15 @@ def require_unexpired(found: Stores, tenant: str, name: str) -> None:
         raise ProblemError("expired", f"{name} was here and has expired")
 
 
-def caller_with(scope: Scope) -> Callable[..., Caller]:
+def caller_with(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """Return a dependency that admits callers whose key has a scope."""
 
-    def caller(
+    async def caller(
         request: Request,
         found: WithStores,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     ) -> Caller:
-        who = identified(request, found, None if credentials is None else credentials.credentials)
+        who = await identified(request, found, None if credentials is None else credentials.credentials)
         require_scope(who, scope)
         return who
 

@@ -48,7 +48,7 @@ class Requests:
                 scope["app"].state.stores.metrics.answered(
                     scope["method"], _route(scope), message["status"], time.perf_counter() - begun, received
                 )
-                await _write_down(scope, message["status"], headers, request_id)
+                await _write_down(scope, message["status"], headers)
             await send(message)
 
         scope["state"]["request_id"] = request_id
@@ -66,22 +66,27 @@ def _route(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", _NO_ROUTE)
 
 
-async def _write_down(scope: Scope, status: int, headers: MutableHeaders, request_id: str) -> None:
-    """Note a change in the audit log, before the answer is sent."""
-    caller: Caller | None = scope["state"].get("caller")
-    part = scope["method"] == "PATCH" and status == 204 and "interlayer-artifact" not in headers  # of an upload
-    if caller is None or scope["method"] in _READING or part:
-        return
+def deed(scope: Scope, caller: Caller, place: str, status: int) -> Deed:
+    """Return what the audit log is told of a request."""
     route: Any = scope.get("route")
-    deed = Deed(
+    return Deed(
         caller.tenant,
         caller.key_id,
         action=str(getattr(route, "operation_id", None) or getattr(route, "name", _NO_ROUTE)),
-        object=headers.get("location", scope["path"])[:400],
+        object=place[:400],
         outcome=status,
-        request_id=request_id,
+        request_id=scope["state"]["request_id"],
     )
+
+
+async def _write_down(scope: Scope, status: int, headers: MutableHeaders) -> None:
+    """Note a change in the audit log, before the answer is sent, unless the route has."""
+    caller: Caller | None = scope["state"].get("caller")
+    part = scope["method"] == "PATCH" and status == 204 and "interlayer-artifact" not in headers  # of an upload
+    if caller is None or scope["method"] in _READING or part or scope["state"].get("written_down"):
+        return
+    done = deed(scope, caller, headers.get("location", scope["path"]), status)
     try:
-        await run_sync(scope["app"].state.stores.audit_log.add, deed)
+        await run_sync(scope["app"].state.stores.audit_log.add, done)
     except SQLAlchemyError as error:  # what was done is done; the log of the process keeps what the table missed
-        log.error("not in the audit log", **vars(deed), error=str(error))
+        log.error("not in the audit log", **vars(done), error=str(error))

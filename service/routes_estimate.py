@@ -7,11 +7,10 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header
 
-from contract.artifacts import ID_PREFIX
 from contract.schemas import AnalysisRequest, Estimate, Inspection, ProblemError
 from service.deps import Stores, Submitter, WithStores
 from service.estimate import estimate
-from service.inputs import check_inputs
+from service.inputs import used_artifacts
 from service.preferences import preferred_wait
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
@@ -39,18 +38,18 @@ async def estimate_analysis(
 
 
 def _inspections(body: AnalysisRequest, found: Stores, tenant: str) -> list[Inspection]:
-    check_inputs(body, found, tenant)
+    used = used_artifacts(body, found, tenant)
     inspections = []
     for item in body.inputs:
         if item.artifact is None:
             raise ProblemError("model_unsupported", "what a model takes is not estimated; give recorded activations")
-        artifact = found.artifacts.get(tenant, item.artifact.removeprefix(ID_PREFIX))
-        if artifact is None or artifact.inspection is None:
+        inspection = used[item.artifact].inspection
+        if inspection is None:
             raise ProblemError(
                 "not_finished",
                 f"{item.artifact} has not been inspected yet; ask again in a moment, or let the request wait for it "
                 "(`Prefer: wait=10`)",
                 headers={"Retry-After": "1"},
             )
-        inspections.append(artifact.inspection)
+        inspections.append(inspection)
     return inspections

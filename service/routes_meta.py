@@ -3,6 +3,7 @@
 import hmac
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import BaseModel, Field
@@ -49,8 +50,8 @@ class Readiness(Health):
 
 
 @router.get("/healthz", operation_id="healthz")
-def healthz() -> Health:
-    """Tell that the process is alive."""
+async def healthz() -> Health:
+    """Tell that the process is alive: its event loop answers, however busy its threads are."""
     return Health(status="alive")
 
 
@@ -77,15 +78,15 @@ def _missing(found: Stores) -> list[str]:
 
 
 @router.get("/metrics", operation_id="get_metrics", response_class=Response)
-def get_metrics(
+async def get_metrics(
     request: Request, found: WithStores, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Response:
     """Tell Prometheus how things are. Takes INTERLAYER_METRICS_TOKEN, or a key with the scope `admin`."""
     given = "" if credentials is None else credentials.credentials
     token = found.settings.metrics_token
     if token is None or not hmac.compare_digest(token.get_secret_value().encode(), given.encode()):
-        require_scope(identified(request, found, given or None), "admin")
-    return Response(found.metrics.text(), media_type=CONTENT_TYPE)
+        require_scope(await identified(request, found, given or None), "admin")
+    return Response(await run_sync(found.metrics.text), media_type=CONTENT_TYPE)
 
 
 @router.get("/v1/capabilities", operation_id="get_capabilities")

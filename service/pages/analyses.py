@@ -11,6 +11,7 @@ from contract.jobs import FINAL
 from contract.keys import Caller
 from contract.schemas import Analysis, AnalysisStatus, Report, Separation
 from interlayer.render.overview import overview
+from service.analyses import accept_again
 from service.deps import Reader, Stores, Submitter, WithStores
 from service.pages.answers import PageRoute, page, see_other
 from service.references import bytes_of, report_of_analysis
@@ -20,7 +21,6 @@ from service.routes_analyses import (
     delete_analysis,
     get_analysis,
     list_analyses,
-    retry_analysis,
 )
 from service.routes_layers import get_layers
 
@@ -119,9 +119,9 @@ def cancel(analysis_id: AnalysisPath, found: WithStores, caller: Submitter) -> R
 
 
 @router.post("/analyses/{analysis_id}/retry")
-async def retry(analysis_id: AnalysisPath, response: Response, found: WithStores, caller: Submitter) -> Response:
+def retry(analysis_id: AnalysisPath, found: WithStores, caller: Submitter) -> Response:
     """Try again what failed or was canceled, and show the analysis that does."""
-    again = await retry_analysis(analysis_id, response, found, caller)
+    again, _ = accept_again(analysis_id, found, caller)
     return see_other(f"/analyses/{again.id}")
 
 

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query, Request, Response
 from contract.keys import Caller
 from contract.registry import load_registry
 from contract.schemas import Artifact, Estimate, Problem, ProblemError
+from service.analyses import accept, require_key
 from service.deps import Stores, Submitter, WithStores
 from service.pages.answers import PageRoute, page, see_other
 from service.pages.form import MODEL_ROWS, ROLES, Filled
-from service.routes_analyses import create_analysis
 from service.routes_estimate import estimate_analysis
 
 router = APIRouter(route_class=PageRoute)
@@ -33,7 +33,7 @@ def empty_form(
 
 
 @router.post("/analyses/new")
-async def filled_form(request: Request, response: Response, found: WithStores, caller: Submitter) -> Response:
+async def filled_form(request: Request, found: WithStores, caller: Submitter) -> Response:
     """Estimate the analysis, or start it; what is wrong is said on the form, which keeps what was filled in."""
     form = await request.form()
     filled = Filled({name: value for name, value in form.multi_items() if isinstance(value, str)})
@@ -44,7 +44,8 @@ async def filled_form(request: Request, response: Response, found: WithStores, c
                 return await run_sync(lambda: _page(request, found, caller, filled, unknown=True))
             found_estimate = await estimate_analysis(body, found, caller, _INSPECTION_WAIT)
             return await run_sync(lambda: _page(request, found, caller, filled, estimate=found_estimate))
-        analysis = await create_analysis(body, response, found, caller, filled["once"] or None)
+        require_key(filled["once"] or None)
+        analysis, _ = await run_sync(accept, body, found, caller, filled["once"] or None)
     except ProblemError as error:
         problem = error.problem
         return await run_sync(lambda: _page(request, found, caller, filled, problem=problem))

@@ -146,7 +146,7 @@ def _commit_before_answer() -> None:
             return submit(self, job, **named)
         transaction = self._database.engine.connect()
         transaction.begin()
-        analysis = self._insert(transaction, job, *named.values())
+        analysis = self._insert(transaction, job, named["max_unfinished"])
         rows = dict(transaction.execute(jobs.select().where(jobs.c.id == analysis.id)).one()._mapping)
         transaction.rollback()
         transaction.close()

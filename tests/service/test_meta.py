@@ -151,7 +151,8 @@ def test_on_postgresql_a_database_that_is_away_is_said_and_comes_back(
             ("GET", "/v1/keys"),
             ("POST", "/v1/analyses"),
         ):
-            answer = caller.http.request(method, path, json={} if method == "POST" else None)
+            body = {"inputs": [{"artifact": "sha256:" + "0" * 64}]}
+            answer = caller.http.request(method, path, json=body if method == "POST" else None)
             assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
             assert answer.headers["Retry-After"]
         assert caller.http.get("/healthz").status_code == 200
