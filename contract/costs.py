@@ -1,0 +1,297 @@
+"""What each unit of an analysis costs, predicted from shapes alone: seconds on a reference machine, and peak memory.
+
+Every unit is a sum of a few kinds of work, each counted from the shape of a layer and multiplied by a measured
+constant (`contract.cost_constants`, which names the command that fits them). Neither numpy nor the core is needed, so
+that the service, the planner of parts and the workers all judge by the same functions.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import comb
+from typing import Self
+
+from contract.cost_constants import BYTES, SECONDS
+
+LARGEST_DIRECT = 16
+"""Up to so many features distances are differences, beyond them they come from inner products."""
+_PART_ROWS = 1024
+_WIDTHS = {"bool": 1, "int8": 1, "uint8": 1, "float16": 2, "int16": 2, "uint16": 2, "bfloat16": 2, "float32": 4}
+_WIDTHS |= {"int32": 4, "uint32": 4}
+_FLOAT32_HOLDS = frozenset(("bool", "int8", "uint8", "int16", "uint16", "float16"))
+_RESHUFFLES = 300  # between the 20 that a rebuilt membership test makes at least, and 999; see `membership`
+
+
+@dataclass(frozen=True)
+class Processor:
+    """What computes: threads of a CPU, or a CUDA device beside them."""
+
+    threads: int = 1
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One layer of one input, as far as it is used.
+
+    Attributes
+    ----------
+    rows, classes, features
+        N rows of K classes are used, d numbers each.
+    smallest
+        Rows of the smallest class: they decide how many folds there are.
+    dtype
+        As stored: ``float16``, ``bfloat16``, ``float32``, ``float64``, or an integer type.
+    metric
+        ``euclidean`` or ``cosine``.
+    file_rows
+        Rows that the file holds, where not all of them are used.
+    mapped, compressed
+        Whether the file is mapped into memory rather than read (`.safetensors`), and whether it is deflated (`.npz`).
+    """
+
+    rows: int
+    classes: int
+    features: int
+    smallest: int
+    dtype: str = "float32"
+    metric: str = "euclidean"
+    file_rows: int | None = None
+    mapped: bool = True
+    compressed: bool = False
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of classes."""
+        return comb(self.classes, 2)
+
+    @property
+    def width(self) -> int:
+        """Bytes of a number as it is stored."""
+        return _WIDTHS.get(self.dtype, 8)
+
+    def part(self, share: int) -> Self:
+        """Return one of `share` equal parts of the rows, as an array in memory."""
+        rows = max(2 * self.classes, self.rows // share)
+        return replace(self, rows=rows, smallest=self.smallest // share, file_rows=None)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds on the reference machine, and peak bytes of memory, the rows that are read included."""
+
+    seconds: float
+    memory_bytes: int
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """One after the other: the times add up, the memory is that of the larger one."""
+        return Cost(self.seconds + other.seconds, max(self.memory_bytes, other.memory_bytes))
+
+
+NOTHING = Cost(0.0, 0)
+
+
+def work(shape: Shape) -> dict[str, float]:
+    """Count the kinds of work of one measurement of all pairs of classes; each has a constant of seconds."""
+    rows, classes, features = shape.rows, shape.classes, shape.features
+    distances, values = rows * rows / 2, rows * features
+    direct = features <= LARGEST_DIRECT
+    wide = shape.metric == "cosine" or not (shape.dtype in _FLOAT32_HOLDS or shape.dtype in ("float32", "bfloat16"))
+    return {
+        "call": 1.0,
+        "class": classes,
+        "pair": shape.pairs,
+        "row": rows,
+        "row_of_pair": rows * (classes - 1),
+        "value": values,
+        "converted_value": 0.0 if shape.dtype == "float32" else values,
+        "normalised_value": values if shape.metric == "cosine" else 0.0,
+        "distance": distances,
+        "crowded_row_of_pair": rows * (classes - 1) / features,
+        "difference": distances * features if direct else 0.0,
+        "wide_difference": distances * features if direct and wide else 0.0,
+        "product": 0.0 if direct else distances * features,
+    }
+
+
+_IN_ONE_THREAD = frozenset(("call", "row", "value", "converted_value", "normalised_value"))
+
+
+def _seconds(amounts: Mapping[str, float], table: str, processor: Processor) -> float:
+    constants = SECONDS[table]
+    return sum(
+        constants[kind] * amount / (1 if kind in _IN_ONE_THREAD else processor.threads)
+        for kind, amount in amounts.items()
+    )
+
+
+def reading(shape: Shape) -> Cost:
+    """Read one layer of a file, and pick the rows that are used."""
+    rows = shape.file_rows or shape.rows
+    stored, used = rows * shape.features * shape.width, _row_bytes(shape)
+    drawn = shape.file_rows is not None
+    constants = SECONDS["reading"]
+    kind = "mapped_byte" if shape.mapped else "inflated_byte" if shape.compressed else "stored_byte"
+    seconds = constants["file"] + constants[kind] * stored + constants["drawn_byte"] * used * drawn
+    return Cost(seconds, int(stored + used * drawn))
+
+
+def pairs(shape: Shape, processor: Processor = Processor()) -> Cost:
+    """All pairs of classes on all rows, and whether there is any separation."""
+    return Cost(_seconds(work(shape), "pairs", processor), _measured_bytes(shape, processor))
+
+
+def class_trees(shape: Shape, processor: Processor = Processor()) -> Cost:
+    """Trees of the classes alone, for blocks of pairs."""
+    amounts = work(shape)
+    for kind in ("distance", "difference", "product"):
+        amounts[kind] /= shape.classes
+    amounts |= {"pair": 0.0, "row_of_pair": 0.0}
+    return Cost(_seconds(amounts, "pairs", processor), _measured_bytes(shape, processor))
+
+
+def pair_block(shape: Shape, n_pairs: int, processor: Processor = Processor()) -> Cost:
+    """`n_pairs` of the pairs, from trees that are there; every block reads and packs all rows."""
+    amounts = work(shape)
+    share = n_pairs / shape.pairs
+    for kind in ("pair", "row_of_pair", "distance", "difference", "product"):
+        amounts[kind] *= share
+    amounts["class"] = 0.0
+    return Cost(_seconds(amounts, "pairs", processor), _measured_bytes(shape, processor))
+
+
+def fold_plan(shape: Shape) -> tuple[int, int]:
+    """Return random divisions and folds of each, as `hpcore.folds.fold_plan` has them; (0, 0): too few rows."""
+    if shape.smallest >= 80:
+        return 10, 5
+    return (10, shape.smallest // 16) if shape.smallest >= 32 else (0, 0)
+
+
+def fold_cells(shape: Shape, n_cells: int | None = None, processor: Processor = Processor()) -> Cost:
+    """Cells of the random divisions, side by side in the threads; by default all of them."""
+    repeats, folds = fold_plan(shape)
+    n_cells = repeats * folds if n_cells is None else n_cells
+    if not folds or not n_cells:
+        return NOTHING
+    return _cells(shape, folds, n_cells, processor)
+
+
+def trend(shape: Shape, processor: Processor = Processor()) -> Cost:
+    """Four quarters and two halves of the rows."""
+    return _cells(shape, 4, 4, processor) + _cells(shape, 2, 2, processor)
+
+
+def further_draws(shape: Shape, n_draws: int, processor: Processor = Processor()) -> Cost:
+    """More draws of the rows, each read and measured."""
+    one = reading(shape) + _measurement(shape, processor)
+    return Cost(n_draws * one.seconds, one.memory_bytes)
+
+
+def membership(train: Shape, validation: Shape, method: str, processor: Processor = Processor()) -> Cost:
+    """Test training against validation data by `method` ``score`` or ``rebuild``.
+
+    ``rebuild`` makes between 20 and 999 reshuffles, as the data decide; what is returned is for 300.
+    """
+    both = _joined(train, validation)
+    if method == "score":
+        return Cost(_seconds(_scoring_work(both), "scores", Processor()), _scored_bytes(both))
+    seconds = (1 + _RESHUFFLES) * sum(_measurement(each, processor).seconds for each in (train, validation))
+    larger = max(train, validation, key=lambda each: each.rows)
+    return Cost(seconds, 2 * _row_bytes(both) + _measurement(larger, processor).memory_bytes)
+
+
+def shift(train: Shape, validation: Shape) -> Cost:
+    """Compare the two sets class by class, in one thread."""
+    both = _joined(train, validation)
+    rows = both.rows // both.classes
+    one = _measurement(replace(both, rows=rows, classes=2, smallest=rows // 2), Processor())
+    return Cost(both.classes * one.seconds, 2 * _row_bytes(both) + one.memory_bytes)
+
+
+def tests(n_pairs: int, n_tests: int, n_resamples: int) -> Cost:
+    """Every test over the pairs of a study; where no exact distribution is at hand, by resamples."""
+    constants = SECONDS["tests"]
+    seconds = n_tests * (constants["test"] + constants["pair"] * n_pairs)
+    seconds += n_resamples * 2 * n_pairs * (constants["draw"] + constants["drawn_test"] * n_tests)
+    cells = min(n_resamples * 2 * n_pairs, 2**22)
+    kept = BYTES["test_of_pair"] * n_tests * n_pairs + 8 * n_resamples * n_tests
+    return Cost(seconds, int(BYTES["resampled_cell"] * cells + kept))
+
+
+def assembly(n_layers: int, n_pairs: int, n_tests: int) -> Cost:
+    """Make a report of all layers of all inputs, and write it down."""
+    constants = SECONDS["assembly"]
+    seconds = constants["report"] + n_layers * (constants["layer"] + constants["pair"] * n_pairs)
+    memory = n_layers * (BYTES["layer"] + BYTES["pair"] * n_pairs) + BYTES["test"] * n_tests
+    return Cost(seconds + constants["test"] * n_tests, int(memory))
+
+
+def _measurement(shape: Shape, processor: Processor) -> Cost:
+    """One `pairwise_henze_penrose` of rows in memory."""
+    return Cost(_seconds(work(shape), "measurement", processor), _measured_bytes(shape, processor))
+
+
+def _cells(shape: Shape, share: int, n_cells: int, processor: Processor) -> Cost:
+    """Measurements of disjoint parts of the rows, one to a thread."""
+    at_once = min(processor.threads, n_cells)
+    one = _measurement(shape.part(share), Processor(1, processor.device))
+    own = one.memory_bytes + _row_bytes(shape.part(share))
+    rounds = -(-n_cells // at_once)
+    return Cost(rounds * one.seconds, _row_bytes(shape) + at_once * own)
+
+
+def _scoring_work(both: Shape) -> dict[str, float]:
+    """One tree over the rows of each pair, in one thread; all rows are converted for each."""
+    values = both.rows * both.features
+    distances = both.rows * both.rows / 2 * (both.classes - 1) / both.classes * 2
+    return {
+        "pair": both.pairs,
+        "row_of_pair": both.rows * (both.classes - 1),
+        "distance": distances,
+        "product": distances * both.features,
+        "value_of_pair": values * both.pairs,
+    }
+
+
+def _joined(train: Shape, validation: Shape) -> Shape:
+    return replace(train, rows=train.rows + validation.rows, smallest=train.smallest + validation.smallest)
+
+
+def _row_bytes(shape: Shape) -> int:
+    """The rows as an array; a bfloat16 becomes a float32."""
+    return shape.rows * shape.features * (4 if shape.dtype == "bfloat16" else shape.width)
+
+
+def _copied_bytes(shape: Shape) -> int:
+    """What `hpcore.distances.distinct_points` copies."""
+    values = shape.rows * shape.features
+    if shape.metric == "cosine":
+        return 8 * values
+    return (
+        4 * values
+        if shape.dtype in _FLOAT32_HOLDS
+        else 0
+        if shape.dtype.startswith(("float", "bfloat"))
+        else 8 * values
+    )
+
+
+def _measured_bytes(shape: Shape, processor: Processor) -> int:
+    """The core's working memory: packed rows, a block for each thread, and the edges it keeps."""
+    size = min(shape.rows, _PART_ROWS) + 32
+    packed_row = 2 * shape.features + 40
+    blocks = processor.threads * (4 * size * size + BYTES["block_row"] * size)
+    return int(
+        _copied_bytes(shape)
+        + shape.rows * packed_row
+        + blocks
+        + BYTES["row"] * shape.rows
+        + BYTES["counted_pair"] * shape.pairs
+    )
+
+
+def _scored_bytes(both: Shape) -> int:
+    """Scores over a tree of each pair, whose points are float64; all of them are converted for each pair."""
+    of_pair = replace(both, rows=2 * both.rows // both.classes, classes=2, dtype="float64", metric="euclidean")
+    return (
+        _row_bytes(both) + _copied_bytes(both) + 16 * both.rows * both.features + _measured_bytes(of_pair, Processor())
+    )
