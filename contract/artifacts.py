@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from contract.database import Database, artifacts, clock
@@ -15,6 +15,9 @@ ID_PREFIX = "sha256:"
 # Control characters, halves of surrogate pairs, and what turns the direction of writing around.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST_NAME = 200
+_SEVERAL = select(artifacts).where(
+    artifacts.c.tenant == bindparam("of"), artifacts.c.sha256.in_(bindparam("digests", expanding=True))
+)
 
 
 class Artifacts:
@@ -54,9 +57,9 @@ class Artifacts:
         """Return those of the tenant's artifacts that are there."""
         if not digests:
             return []
-        query = select(artifacts).where(artifacts.c.tenant == tenant, artifacts.c.sha256.in_(digests))
         with self._database.read() as connection:
-            return [_artifact(row) for row in connection.execute(query)]
+            rows = connection.execute(_SEVERAL, {"of": tenant, "digests": list(digests)})
+            return [_artifact(row) for row in rows]
 
     def call(self, tenant: str, sha256: str, name: str | None) -> None:
         """Note under which name a file was sent, so that people recognise it; the last name counts."""

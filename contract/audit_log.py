@@ -23,6 +23,9 @@ class Deed:
     request_id: str
 
 
+_INSERT = insert(audit_log).values(at=clock())
+
+
 class AuditLog:
     """All statements on the audit log. Rows are only added, until their time is over."""
 
@@ -50,8 +53,7 @@ class AuditLog:
 
 def write_down(connection: Connection, deed: Deed) -> None:
     """Write one row in the transaction of what was done."""
-    values = {"id": f"au_{time.time_ns() // 1_000:014x}{secrets.token_hex(8)}", "at": clock(), **vars(deed)}
-    connection.execute(insert(audit_log).values(values))
+    connection.execute(_INSERT, {"id": f"au_{time.time_ns() // 1_000:014x}{secrets.token_hex(8)}", **vars(deed)})
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

@@ -82,6 +82,10 @@ uploads = Table(
     Column("expires_at", Float, nullable=False, index=True),
 )
 
+_OF_UNFINISHED: dict[str, Any] = {
+    "sqlite_where": text("finished_at IS NULL"),
+    "postgresql_where": text("finished_at IS NULL"),
+}
 jobs = Table(
     "jobs",
     metadata,
@@ -111,16 +115,22 @@ jobs = Table(
     Column("finished_at", Float),
     Column("request_id", String),  # of the request that submitted the job
     UniqueConstraint("tenant", "idempotency_key"),
-    Index("ix_jobs_state_queue_id", "state", "queue", "id"),
+    # Of the unfinished alone, which are few however long the history is. Queries must say `UNFINISHED` to be served.
+    Index("ix_jobs_unfinished_state_queue_id", "state", "queue", "id", **_OF_UNFINISHED),
+    Index("ix_jobs_unfinished_tenant_kind_state", "tenant", "kind", "state", **_OF_UNFINISHED),
     Index("ix_jobs_tenant_kind_id", "tenant", "kind", "id"),
     Index("ix_jobs_tenant_started_at", "tenant", "started_at"),
 )
+
+# Exactly while the state is not final: every arrow to a final one sets the time.
+UNFINISHED = jobs.c.finished_at.is_(None)
 
 job_inputs = Table(
     "job_inputs",
     metadata,
     Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("sha256", String, primary_key=True, index=True),
+    sqlite_with_rowid=False,
 )
 
 job_tags = Table(
@@ -129,6 +139,7 @@ job_tags = Table(
     Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String, primary_key=True),
     Column("value", String, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 sessions = Table(

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from structlog.contextvars import get_contextvars
 
-from contract.database import Database, clock, job_inputs, job_tags, jobs
+from contract.database import UNFINISHED, Database, clock, job_inputs, job_tags, jobs
 from contract.job_rows import FINAL, Claim, NewJob, analysis_of, has_status, new_job_id
 from contract.schemas import Analysis, AnalysisStatus, Problem, ProblemError, Progress
 
@@ -65,9 +65,7 @@ class Jobs:
     def _same_key(self, connection: Any, job: NewJob) -> Analysis | None:
         if job.idempotency_key is None:
             return None
-        row = connection.execute(
-            select(jobs).where(jobs.c.tenant == job.tenant, jobs.c.idempotency_key == job.idempotency_key)
-        ).one_or_none()
+        row = connection.execute(_SAME_KEY, {"of": job.tenant, "key": job.idempotency_key}).one_or_none()
         if row is not None and row.fingerprint != job.fingerprint:
             raise ProblemError(
                 "idempotency_mismatch",
@@ -76,61 +74,48 @@ class Jobs:
         return None if row is None else analysis_of(row)
 
     def _insert(self, connection: Any, job: NewJob, max_unfinished: int) -> Analysis:
-        unfinished = connection.execute(
-            select(func.count()).where(jobs.c.tenant == job.tenant, jobs.c.kind == job.kind, jobs.c.state.not_in(FINAL))
-        ).scalar_one()
-        if job.kind == "analysis" and unfinished >= max_unfinished:
+        if job.kind == "analysis":
+            self._require_turn(connection, job.tenant, max_unfinished)
+        values = {
+            "id": new_job_id(job.kind),
+            "tenant": job.tenant,
+            "kind": job.kind,
+            "request": job.request,
+            "idempotency_key": job.idempotency_key,
+            "fingerprint": job.fingerprint,
+            "queue": job.queue,
+            "request_id": get_contextvars().get("request"),
+        }
+        row = connection.execute(_INSERT, _NEW | values).one()
+        if job.inputs:
+            connection.execute(_INSERT_INPUT, [{"job_id": row.id, "sha256": i} for i in sorted(set(job.inputs))])
+        if job.tags:
+            connection.execute(_INSERT_TAG, [{"job_id": row.id, "name": k, "value": v} for k, v in job.tags.items()])
+        return analysis_of(row)
+
+    def _require_turn(self, connection: Connection, tenant: str, most: int) -> None:
+        unfinished = connection.execute(_COUNT_UNFINISHED, {"of": tenant, "most": most}).scalar_one()
+        if unfinished >= most:
             raise ProblemError(
                 "queue_full", f"{unfinished} of your analyses are unfinished, the limit; wait for some or cancel them"
             )
-        row = connection.execute(
-            insert(jobs)
-            .values(
-                id=new_job_id(job.kind),
-                tenant=job.tenant,
-                kind=job.kind,
-                request=job.request,
-                idempotency_key=job.idempotency_key,
-                fingerprint=job.fingerprint,
-                queue=job.queue,
-                state="queued",
-                attempt=0,
-                losses=0,
-                cancel_requested=False,
-                stage="queued",
-                done=0,
-                total=0,
-                fraction=0.0,
-                workers=[],
-                created_at=clock(),
-                request_id=get_contextvars().get("request"),
-            )
-            .returning(jobs)
-        ).one()
-        if job.inputs:
-            connection.execute(insert(job_inputs), [{"job_id": row.id, "sha256": i} for i in sorted(set(job.inputs))])
-        if job.tags:
-            connection.execute(
-                insert(job_tags), [{"job_id": row.id, "name": k, "value": v} for k, v in job.tags.items()]
-            )
-        return analysis_of(row)
 
     def get(self, tenant: str, job_id: str) -> Analysis | None:
         """Return an analysis of the tenant."""
         with self._database.read() as connection:
-            row = connection.execute(_own(tenant, job_id)).one_or_none()
+            row = connection.execute(_OWN, {"of": tenant, "named": job_id}).one_or_none()
         return None if row is None else analysis_of(row)
 
     def request(self, tenant: str, job_id: str) -> dict[str, Any] | None:
         """Return what the client asked for."""
         with self._database.read() as connection:
-            row = connection.execute(_own(tenant, job_id)).one_or_none()
+            row = connection.execute(_OWN, {"of": tenant, "named": job_id}).one_or_none()
         return None if row is None else dict(row.request)
 
     def report_sha256(self, tenant: str, job_id: str) -> str | None:
         """Return the address of the report of a succeeded analysis."""
         with self._database.read() as connection:
-            row = connection.execute(_own(tenant, job_id)).one_or_none()
+            row = connection.execute(_OWN, {"of": tenant, "named": job_id}).one_or_none()
         return None if row is None else row.report_sha256
 
     def newest(
@@ -166,7 +151,7 @@ class Jobs:
             connection.execute(
                 update(jobs).where(_is(tenant, job_id), jobs.c.state == "running").values(cancel_requested=True)
             )
-            row = connection.execute(_own(tenant, job_id)).one_or_none()
+            row = connection.execute(_OWN, {"of": tenant, "named": job_id}).one_or_none()
         return None if row is None else analysis_of(row)
 
     def delete(self, tenant: str, job_id: str) -> bool:
@@ -202,10 +187,10 @@ class Jobs:
         """
         other = jobs.alias()
         served = select(func.max(other.c.started_at)).where(other.c.tenant == jobs.c.tenant).scalar_subquery()
-        running = (
-            select(func.count()).where(other.c.tenant == jobs.c.tenant, other.c.state == "running").scalar_subquery()
-        )
-        waits = and_(jobs.c.state == "queued", jobs.c.queue.in_(queues))
+        alike = and_(other.c.tenant == jobs.c.tenant, other.c.kind == jobs.c.kind)
+        runs = and_(alike, other.c.state == "running", other.c.finished_at.is_(None))
+        running = select(func.count()).where(runs).scalar_subquery()
+        waits = and_(UNFINISHED, jobs.c.state == "queued", jobs.c.queue.in_(queues))
         usual, special = most_running
         if usual < sys.maxsize or special:
             most = case(dict(special), value=jobs.c.tenant, else_=usual) if special else literal(usual)
@@ -300,7 +285,7 @@ class Jobs:
 
     def requeue_expired(self, max_attempts: int) -> int:
         """Put jobs whose worker fell silent back into the queue; the poison ones among them fail."""
-        expired = and_(jobs.c.state == "running", jobs.c.lease_until < clock())
+        expired = and_(UNFINISHED, jobs.c.state == "running", jobs.c.lease_until < clock())
         with self._database.read() as connection:
             if connection.execute(select(jobs.c.id).where(expired).limit(1)).first() is None:
                 return 0
@@ -327,7 +312,9 @@ class Jobs:
     def unannounced(self, resend_seconds: float, *, limit: int = 100) -> list[tuple[str, str]]:
         """Return (id, queue) of waiting analyses that the broker was not told of lately, the oldest first."""
         due = or_(jobs.c.sent_at.is_(None), jobs.c.sent_at < clock() - resend_seconds)
-        waiting = and_(jobs.c.state == "queued", jobs.c.kind == "analysis")  # workers look for inspections themselves
+        waiting = and_(
+            UNFINISHED, jobs.c.state == "queued", jobs.c.kind == "analysis"
+        )  # workers look for inspections themselves
         query = select(jobs.c.id, jobs.c.queue).where(waiting, due).order_by(jobs.c.id).limit(limit)
         with self._database.read() as connection:
             return [(row.id, row.queue) for row in connection.execute(query)]
@@ -339,6 +326,28 @@ class Jobs:
             connection.execute(update(jobs).where(waiting).values(sent_at=clock()))
 
 
+# Statements of every request are made once: putting one together takes longer than SQLite takes to run it.
+_INSERT = insert(jobs).values(created_at=clock()).returning(jobs)
+_INSERT_INPUT, _INSERT_TAG = insert(job_inputs), insert(job_tags)
+_SAME_KEY = select(jobs).where(jobs.c.tenant == bindparam("of"), jobs.c.idempotency_key == bindparam("key"))
+_OWN = select(jobs).where(jobs.c.tenant == bindparam("of"), jobs.c.id == bindparam("named"), jobs.c.kind == "analysis")
+_COUNT_UNFINISHED = select(func.count()).select_from(
+    select(literal(1))
+    .where(jobs.c.tenant == bindparam("of"), jobs.c.kind == "analysis", UNFINISHED)
+    .limit(bindparam("most"))
+    .subquery()
+)
+_NEW: dict[str, Any] = {
+    "state": "queued",
+    "attempt": 0,
+    "losses": 0,
+    "cancel_requested": False,
+    "stage": "queued",
+    "done": 0,
+    "total": 0,
+    "fraction": 0.0,
+    "workers": [],
+}
 _CANCELED = Problem.of("canceled", "the analysis was canceled on request").model_dump(mode="json")
 _REQUEUED: dict[str, Any] = {
     "state": "queued",
@@ -353,10 +362,6 @@ _REQUEUED: dict[str, Any] = {
 
 def _is(tenant: str, job_id: str) -> Any:
     return and_(jobs.c.tenant == tenant, jobs.c.id == job_id, jobs.c.kind == "analysis")
-
-
-def _own(tenant: str, job_id: str) -> Any:
-    return select(jobs).where(_is(tenant, job_id))
 
 
 def _held(claim: Claim) -> Any:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from contract.counters import add_up
-from contract.database import Database, artifacts, clock, compute_use, jobs, reports, uploads
-from contract.job_rows import FINAL
+from contract.database import UNFINISHED, Database, artifacts, clock, compute_use, jobs, reports, uploads
 from contract.schemas import ProblemError
 from contract.settings import Settings
 
@@ -49,8 +48,8 @@ class Quotas:
         """Return what the tenant uses."""
         mine = select(func.count()).where(jobs.c.tenant == tenant, jobs.c.kind == "analysis")
         with self._database.read() as connection:
-            unfinished = connection.execute(mine.where(jobs.c.state.not_in(FINAL))).scalar_one()
-            running = connection.execute(mine.where(jobs.c.state == "running")).scalar_one()
+            unfinished = connection.execute(mine.where(UNFINISHED)).scalar_one()
+            running = connection.execute(mine.where(UNFINISHED, jobs.c.state == "running")).scalar_one()
         return Use(self.bytes_of(tenant), unfinished, running, self._computed_today(tenant))
 
     def require_bytes(self, tenant: str, size: int) -> None:

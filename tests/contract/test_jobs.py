@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from contract.database import Database, clock, jobs
 from contract.job_rows import new_job_id
@@ -495,3 +495,29 @@ def test_tenants_take_turns_also_with_a_single_worker(store: Jobs) -> None:
         assert store.succeed(claim, report_sha256="0" * 64, device="cpu")
         time.sleep(0.005)  # the clock of SQLite counts milliseconds
     assert served == ["a", "b", "c", "a", "b", "c", "a", "a", "a", "a"]
+
+
+def test_no_statement_on_waiting_jobs_reads_the_history(database: Database) -> None:
+    """The work of accepting, claiming and sweeping must not grow with the jobs that have ended."""
+    store, seen = Jobs(database), []
+
+    def look(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "FROM jobs" in statement and statement.startswith("SELECT"):
+            seen.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", look)
+    submitted(store)
+    assert store.unannounced(0.0)
+    claimed(store)
+    assert store.requeue_expired(1) == 0
+    event.remove(database.engine, "before_cursor_execute", look)
+    assert len(seen) == 5
+    for statement, parameters in seen:
+        with database.read() as connection:
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+        searches = [line for line in plan if "SEARCH" in line or "SCAN jobs" in line]
+        served_last = (
+            "SEARCH jobs_1 USING COVERING INDEX ix_jobs_tenant_started_at (tenant=?)"  # one step: the greatest
+        )
+        assert all("INDEX ix_jobs_unfinished" in line for line in searches if line != served_last), (statement, plan)
+        assert not any(line.endswith("kind_state (tenant=?)") for line in searches), "counts what waits, too"

@@ -93,3 +93,30 @@ def test_sqlite_survives_a_power_cut_and_waits_for_others(settings: Settings, da
         assert pragma("synchronous") == 2  # FULL
         assert pragma("foreign_keys") == 1
         assert pragma("busy_timeout") == 10_000
+
+
+def test_inputs_and_tags_of_jobs_outlive_the_rewriting_of_their_tables(opened: Database) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    import contract.database
+    from contract.jobs import Jobs, NewJob
+
+    opened.upgrade()
+    new = NewJob("a", "analysis", {}, "cpu", "f", inputs=["0" * 64, "1" * 64], tags={"run": "7"})
+    job, _ = Jobs(opened).submit(new, max_unfinished=9)
+    config = Config()
+    config.set_main_option("script_location", str(Path(contract.database.__file__).parent / "migrations"))
+    for step in (command.downgrade, command.upgrade):
+        with opened.engine.connect() as connection:
+            config.attributes["connection"] = connection
+            step(config, "0006" if step is command.downgrade else "head")
+        with opened.read() as connection:
+            inputs = connection.execute(contract.database.job_inputs.select()).all()
+            tags = connection.execute(contract.database.job_tags.select()).all()
+        assert sorted(inputs) == [(job.id, "0" * 64), (job.id, "1" * 64)]
+        assert tags == [(job.id, "run", "7")]
+    assert differences(opened, metadata) == []
+    with opened.write() as connection:
+        connection.execute(contract.database.jobs.delete())  # and they still go with their job
+        assert connection.execute(contract.database.job_tags.select()).all() == []
