@@ -159,16 +159,20 @@ class Direct:
 
     def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
         """Squared distances, a strip of features at a time."""
-        from hpcore._block_cpu import add_direct_distances
+        from hpcore._block_cpu import direct_distances
+        from hpcore._simd import GROUP
 
-        shape = (left.n_points, right.n_points)
+        shape = (-(-left.n_points // GROUP) * GROUP, -(-right.n_points // GROUP) * GROUP)
         block = _room(scratch, shape, self.dtype)
-        block[:] = 0
         for first in range(0, left.data.shape[1], _FEATURES):
             features = slice(first, first + _FEATURES)
-            rows = left.data[:, features].astype(self.dtype) * self._factor
-            columns = right.data[:, features].astype(self.dtype) * self._factor
-            add_direct_distances(rows, np.ascontiguousarray(columns.T), block)
+            n_features = left.data[0, features].shape[0]
+            rows, columns = np.zeros((shape[0], n_features), self.dtype), np.zeros((n_features, shape[1]), self.dtype)
+            rows[: left.n_points] = left.data[:, features]
+            columns[:, : right.n_points] = right.data[:, features].T
+            rows *= self._factor
+            columns *= self._factor
+            direct_distances(rows, columns, block, first == 0)
         return block
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -17,32 +17,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._jit import REASSOCIATE, kernel
-from hpcore._simd import greatest, least
+from hpcore._simd import GROUP, TILE_ROWS, address, greatest, least, squared_tile
 
-_CHUNK = 64
+_CHUNK = 128
 _STRIP = 512  # columns whose features stay in the first-level cache
 ORDERED = frozenset({"reassoc", "contract", "nnan", "nsz"})
 
 
-@kernel(fastmath=REASSOCIATE)
-def add_direct_distances(left: NDArray[Any], right: NDArray[Any], block: NDArray[Any]) -> None:
-    """Add squared differences to `block` (n, m); ``right (d, m)`` holds points in columns."""
-    n_columns = right.shape[1]
+@kernel()
+def direct_distances(left: NDArray[Any], right: NDArray[Any], block: NDArray[Any], is_first: bool) -> None:
+    """Add squared differences to `block` (n, m), or begin with them; ``right (d, m)`` holds points in columns.
+
+    n and m are multiples of `GROUP`.
+    """
     n_features = left.shape[1]
-    n_even = n_features - n_features % 2
-    for first in range(0, n_columns, _STRIP):
-        last = min(n_columns, first + _STRIP)
-        for i in range(left.shape[0]):
-            out = block[i][first:last]
-            for k in range(0, n_even, 2):
-                x, y = left[i, k], left[i, k + 1]
-                one, two = right[k][first:last], right[k + 1][first:last]
-                for j in range(out.shape[0]):
-                    out[j] += (one[j] - x) * (one[j] - x) + (two[j] - y) * (two[j] - y)
-            for k in range(n_even, n_features):
-                x, one = left[i, k], right[k][first:last]
-                for j in range(out.shape[0]):
-                    out[j] += (one[j] - x) * (one[j] - x)
+    width = right.shape[1]
+    for column in range(0, width, GROUP * 4 // block.itemsize):
+        for row in range(0, left.shape[0], TILE_ROWS):
+            squared_tile(
+                address(left, row * n_features),
+                n_features,
+                address(right, column),
+                width,
+                n_features,
+                is_first,
+                address(block, row * width + column),
+                width,
+            )
 
 
 @kernel(fastmath=ORDERED)
@@ -111,23 +112,38 @@ def _improve_bottlenecks(
     row_reach: NDArray[Any],
     column_reach: NDArray[Any],
     bridge: Any,
+    lowest: NDArray[Any],
 ) -> Any:
-    """Take a block into account: see `cross_candidates`; returns the new `bridge`."""
-    high, t = columns[0][span[2] : span[3]], columns[4][span[2] : span[3]]
+    """Take a block into account: see `cross_candidates`; returns the new `bridge`.
+
+    ``lowest[a, chunk]`` becomes the least lower bound of row a in each chunk of columns. Two rows go together, so that
+    what belongs to the columns is loaded once for both.
+    """
+    high, low, t = columns[0][span[2] : span[3]], columns[1][span[2] : span[3]], columns[4][span[2] : span[3]]
     core_b = column_core[span[2] : span[3]]
     infinity = high.dtype.type(np.inf)
-    n = np.uint64(span[3] - span[2])
-    for a in range(span[1] - span[0]):
-        i = span[0] + a
-        row = block[i][span[2] : span[3]]
-        high_a, rise_a, core_a = rows[0, i], rows[2, i], row_core[i]
-        reach = infinity
-        for b in range(n):
-            upper = (high_a + high[b]) + rise_a * (t[b] * high.dtype.type(row[b]))
-            reach = least(reach, greatest(upper, core_b[b]))
-            column_reach[b] = least(column_reach[b], greatest(upper, core_a))
-        row_reach[a] = least(row_reach[a], reach)
-        bridge = least(bridge, greatest(core_a, row_reach[a]))
+    n_rows, n_columns = span[1] - span[0], span[3] - span[2]
+    for a in range(0, n_rows, 2):
+        c = min(a + 1, n_rows - 1)  # the last of an odd number is its own partner
+        i, k = span[0] + a, span[0] + c
+        row_i, row_k = block[i][span[2] : span[3]], block[k][span[2] : span[3]]
+        high_i, low_i, rise_i, fall_i, core_i = rows[0, i], rows[1, i], rows[2, i], rows[3, i], row_core[i]
+        high_k, low_k, rise_k, fall_k, core_k = rows[0, k], rows[1, k], rows[2, k], rows[3, k], row_core[k]
+        for chunk in range(lowest.shape[1]):
+            start, stop = np.uint64(chunk * _CHUNK), np.uint64(min(n_columns, (chunk + 1) * _CHUNK))
+            reach_i, lowest_i, reach_k, lowest_k = infinity, infinity, infinity, infinity
+            for b in range(start, stop):
+                g_i, g_k = t[b] * high.dtype.type(row_i[b]), t[b] * high.dtype.type(row_k[b])
+                upper_i, upper_k = (high_i + high[b]) + rise_i * g_i, (high_k + high[b]) + rise_k * g_k
+                lowest_i = least(lowest_i, (low_i + low[b]) + fall_i * g_i)
+                lowest_k = least(lowest_k, (low_k + low[b]) + fall_k * g_k)
+                reach_i = least(reach_i, greatest(upper_i, core_b[b]))
+                reach_k = least(reach_k, greatest(upper_k, core_b[b]))
+                reach = least(greatest(upper_i, core_i), greatest(upper_k, core_k))
+                column_reach[b] = least(column_reach[b], reach)
+            lowest[a, chunk], lowest[c, chunk] = lowest_i, lowest_k
+            row_reach[a], row_reach[c] = least(row_reach[a], reach_i), least(row_reach[c], reach_k)
+        bridge = least(bridge, least(greatest(core_i, row_reach[a]), greatest(core_k, row_reach[c])))
     return bridge
 
 
@@ -142,20 +158,27 @@ def _list_candidates(
     row_reach: NDArray[Any],
     column_reach: NDArray[Any],
     bridge: Any,
+    lowest: NDArray[Any],
     u: NDArray[np.int32],
     v: NDArray[np.int32],
 ) -> int:
-    """List the edges that no path of `cross_candidates` excludes."""
+    """List the edges that no path of `cross_candidates` excludes; most chunks go at once, by their largest limits."""
     low, t = columns[1][span[2] : span[3]], columns[4][span[2] : span[3]]
     core_b = column_core[span[2] : span[3]]
-    n = span[3] - span[2]
+    n_columns, n_chunks = span[3] - span[2], lowest.shape[1]
+    largest_core, largest_reach = np.zeros(n_chunks, low.dtype), np.zeros(n_chunks, low.dtype)
+    for b in range(n_columns):
+        largest_core[b // _CHUNK] = max(largest_core[b // _CHUNK], core_b[b])
+        largest_reach[b // _CHUNK] = max(largest_reach[b // _CHUNK], column_reach[b])
     found = 0
     for i in range(span[0], span[1]):
         row = block[i][span[2] : span[3]]
         low_a, fall_a, core_a = rows[1, i], rows[3, i], row_core[i]
         inner = min(max(core_a, bridge), row_reach[i - span[0]])
-        for first in range(0, n, _CHUNK):
-            start, stop = np.uint64(first), np.uint64(min(n, first + _CHUNK))
+        for chunk in range(n_chunks):
+            if lowest[i - span[0], chunk] > min(max(inner, largest_core[chunk]), max(largest_reach[chunk], core_a)):
+                continue
+            start, stop = np.uint64(chunk * _CHUNK), np.uint64(min(n_columns, (chunk + 1) * _CHUNK))
             slack = -low.dtype.type(np.inf)
             for b in range(start, stop):
                 longest = least(greatest(inner, core_b[b]), greatest(column_reach[b], core_a))
@@ -214,12 +237,13 @@ def cross_candidates(
         span = spans[p]
         of_rows = row_reach[reach_at[p, 0] : reach_at[p, 0] + span[1] - span[0]]
         of_columns = column_reach[reach_at[p, 1] : reach_at[p, 1] + span[3] - span[2]]
+        lowest = np.empty((span[1] - span[0], (span[3] - span[2] + _CHUNK - 1) // _CHUNK), rows.dtype)
         bridge[p] = _improve_bottlenecks(
-            block, rows, columns, span, row_core, column_core, of_rows, of_columns, bridge[p]
+            block, rows, columns, span, row_core, column_core, of_rows, of_columns, bridge[p], lowest
         )
         here = slice(used, used + most[p])
         found[p] = _list_candidates(
-            block, rows, columns, span, row_core, column_core, of_rows, of_columns, bridge[p], u[here], v[here]
+            block, rows, columns, span, row_core, column_core, of_rows, of_columns, bridge[p], lowest, u[here], v[here]
         )
         if found[p] > most[p]:
             found[p] = -1

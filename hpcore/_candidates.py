@@ -8,7 +8,7 @@ through their cores, then bounds from float64 products, then from direct differe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -109,19 +109,47 @@ def class_tree(context: Context, parts: Sequence[slice]) -> Tree:
     return _contract(context, nodes, u, v, weight)
 
 
+@dataclass(frozen=True)
+class ByCore:
+    """Nodes and trees with the nodes of every class by ascending core length; ``order (M,)`` holds old places.
+
+    Neighbours then have much the same thresholds, and the filter between classes drops whole runs of nodes by the
+    largest threshold among them.
+    """
+
+    order: NDArray[np.intp]
+    nodes: Nodes
+    trees: tuple[Tree, ...]
+    core: NDArray[np.float64]
+
+
+def by_core(nodes: Nodes, trees: Sequence[Tree]) -> ByCore:
+    """Sort the nodes within each class."""
+    order = np.concatenate([tree.nodes.start + np.argsort(tree.core, kind="stable") for tree in trees])
+    place = np.empty_like(order)
+    place[order] = np.arange(order.shape[0])
+    in_order = tuple(replace(tree, u=place[tree.u], v=place[tree.v], core=np.sort(tree.core)) for tree in trees)
+    return ByCore(
+        order,
+        Nodes(nodes.row[order], nodes.point[order], nodes.copies[order], nodes.start),
+        in_order,
+        np.concatenate([tree.core for tree in in_order]),
+    )
+
+
 def cross_edges_between(
     context: Context,
     left: Slab,
     right: Slab,
     packed: Callable[[slice], Packed],
-    trees: Sequence[Tree],
-    core: NDArray[np.float64],
+    sorted_by: ByCore,
 ) -> Cross:
     """Candidates between every class of one slab and every later class of another.
 
-    `packed` brings parts into the form of the approximation, all around one centre; ``core (M,)`` holds the core
-    lengths of the nodes in the trees of their classes.
+    The nodes of `context` are those of `sorted_by`; the edges that are returned join nodes at their old places.
+    `packed` brings parts into the form of the approximation, all around one centre.
     """
+    trees, core = sorted_by.trees, sorted_by.core
     pairs = np.array([(a, b) for a in range(left.first, left.stop) for b in range(max(a + 1, right.first), right.stop)])
     start = context.nodes.start
     state = Reaches.open(
@@ -159,7 +187,7 @@ def cross_edges_between(
         order = np.argsort(pair, kind="stable")
         u, v, pair = u[order], v[order], pair[order]
     begin = np.searchsorted(pair, np.arange(pairs.shape[0] + 1)).astype(np.intp)
-    return Cross(pairs, begin, u, v, context.lengths(u, v))
+    return Cross(pairs, begin, sorted_by.order[u], sorted_by.order[v], context.lengths(u, v))
 
 
 def _clipped(

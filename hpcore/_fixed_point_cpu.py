@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._jit import REASSOCIATE, kernel
-from hpcore._simd import LANES, TILE_PANELS, TILE_ROWS, add_tile_product, address
+from hpcore._simd import GROUP, LANES, TILE_PANELS, TILE_ROWS, add_tile_product, address
 
 PANEL = LANES
-"""Rows of one panel; a packed array has shape (panels, ceil(d / 2), PANEL, 2)."""
-
-GROUP = TILE_PANELS * PANEL
-"""Packed arrays hold a multiple of this many rows."""
+"""Rows of one panel; a packed array has shape (panels, ceil(d / 2), PANEL, 2) and `GROUP` rows, or a multiple."""
 
 _STEPS = 128  # feature pairs per pass: two panels of them stay in the first-level cache
 _LARGEST_NORM = 46340.0  # below √(2³¹): no inner product, and no part of one, leaves 32 bits

@@ -14,7 +14,7 @@ from hpcore.distances import Points
 
 @dataclass(frozen=True)
 class Nodes:
-    """Distinct points of each class, class after class, in the order of the points.
+    """Distinct points of each class, class after class.
 
     ``row (M,)`` is a row of the matrix, ``point (M,)`` the point, ``copies (M,)`` how many rows of the class coincide
     there; class c has the nodes ``start[c]:start[c + 1]``.

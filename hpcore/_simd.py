@@ -17,6 +17,8 @@ LANES = 16
 _HAS_WIDE_REGISTERS = bool(llvmlite.binding.get_host_cpu_features().get("avx512bw", False))
 # Rows and panels of a register tile: 16 of 32 wide, or 8 of 16 narrow registers hold sums; the rest feed them.
 TILE_ROWS, TILE_PANELS = (8, 2) if _HAS_WIDE_REGISTERS else (4, 1)
+GROUP = TILE_PANELS * LANES
+"""Rows and columns of a block are padded to a multiple of this, which `TILE_ROWS` divides."""
 
 
 def _select(predicate: str) -> Any:
@@ -81,6 +83,45 @@ def _tile_product(
     return signature, generate
 
 
+def _squared_tile(
+    _context: Any, a: Any, _a_stride: Any, b: Any, _b_stride: Any, _n_features: Any, _is_first: Any, out: Any, _o: Any
+) -> Any:
+    signature = types.void(a, types.intp, b, types.intp, types.intp, types.boolean, out, types.intp)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> None:
+        a_pointer, a_step, b_pointer, b_step, features, is_first, o_pointer, o_step = arguments
+        number, i64 = a_pointer.type.pointee, ir.IntType(64)
+        width = LANES if isinstance(number, ir.FloatType) else LANES // 2
+        vector, flags = ir.VectorType(number, width), ("reassoc", "contract")
+        same, nothing = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width), ir.Constant(vector, ir.Undefined)
+
+        def place(pointer: Any, row: Any, step: Any, column: int) -> Any:
+            offset = builder.add(builder.mul(step, row), ir.Constant(i64, column * width))
+            return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+
+        cells = {}
+        align = 4 if isinstance(number, ir.FloatType) else 8
+        for i in range(TILE_ROWS):
+            for j in range(TILE_PANELS):
+                before = builder.load(place(o_pointer, ir.Constant(i64, i), o_step, j), align=align)
+                start = builder.select(builder.trunc(is_first, ir.IntType(1)), ir.Constant(vector, [0.0] * width), before)
+                cells[i, j] = cgutils.alloca_once_value(builder, start)  # type: ignore[no-untyped-call]  # numba has no types
+        with cgutils.for_range(builder, features) as loop:
+            columns = [builder.load(place(b_pointer, loop.index, b_step, j), align=align) for j in range(TILE_PANELS)]
+            for i in range(TILE_ROWS):
+                offset = builder.add(builder.mul(a_step, ir.Constant(i64, i)), loop.index)
+                value = builder.insert_element(nothing, builder.load(builder.gep(a_pointer, [offset])), ir.Constant(ir.IntType(32), 0))
+                spread = builder.shuffle_vector(value, nothing, same)
+                for j in range(TILE_PANELS):
+                    difference = builder.fsub(columns[j], spread)
+                    square = builder.fmul(difference, difference, flags=flags)
+                    builder.store(builder.fadd(builder.load(cells[i, j]), square, flags=flags), cells[i, j])
+        for (i, j), cell in cells.items():
+            builder.store(builder.load(cell), place(o_pointer, ir.Constant(i64, i), o_step, j), align=align)
+
+    return signature, generate
+
+
 def _address(_context: Any, array: Any, _index: Any) -> Any:
     signature = types.CPointer(array.dtype)(array, types.intp)  # type: ignore[no-untyped-call]  # numba has no types
 
@@ -104,3 +145,5 @@ add_tile_product: Callable[..., None] = intrinsic(_tile_product)
 counts int16 between panels, ``o_stride`` int32 between rows of ``out``. Widen, multiply and add the two neighbours:
 this matches ``vpmaddwd`` (or ``vpdpwssd``) where the processor has it, and is correct elsewhere.
 """
+
+squared_tile: Callable[..., None] = intrinsic(_squared_tile)

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations_with_replacement, pairwise
 from pathlib import Path
@@ -112,7 +112,7 @@ class Forests:
         the exponent of a scale. Neither has an influence on any result. `trees` are those of the same points, where
         they have been built before; `pairs` the range of pairs that is wanted of all.
         """
-        from hpcore._candidates import Context, centre_of
+        from hpcore._candidates import Context, by_core, centre_of
         from hpcore._mst_cpu import CpuBlocks
 
         self.points, self.n_classes = points, n_classes
@@ -128,7 +128,8 @@ class Forests:
         blocks = ladder[0] if device == "cpu" else _blocks_on(device, exponent)
         self._context = Context(points, self.nodes, blocks, ladder, 4.0**exponent)
         self.trees = self._class_trees(report) if trees is None else list(trees)
-        self._core = np.concatenate([tree.core for tree in self.trees])
+        self._by_core = by_core(self.nodes, self.trees)
+        self._context = replace(self._context, nodes=self._by_core.nodes)
         self._centre = centre_of(points, self.nodes.row)
 
     def _class_trees(self, report: Progress) -> list[Tree]:
@@ -165,7 +166,7 @@ class Forests:
             return own if own is not None else self._context.pack(part, self._centre)
 
         for left, right in tasks:
-            yield partial(cross_edges_between, self._context, left, right, packed, self.trees, self._core)
+            yield partial(cross_edges_between, self._context, left, right, packed, self._by_core)
 
     def _packed_parts(self, tasks: Sequence[tuple[Slab, Slab]]) -> dict[int, Packed]:
         wanted = {slab.first: slab for task in tasks for slab in task}
