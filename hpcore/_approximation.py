@@ -34,6 +34,9 @@ class Packed:
     error: float
 
 
+Open = tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]
+
+
 class Approximation(Protocol):
     """A way to bound the squared distances of a block from both sides."""
 
@@ -45,6 +48,10 @@ class Approximation(Protocol):
 
     def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
         """Compute the numbers of all pairs, in `scratch` or in an array of its own."""
+        ...
+
+    def open_block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> Open:
+        """A block that `hpcore._strips_cpu` fills from two operands; where these are None, it is full already."""
         ...
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -71,7 +78,7 @@ class FixedPoint:
         from hpcore import _fixed_point_cpu as kernels
 
         n_points = chosen.shape[0]
-        n_panels = -(-n_points // kernels.GROUP) * kernels.GROUP // kernels.PANEL
+        n_panels = _padded(n_points) // kernels.PANEL
         data = np.empty((n_panels, -(-rows.shape[1] // 2), kernels.PANEL, 2), np.int16)
         step, squared_norm = np.empty(n_points), np.empty(n_points)
         error = kernels.pack(rows, chosen, centre, data, step, squared_norm)
@@ -81,10 +88,16 @@ class FixedPoint:
         """Inner products of the rounded rows: int32, exact."""
         from hpcore import _fixed_point_cpu as kernels
 
-        shape = (left.data.shape[0] * kernels.PANEL, right.data.shape[0] * kernels.PANEL)
-        products = scratch[: shape[0] * shape[1]].reshape(shape)
+        products, *_ = self.open_block(left, right, scratch)
         kernels.inner_products(left.data, right.data, products)
         return products
+
+    def open_block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> Open:
+        """Products of panels."""
+        from hpcore._simd import LANES
+
+        shape = (left.data.shape[0] * LANES, right.data.shape[0] * LANES)
+        return scratch[: shape[0] * shape[1]].reshape(shape), left.data, right.data
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
         """Measured rounding errors, and those of float32."""
@@ -121,6 +134,10 @@ class FloatProducts:
         block = _room(scratch, (left.n_points, right.n_points), self.dtype)
         np.matmul(left.data, right.data.T, out=block)
         return block
+
+    def open_block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> Open:
+        """The full block: the BLAS does not want strips."""
+        return self.block(left, right, scratch), None, None
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
         """Worst case of a sum."""
@@ -160,20 +177,31 @@ class Direct:
     def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
         """Squared distances, a strip of features at a time."""
         from hpcore._block_cpu import direct_distances
-        from hpcore._simd import GROUP
 
-        shape = (-(-left.n_points // GROUP) * GROUP, -(-right.n_points // GROUP) * GROUP)
-        block = _room(scratch, shape, self.dtype)
+        block = self._empty(left, right, scratch)
         for first in range(0, left.data.shape[1], _FEATURES):
-            features = slice(first, first + _FEATURES)
-            n_features = left.data[0, features].shape[0]
-            rows, columns = np.zeros((shape[0], n_features), self.dtype), np.zeros((n_features, shape[1]), self.dtype)
-            rows[: left.n_points] = left.data[:, features]
-            columns[:, : right.n_points] = right.data[:, features].T
-            rows *= self._factor
-            columns *= self._factor
-            direct_distances(rows, columns, block, first == 0)
+            operands = self._operands(left, right, slice(first, first + _FEATURES))
+            direct_distances(*operands, block, first == 0)
         return block
+
+    def open_block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> Open:
+        """Points in rows, and in columns."""
+        if left.data.shape[1] > _FEATURES:
+            return self.block(left, right, scratch), None, None
+        return self._empty(left, right, scratch), *self._operands(left, right, slice(None))
+
+    def _empty(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
+        return _room(scratch, (_padded(left.n_points), _padded(right.n_points)), self.dtype)
+
+    def _operands(self, left: Packed, right: Packed, features: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+        n_features = left.data[:1, features].shape[1]
+        rows = np.zeros((_padded(left.n_points), n_features), self.dtype)
+        columns = np.zeros((n_features, _padded(right.n_points)), self.dtype)
+        rows[: left.n_points] = left.data[:, features]
+        columns[:, : right.n_points] = right.data[:, features].T
+        rows *= self._factor
+        columns *= self._factor
+        return rows, columns
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
         """Relative error of a sum of squares, and room for tied edges."""
@@ -187,6 +215,12 @@ class Direct:
         bounds[2], bounds[3] = 1.0 + error, 1.0 - error
         bounds[4] = 1.0
         return bounds[:, : left.n_points].copy(), bounds[:, : right.n_points].copy()
+
+
+def _padded(n_points: int) -> int:
+    from hpcore._simd import GROUP
+
+    return -(-n_points // GROUP) * GROUP
 
 
 def _room(scratch: NDArray[np.int32], shape: tuple[int, int], dtype: type[np.floating[Any]]) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """Kernels over a block of approximate distances: which edges can lie in a minimum spanning tree?
 
 A block holds a number ``g`` for every pair of a row point a and a column point b, from which follow bounds of their
-squared distance w (see `Bounds`):
+squared distance w (see `hpcore._approximation`):
 
     upper = (high_a + high_b) + rise_a · (t_b · g)  ≥  w,        lower = (low_a + low_b) + fall_a · (t_b · g)  <  w.
 
@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore._jit import REASSOCIATE, kernel
-from hpcore._simd import GROUP, TILE_ROWS, address, greatest, least, squared_tile
+from hpcore._jit import kernel
+from hpcore._simd import GROUP, TILE_ROWS, add_squared_differences, address, greatest, least
 
-_CHUNK = 128
-_STRIP = 512  # columns whose features stay in the first-level cache
+CHUNK = 128
+"""Columns that the filter drops together."""
 ORDERED = frozenset({"reassoc", "contract", "nnan", "nsz"})
 
 
 @kernel()
 def direct_distances(left: NDArray[Any], right: NDArray[Any], block: NDArray[Any], is_first: bool) -> None:
-    """Add squared differences to `block` (n, m), or begin with them; ``right (d, m)`` holds points in columns.
+    """Fill `block` (n, m) with squared distances, or add to it; ``right (d, m)`` holds points in columns.
 
     n and m are multiples of `GROUP`.
     """
@@ -34,7 +34,7 @@ def direct_distances(left: NDArray[Any], right: NDArray[Any], block: NDArray[Any
     width = right.shape[1]
     for column in range(0, width, GROUP * 4 // block.itemsize):
         for row in range(0, left.shape[0], TILE_ROWS):
-            squared_tile(
+            add_squared_differences(
                 address(left, row * n_features),
                 n_features,
                 address(right, column),
@@ -61,7 +61,7 @@ def tree_candidates(block: NDArray[Any], bounds: NDArray[Any], u: NDArray[np.int
     taken = np.zeros(n, high.dtype)  # +inf once a point is in the tree: it is never nearest again
     path = np.full(n, -infinity, high.dtype)
     gate = np.full(n, -infinity, high.dtype)  # 0 once a point is in the tree: only then its path begins
-    minima = np.empty((n + _CHUNK - 1) // _CHUNK, high.dtype)
+    minima = np.empty((n + CHUNK - 1) // CHUNK, high.dtype)
     found = 0
     vertex = 0
     join = high.dtype.type(0.0)
@@ -70,8 +70,8 @@ def tree_candidates(block: NDArray[Any], bounds: NDArray[Any], u: NDArray[np.int
         row = block[vertex]
         high_v, low_v, rise_v, fall_v = high[vertex], low[vertex], rise[vertex], fall[vertex]
         for chunk in range(minima.shape[0]):
-            start = np.uint64(chunk * _CHUNK)
-            stop = np.uint64(min(n, (chunk + 1) * _CHUNK))
+            start = np.uint64(chunk * CHUNK)
+            stop = np.uint64(min(n, (chunk + 1) * CHUNK))
             minimum, slack = infinity, -infinity
             for j in range(start, stop):
                 g = t[j] * high.dtype.type(row[j])
@@ -94,7 +94,7 @@ def tree_candidates(block: NDArray[Any], bounds: NDArray[Any], u: NDArray[np.int
             if minima[chunk] < minima[best]:
                 best = chunk
         join = minima[best]
-        for j in range(best * _CHUNK, min(n, (best + 1) * _CHUNK)):
+        for j in range(best * CHUNK, min(n, (best + 1) * CHUNK)):
             if near[j] + taken[j] == join:
                 vertex = j
                 break
@@ -102,11 +102,11 @@ def tree_candidates(block: NDArray[Any], bounds: NDArray[Any], u: NDArray[np.int
 
 
 @kernel(fastmath=ORDERED)
-def _improve_bottlenecks(
+def improve_bottlenecks(
     block: NDArray[Any],
     rows: NDArray[Any],
     columns: NDArray[Any],
-    span: NDArray[np.intp],
+    span: tuple[int, int, int, int],
     row_core: NDArray[Any],
     column_core: NDArray[Any],
     row_reach: NDArray[Any],
@@ -114,7 +114,7 @@ def _improve_bottlenecks(
     bridge: Any,
     lowest: NDArray[Any],
 ) -> Any:
-    """Take a block into account: see `cross_candidates`; returns the new `bridge`.
+    """Take a block into account: see `hpcore._strips_cpu`; returns the new `bridge`.
 
     ``lowest[a, chunk]`` becomes the least lower bound of row a in each chunk of columns. Two rows go together, so that
     what belongs to the columns is loaded once for both.
@@ -130,7 +130,7 @@ def _improve_bottlenecks(
         high_i, low_i, rise_i, fall_i, core_i = rows[0, i], rows[1, i], rows[2, i], rows[3, i], row_core[i]
         high_k, low_k, rise_k, fall_k, core_k = rows[0, k], rows[1, k], rows[2, k], rows[3, k], row_core[k]
         for chunk in range(lowest.shape[1]):
-            start, stop = np.uint64(chunk * _CHUNK), np.uint64(min(n_columns, (chunk + 1) * _CHUNK))
+            start, stop = np.uint64(chunk * CHUNK), np.uint64(min(n_columns, (chunk + 1) * CHUNK))
             reach_i, lowest_i, reach_k, lowest_k = infinity, infinity, infinity, infinity
             for b in range(start, stop):
                 g_i, g_k = t[b] * high.dtype.type(row_i[b]), t[b] * high.dtype.type(row_k[b])
@@ -148,11 +148,11 @@ def _improve_bottlenecks(
 
 
 @kernel(fastmath=ORDERED)
-def _list_candidates(
+def list_candidates(
     block: NDArray[Any],
     rows: NDArray[Any],
     columns: NDArray[Any],
-    span: NDArray[np.intp],
+    span: tuple[int, int, int, int],
     row_core: NDArray[Any],
     column_core: NDArray[Any],
     row_reach: NDArray[Any],
@@ -162,14 +162,14 @@ def _list_candidates(
     u: NDArray[np.int32],
     v: NDArray[np.int32],
 ) -> int:
-    """List the edges that no path of `cross_candidates` excludes; most chunks go at once, by their largest limits."""
+    """List the edges that no path of `hpcore._strips_cpu` excludes; most chunks go at once, by their largest limits."""
     low, t = columns[1][span[2] : span[3]], columns[4][span[2] : span[3]]
     core_b = column_core[span[2] : span[3]]
     n_columns, n_chunks = span[3] - span[2], lowest.shape[1]
     largest_core, largest_reach = np.zeros(n_chunks, low.dtype), np.zeros(n_chunks, low.dtype)
     for b in range(n_columns):
-        largest_core[b // _CHUNK] = max(largest_core[b // _CHUNK], core_b[b])
-        largest_reach[b // _CHUNK] = max(largest_reach[b // _CHUNK], column_reach[b])
+        largest_core[b // CHUNK] = max(largest_core[b // CHUNK], core_b[b])
+        largest_reach[b // CHUNK] = max(largest_reach[b // CHUNK], column_reach[b])
     found = 0
     for i in range(span[0], span[1]):
         row = block[i][span[2] : span[3]]
@@ -178,7 +178,7 @@ def _list_candidates(
         for chunk in range(n_chunks):
             if lowest[i - span[0], chunk] > min(max(inner, largest_core[chunk]), max(largest_reach[chunk], core_a)):
                 continue
-            start, stop = np.uint64(chunk * _CHUNK), np.uint64(min(n_columns, (chunk + 1) * _CHUNK))
+            start, stop = np.uint64(chunk * CHUNK), np.uint64(min(n_columns, (chunk + 1) * CHUNK))
             slack = -low.dtype.type(np.inf)
             for b in range(start, stop):
                 longest = least(greatest(inner, core_b[b]), greatest(column_reach[b], core_a))
@@ -191,61 +191,3 @@ def _list_candidates(
                             u[found], v[found] = i, span[2] + b
                         found += 1
     return found
-
-
-@kernel()
-def cross_candidates(
-    block: NDArray[Any],
-    rows: NDArray[Any],
-    columns: NDArray[Any],
-    row_core: NDArray[Any],
-    column_core: NDArray[Any],
-    spans: NDArray[np.intp],
-    reach_at: NDArray[np.intp],
-    row_reach: NDArray[Any],
-    column_reach: NDArray[Any],
-    bridge: NDArray[Any],
-    most: NDArray[np.intp],
-    u: NDArray[np.int32],
-    v: NDArray[np.int32],
-    found: NDArray[np.intp],
-    pair: int,
-) -> int:
-    """Edges between two sets of points that may lie in a minimum tree over both, given a tree in either.
-
-    ``core``: the longest edge on the path from a point to the core of its own tree. ``row_reach[a]``: the least, over
-    the column points b' seen so far, of the longest edge of a → b' → core of b's tree; `column_reach` likewise;
-    ``bridge``: the least such value from core to core. Between a and b there are thus the paths
-
-        a → core → bridge → core → b         longest edge at most  max(core_a, bridge, core_b)
-        a → b' → core → b                    longest edge at most  max(row_reach_a, core_b)
-        b → a' → core → a                    longest edge at most  max(column_reach_b, core_a)
-
-    and an edge with a lower bound above the least of the three lies in no minimum tree.
-
-    Many pairs of sets share the block: pair p has the rows ``spans[p, 0]:spans[p, 1]`` and the columns
-    ``spans[p, 2]:spans[p, 3]``; its reaches begin at ``reach_at[p]``. They start at infinity and are improved in place,
-    block by block. ``found[p]`` becomes the number of candidates, or -1 where they exceed ``most[p]``. Begins with
-    `pair`; returns the first pair for which `u`, `v` have no room, else the number of pairs.
-    """
-    used = 0
-    for p in range(pair):
-        used += max(found[p], 0)
-    for p in range(pair, spans.shape[0]):
-        if u.shape[0] - used < most[p]:
-            return p
-        span = spans[p]
-        of_rows = row_reach[reach_at[p, 0] : reach_at[p, 0] + span[1] - span[0]]
-        of_columns = column_reach[reach_at[p, 1] : reach_at[p, 1] + span[3] - span[2]]
-        lowest = np.empty((span[1] - span[0], (span[3] - span[2] + _CHUNK - 1) // _CHUNK), rows.dtype)
-        bridge[p] = _improve_bottlenecks(
-            block, rows, columns, span, row_core, column_core, of_rows, of_columns, bridge[p], lowest
-        )
-        here = slice(used, used + most[p])
-        found[p] = _list_candidates(
-            block, rows, columns, span, row_core, column_core, of_rows, of_columns, bridge[p], lowest, u[here], v[here]
-        )
-        if found[p] > most[p]:
-            found[p] = -1
-        used += max(found[p], 0)
-    return len(spans)

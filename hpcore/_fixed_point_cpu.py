@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._jit import REASSOCIATE, kernel
-from hpcore._simd import GROUP, LANES, TILE_PANELS, TILE_ROWS, add_tile_product, address
+from hpcore._simd import LANES, TILE_PANELS, TILE_ROWS, add_tile_product, address
 
 PANEL = LANES
 """Rows of one panel; a packed array has shape (panels, ceil(d / 2), PANEL, 2) and `GROUP` rows, or a multiple."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore import _block_cpu
+from hpcore import _block_cpu, _strips_cpu
 from hpcore._approximation import Approximation, Packed
 from hpcore._prim_cross_cpu import cross_tree_candidates
 
@@ -23,7 +23,7 @@ Adjacency = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Reaches:
-    """What `hpcore._block_cpu.cross_candidates` has learned of each pair; ``at (P, 2)`` is where a pair begins."""
+    """What `hpcore._strips_cpu.improve_reaches` has learned of each pair; ``at (P, 2)`` is where a pair begins."""
 
     at: NDArray[np.intp]
     rows: NDArray[Any]
@@ -88,16 +88,20 @@ class CpuBlocks:
         at: NDArray[np.intp],
     ) -> Found:
         """Paths through the cores, for all pairs of a block in one call."""
-        block = self._approximation.block(*packed, self._scratch())
+        block, left, right = self._approximation.open_block(*packed, self._scratch())
         bounds = self._approximation.bounds(*packed)
-        most = CANDIDATES_PER_POINT * (spans[:, 1] - spans[:, 0] + spans[:, 3] - spans[:, 2])
+        n_rows, n_columns = spans[:, 1] - spans[:, 0], spans[:, 3] - spans[:, 2]
+        lowest_at = np.concatenate(([0], np.cumsum(n_rows * -(-n_columns // _block_cpu.CHUNK))))
+        lowest = np.empty(int(lowest_at[-1]), self.dtype)
+        known = (block, *bounds, *cores, spans, at, state.rows, state.columns, state.bridge, lowest, lowest_at)
+        _strips_cpu.improve_reaches(left, right, *known)
+        most = CANDIDATES_PER_POINT * (n_rows + n_columns)
         capacity = int(max(most.max(), min(most.sum(), 4 * (packed[0].n_points + packed[1].n_points))))
         u, v = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
         n_found = np.zeros(spans.shape[0], np.intp)
-        learned = (state.rows, state.columns, state.bridge)
         pair = 0
         while True:
-            pair = _block_cpu.cross_candidates(block, *bounds, *cores, spans, at, *learned, most, u, v, n_found, pair)
+            pair = _strips_cpu.cross_candidates(*known, most, u, v, n_found, pair)
             if pair == spans.shape[0]:
                 break
             u, v = (np.concatenate((each, np.empty_like(each))) for each in (u, v))

@@ -1,4 +1,4 @@
-"""The few instructions that matter: vectorisable minima, and a register tile of 16-bit dot products."""
+"""The few instructions that matter: vectorisable minima, register tiles of 16-bit products and squared differences."""
 
 from __future__ import annotations
 
@@ -90,34 +90,38 @@ def _squared_tile(
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> None:
         a_pointer, a_step, b_pointer, b_step, features, is_first, o_pointer, o_step = arguments
-        number, i64 = a_pointer.type.pointee, ir.IntType(64)
-        width = LANES if isinstance(number, ir.FloatType) else LANES // 2
-        vector, flags = ir.VectorType(number, width), ("reassoc", "contract")
-        same, nothing = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width), ir.Constant(vector, ir.Undefined)
+        number, i32, i64 = a_pointer.type.pointee, ir.IntType(32), ir.IntType(64)
+        align, width = (4, LANES) if isinstance(number, ir.FloatType) else (8, LANES // 2)
+        vector, may_fuse = ir.VectorType(number, width), ("contract",)
+        same, nothing = ir.Constant(ir.VectorType(i32, width), [0] * width), ir.Constant(vector, ir.Undefined)
+        zeros = ir.Constant(vector, [0.0] * width)
 
         def place(pointer: Any, row: Any, step: Any, column: int) -> Any:
             offset = builder.add(builder.mul(step, row), ir.Constant(i64, column * width))
             return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
 
+        def output(i: int, j: int) -> Any:
+            return place(o_pointer, ir.Constant(i64, i), o_step, j)
+
         cells = {}
-        align = 4 if isinstance(number, ir.FloatType) else 8
-        for i in range(TILE_ROWS):
-            for j in range(TILE_PANELS):
-                before = builder.load(place(o_pointer, ir.Constant(i64, i), o_step, j), align=align)
-                start = builder.select(builder.trunc(is_first, ir.IntType(1)), ir.Constant(vector, [0.0] * width), before)
-                cells[i, j] = cgutils.alloca_once_value(builder, start)  # type: ignore[no-untyped-call]  # numba has no types
+        begins = builder.trunc(is_first, ir.IntType(1))
+        for key in [(i, j) for i in range(TILE_ROWS) for j in range(TILE_PANELS)]:
+            start = builder.select(begins, zeros, builder.load(output(*key), align=align))
+            cells[key] = cgutils.alloca_once_value(builder, start)  # type: ignore[no-untyped-call]  # numba has no types
         with cgutils.for_range(builder, features) as loop:
             columns = [builder.load(place(b_pointer, loop.index, b_step, j), align=align) for j in range(TILE_PANELS)]
             for i in range(TILE_ROWS):
                 offset = builder.add(builder.mul(a_step, ir.Constant(i64, i)), loop.index)
-                value = builder.insert_element(nothing, builder.load(builder.gep(a_pointer, [offset])), ir.Constant(ir.IntType(32), 0))
-                spread = builder.shuffle_vector(value, nothing, same)
+                value = builder.load(builder.gep(a_pointer, [offset]))
+                spread = builder.insert_element(nothing, value, ir.Constant(i32, 0))
+                spread = builder.shuffle_vector(spread, nothing, same)
                 for j in range(TILE_PANELS):
                     difference = builder.fsub(columns[j], spread)
-                    square = builder.fmul(difference, difference, flags=flags)
-                    builder.store(builder.fadd(builder.load(cells[i, j]), square, flags=flags), cells[i, j])
-        for (i, j), cell in cells.items():
-            builder.store(builder.load(cell), place(o_pointer, ir.Constant(i64, i), o_step, j), align=align)
+                    square = builder.fmul(difference, difference, flags=may_fuse)
+                    total = builder.fadd(builder.load(cells[i, j]), square, flags=may_fuse)
+                    builder.store(total, cells[i, j])
+        for key, cell in cells.items():
+            builder.store(builder.load(cell), output(*key), align=align)
 
     return signature, generate
 
@@ -146,4 +150,10 @@ counts int16 between panels, ``o_stride`` int32 between rows of ``out``. Widen, 
 this matches ``vpmaddwd`` (or ``vpdpwssd``) where the processor has it, and is correct elsewhere.
 """
 
-squared_tile: Callable[..., None] = intrinsic(_squared_tile)
+add_squared_differences: Callable[..., None] = intrinsic(_squared_tile)
+"""Squared distances of `TILE_ROWS` points to `TILE_PANELS` registers of others, all float32 or all float64:
+``(a, a_stride, b, b_stride, n_features, is_first, out, o_stride)``.
+
+``a`` holds points in rows, ``b`` in columns; strides count numbers between rows of ``a``, ``b`` and ``out``, to which
+the distances are added, or from which they begin. A register holds `LANES` float32 or half as many float64.
+"""

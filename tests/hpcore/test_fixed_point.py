@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hpcore._approximation import FixedPoint
-from hpcore._fixed_point_cpu import GROUP, PANEL, inner_products, pack
+from hpcore._fixed_point_cpu import PANEL, inner_products, pack
+from hpcore._simd import GROUP
 
 Packed = tuple[NDArray[np.int16], NDArray[np.float64], NDArray[np.float64], float]
 

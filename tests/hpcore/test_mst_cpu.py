@@ -322,13 +322,13 @@ def test_memory_budget_changes_nothing_but_the_plan(n_threads: int) -> None:
 def test_kernels_are_vectorised() -> None:
     """A lost vectorisation costs a factor of five and is otherwise silent: look for packed minima in machine code."""
     block, bounds, ends = np.zeros((8, 8), np.int32), np.zeros((5, 8), np.float32), np.empty(8, np.int32)
-    lengths, span, bridge = np.zeros(8, np.float32), np.array([0, 8, 0, 8]), np.float32(0)
+    lengths, span, bridge = np.zeros(8, np.float32), (0, 8, 0, 8), np.float32(0)
     lowest = np.zeros((8, 1), np.float32)
     between = (block, bounds, bounds, span, lengths, lengths, lengths, lengths, bridge)
     functions: list[tuple[Any, tuple[Any, ...]]] = [
         (_block_cpu.tree_candidates, (block, bounds, ends, ends)),
-        (_block_cpu._improve_bottlenecks, (*between, lowest)),
-        (_block_cpu._list_candidates, (*between, lowest, ends, ends)),
+        (_block_cpu.improve_bottlenecks, (*between, lowest)),
+        (_block_cpu.list_candidates, (*between, lowest, ends, ends)),
     ]
     for function, arguments in functions:
         fresh = numba.njit(fastmath=set(_block_cpu.ORDERED))(function.py_func)  # cached code cannot be looked into
