@@ -64,9 +64,9 @@ audit: setup ## known vulnerabilities and licences of what the images install; w
 
 lock: setup ## pin every dependency anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --extra all --extra bench pyproject.toml -o requirements/all.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes -c requirements/all.txt --extra service --extra static pyproject.toml -o requirements/service.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes -c requirements/all.txt --extra worker --extra models --excludes requirements/cuda.txt --no-emit-package torch pyproject.toml -o requirements/worker.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes -c requirements/all.txt --extra worker --extra models pyproject.toml -o requirements/worker-cuda.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes -c requirements/all.txt --extra service --extra s3 --extra static pyproject.toml -o requirements/service.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes -c requirements/all.txt --extra worker --extra models --extra s3 --excludes requirements/cuda.txt --no-emit-package torch pyproject.toml -o requirements/worker.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes -c requirements/all.txt --extra worker --extra models --extra s3 pyproject.toml -o requirements/worker-cuda.txt
 
 clean: ## remove what was made here, the virtual environment too
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,6 +6,7 @@ files were copied, save what was deleted in between; that is deleted from the co
 
 import hashlib
 import os
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from pathlib import Path
 
 from sqlalchemy import select, union
 
-from contract.blobs import Blobs
+from contract.blobs import Blobs, digest_of
 from contract.database import Database, artifacts, jobs, reports
 from contract.settings import Settings
+from contract.stores import Folder, StoredFile
 
 DATABASE_FILE = "interlayer.sqlite3"
 _FOLDERS = ("artifacts", "reports")
@@ -53,11 +55,11 @@ def back_up(settings: Settings, target: Path) -> Summary:
             _copy_database(Path(str(database.engine.url.database)), target / DATABASE_FILE)
             copy = Database(Settings(data_dir=target))
             try:
-                _copy_files(Blobs(settings.data_dir), Blobs(target), copy)
+                _copy_files(Blobs.open(settings), target, copy)
                 return _summary(copy, target, with_database=True)
             finally:
                 copy.close()
-        _copy_files(Blobs(settings.data_dir), Blobs(target), database)
+        _copy_files(Blobs.open(settings), target, database)
         return _summary(database, target, with_database=False)
     finally:
         database.close()
@@ -81,16 +83,19 @@ def restore(source: Path, settings: Settings) -> Summary:
         for leftover in data.glob(f"{DATABASE_FILE}*"):  # what opening it has just made
             leftover.unlink()
         shutil.copy2(source / DATABASE_FILE, data / DATABASE_FILE)
+    blobs = Blobs.open(settings)
     for folder in _FOLDERS:
-        if (source / folder).exists():
-            shutil.copytree(source / folder, data / folder)
+        if next(blobs.store.files(folder), None) is not None:
+            raise BackupError(f"{settings.blobs_url} is not empty; restore into a new bucket or prefix")
+    for file in _all_files(source):
+        _bring_back(blobs, source, file.key)
     database = Database(settings)
     try:
         database.upgrade()
         problems = damage(settings, database)
         if problems:
             raise BackupError(f"the backup is damaged: {problems[0]} ({len(problems)} such findings)")
-        return _summary(database, data, with_database=with_database)
+        return _summary(database, source, with_database=with_database)
     finally:
         database.close()
 
@@ -102,11 +107,14 @@ def damage(settings: Settings, database: Database) -> list[str]:
         with database.read() as connection:
             answer = connection.exec_driver_sql("PRAGMA integrity_check").scalar_one()
         found += [] if answer == "ok" else [f"the database: {answer}"]
-    for path, sha256 in _referred_to(database, Blobs(settings.data_dir)):
-        if not path.exists():
-            found.append(f"{path} is missing")
-        elif _sha256(path) != sha256:
-            found.append(f"{path} is not what its name says")
+    blobs = Blobs.open(settings)
+    for key in _referred_to(database, blobs):
+        try:
+            right = _sha256(blobs, key) == digest_of(key)
+        except FileNotFoundError:
+            found.append(f"{_shown(blobs, key)} is missing")
+        else:
+            found += [] if right else [f"{_shown(blobs, key)} is not what its name says"]
     return found
 
 
@@ -120,40 +128,67 @@ def _copy_database(source: Path, target: Path) -> None:
         connection.commit()
 
 
-def _copy_files(source: Blobs, target: Blobs, database: Database) -> None:
-    root, copy_root = source.root, target.root
-    for path, _ in list(_referred_to(database, source)):
-        copy = copy_root / path.relative_to(root)
+def _copy_files(source: Blobs, target: Path, database: Database) -> None:
+    for key in list(_referred_to(database, source)):
+        copy = target / key
         copy.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # deleted since the database was copied
-            shutil.copy2(path, copy)
+            _copy(source, key, copy)
             continue
+        copy.unlink(missing_ok=True)
         if database.engine.dialect.name == "sqlite":
-            _forget(database, path.relative_to(root))
+            _forget(database, key)
 
 
-def _forget(database: Database, path: Path) -> None:
+def _copy(source: Blobs, key: str, copy: Path) -> None:
+    path = source.store.path(key)
+    if path is not None:
+        shutil.copy2(path, copy)
+        return
+    digest = hashlib.sha256()
+    with copy.open("wb", buffering=0) as file:
+        for block in source.store.blocks(key):
+            file.write(block)
+            digest.update(block)
+    if digest.hexdigest() != digest_of(key):
+        raise BackupError(f"the store returns other bytes than were stored as {key}; delete that file, then back up")
+
+
+def _bring_back(blobs: Blobs, source: Path, key: str) -> None:
+    """Store a copy of a backup's file, which stays."""
+    copy = blobs.temporary / secrets.token_hex(16)
+    shutil.copy2(source / key, copy)
+    blobs.store.keep(copy, key)
+
+
+def _all_files(source: Path) -> Iterator[StoredFile]:
+    for folder in _FOLDERS:
+        yield from Folder(source).files(folder)
+
+
+def _forget(database: Database, key: str) -> None:
     """Delete, from the copy of a database, the rows of a file that was deleted meanwhile.
 
     An artifact's file is one tenant's, others may have the same bytes; a report's file is everybody's.
     """
+    folder, tenant, sha256 = key.partition("/")[0], key.split("/")[1], digest_of(key)
     with database.write() as connection:
-        if path.parts[0] == "artifacts":
-            mine = (artifacts.c.tenant == path.parts[1]) & (artifacts.c.sha256 == path.name)
+        if folder == "artifacts":
+            mine = (artifacts.c.tenant == tenant) & (artifacts.c.sha256 == sha256)
             connection.execute(artifacts.delete().where(mine))
         else:
-            connection.execute(reports.delete().where(reports.c.sha256 == path.stem))
-            connection.execute(jobs.delete().where(jobs.c.report_sha256 == path.stem))
+            connection.execute(reports.delete().where(reports.c.sha256 == sha256))
+            connection.execute(jobs.delete().where(jobs.c.report_sha256 == sha256))
 
 
-def _referred_to(database: Database, blobs: Blobs) -> Iterator[tuple[Path, str]]:
-    """Yield where the files are that the database refers to, with their digests."""
+def _referred_to(database: Database, blobs: Blobs) -> Iterator[str]:
+    """Yield the keys of the files that the database refers to."""
     addresses = union(select(jobs.c.report_sha256).where(jobs.c.report_sha256.is_not(None)), select(reports.c.sha256))
     with database.read() as connection:
         uploaded = connection.execute(select(artifacts.c.tenant, artifacts.c.sha256)).all()
         reported = connection.execute(addresses).all()
-    yield from ((blobs.artifact(tenant, sha256), sha256) for tenant, sha256 in uploaded)
-    yield from ((blobs.report(sha256), sha256) for (sha256,) in reported)
+    yield from (blobs.artifact(tenant, sha256) for tenant, sha256 in uploaded)
+    yield from (blobs.report(sha256) for (sha256,) in reported)
 
 
 def _summary(database: Database, folder: Path, *, with_database: bool) -> Summary:
@@ -163,7 +198,16 @@ def _summary(database: Database, folder: Path, *, with_database: bool) -> Summar
     return Summary(counts[0], counts[1], counts[2], size, with_database)
 
 
-def _sha256(path: Path) -> str:
+def _shown(blobs: Blobs, key: str) -> Path | str:
+    return blobs.store.path(key) or key
+
+
+def _sha256(blobs: Blobs, key: str) -> str:
+    path, digest = blobs.store.path(key), hashlib.sha256()
+    if path is None:
+        for block in blobs.store.blocks(key):
+            digest.update(block)
+        return digest.hexdigest()
     with path.open("rb", buffering=0) as file:
         digest = hashlib.file_digest(file, "sha256")
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # a check must not push out what is in use

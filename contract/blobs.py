@@ -1,36 +1,53 @@
-"""Immutable files, addressed by the SHA-256 of their bytes. A file is complete or it is not there."""
+"""Immutable files, addressed by the SHA-256 of their bytes. A file is complete or it is not there.
+
+What is finished lies in a store. What is not, bytes of uploads and files in the making, lies on this host.
+"""
 
 import fcntl
 import hashlib
 import os
 import secrets
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
+
+from contract.settings import Settings
+from contract.stores import Folder, Store, StoreUnavailable
 
 
 class Blobs:
     """Uploads (one folder a tenant, so that nobody can tell what others uploaded) and reports."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, store: Store | None = None) -> None:
         self.root = root
-        self._temporary = root / "tmp"
-        self._uploads = root / "uploads"
-        for folder in (self._temporary, self._uploads):
+        self.store = store or Folder(root)
+        self.in_place = isinstance(self.store, Folder)  # files need not be sent, and who sees one sees the others
+        self.temporary = root / "tmp"
+        self.uploads = root / "uploads"
+        for folder in (self.temporary, self.uploads):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def artifact(self, tenant: str, sha256: str) -> Path:
-        """Return where a tenant's upload lies."""
-        return self.root / "artifacts" / tenant / sha256[:2] / sha256
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Return the files of an installation."""
+        if settings.blobs_url is None:
+            return cls(settings.data_dir)
+        from contract.s3 import Bucket
 
-    def report(self, sha256: str) -> Path:
-        """Return where a report lies."""
-        return self.root / "reports" / sha256[:2] / f"{sha256}.json"
+        return cls(settings.data_dir, Bucket(settings.blobs_url))
+
+    def artifact(self, tenant: str, sha256: str) -> str:
+        """Return the key of a tenant's upload."""
+        return f"artifacts/{tenant}/{sha256[:2]}/{sha256}"
+
+    def report(self, sha256: str) -> str:
+        """Return the key of a report."""
+        return f"reports/{sha256[:2]}/{sha256}.json"
 
     def partial(self, upload_id: str) -> Path:
         """Return where the bytes of an unfinished resumable upload lie."""
-        return self._uploads / upload_id
+        return self.uploads / upload_id
 
     def begin(self, upload_id: str) -> None:
         """Make the empty file of a resumable upload."""
@@ -45,23 +62,49 @@ class Blobs:
         return shutil.disk_usage(self.root).total
 
     def writer(self) -> "Writer":
-        """Start a file; it appears under its address when `keep` is called and leaves no trace otherwise."""
-        return Writer(self._temporary / secrets.token_hex(16))
+        """Start a file; it appears under its key when `keep` is called and leaves no trace otherwise."""
+        return Writer(self.temporary / secrets.token_hex(16), self.store)
 
     def put_report(self, content: bytes) -> str:
-        """Store a report and return its address."""
+        """Store a report and return its digest."""
         with self.writer() as writer:
             writer.write(content)
             sha256 = writer.sha256()
             writer.keep(self.report(sha256))
         return sha256
 
+    def exists(self, key: str) -> bool:
+        """Tell whether a finished file is there."""
+        return self.store.modified(key) is not None
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of a small file.
+
+        Raises
+        ------
+        FileNotFoundError
+        StoreUnavailable
+            Also where the store returns other bytes than it was given.
+        """
+        path = self.store.path(key)
+        if path is not None:
+            return path.read_bytes()
+        content = b"".join(self.store.blocks(key))
+        if hashlib.sha256(content).hexdigest() != digest_of(key):
+            raise StoreUnavailable(f"the store returns other bytes than were stored as {key}")
+        return content
+
+
+def digest_of(key: str) -> str:
+    """Return the SHA-256 that a key names."""
+    return PurePosixPath(key).stem
+
 
 class Writer:
     """A file in the making, hashed while it is written."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, store: Store) -> None:
+        self._path, self._store = path, store
         self._hash = hashlib.sha256()
         self.size = 0
 
@@ -81,10 +124,9 @@ class Writer:
         """Return the hexadecimal digest of what was written so far."""
         return self._hash.hexdigest()
 
-    def keep(self, target: Path) -> None:
-        """Make the file durable under its final name."""
-        os.fsync(self._file.fileno())
-        move(self._path, target)
+    def keep(self, key: str) -> None:
+        """Make the file durable under its key."""
+        self._store.keep(self._path, key)
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
@@ -145,15 +187,3 @@ class Partial:
     def close(self) -> None:
         """Let go of the bytes."""
         os.close(self._file)
-
-
-def move(path: Path, target: Path) -> None:
-    """Give a file its final name, durably."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.utime(path)  # whoever looks for files without a row spares those that have only just come
-    path.replace(target)
-    directory = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # the new name, too, must survive a power cut
-    finally:
-        os.close(directory)

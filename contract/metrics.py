@@ -65,7 +65,7 @@ class _State(Collector):
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings, self._database = settings, database
-        self._blobs = Blobs(settings.data_dir)
+        self._blobs = Blobs.open(settings)
 
     def describe(self) -> list[Metric]:
         """Say nothing before the database is asked."""

@@ -6,16 +6,13 @@ and several may sweep at once.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import structlog
 from sqlalchemy import delete, exists, func, literal, select, union
 
 from contract.audit_log import AuditLog
-from contract.blobs import Blobs
+from contract.blobs import Blobs, digest_of
 from contract.database import (
     Database,
     artifacts,
@@ -25,12 +22,11 @@ from contract.database import (
     job_inputs,
     jobs,
     reports,
-    uploads,
 )
 from contract.job_rows import FINAL
 from contract.report_history import current_baselines
 from contract.settings import Settings
-from contract.uploads import sweep as sweep_uploads
+from contract.spool import sweep_spool
 
 _ID_PREFIX = "sha256:"
 _COMPUTE_DAYS = 32
@@ -43,8 +39,8 @@ class Retention:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._blobs = Blobs(settings.data_dir)
-        self._next = 0.0
+        self._blobs = Blobs.open(settings)
+        self._next = self._next_garbage = 0.0
 
     def sweep_if_due(self) -> None:
         """Sweep when the last time in this process is long enough ago."""
@@ -55,8 +51,11 @@ class Retention:
     def sweep(self) -> None:
         """Delete what has expired, and what nothing refers to."""
         gone = self._expire_jobs() + self._expire_reports() + self._expire_artifacts()
-        gone += sweep_uploads(self._settings, self._database, self._blobs)
-        files = self._delete_garbage()
+        files = 0
+        if self._blobs.in_place:  # else each host sweeps its own
+            uploads, files = sweep_spool(self._settings, self._database, self._blobs)
+            gone += uploads
+        files += self._delete_garbage()
         if gone or files:
             log.info("swept", expired=gone, files=files)
         with self._database.write() as connection:
@@ -109,38 +108,34 @@ class Retention:
 
     def _delete_garbage(self) -> int:
         """Delete files that no row refers to. They must be older than the time between a file and its row."""
-        count = 0
-        for path in self._old_files():
-            if not self._referred_to(path):
-                with suppress(FileNotFoundError):  # somebody else sweeps, too
-                    path.unlink()
+        if time.monotonic() < self._next_garbage:
+            return 0
+        if not self._blobs.in_place:  # a long list, and each thousand of it is paid for
+            self._next_garbage = time.monotonic() + self._settings.garbage_seconds
+        count, store = 0, self._blobs.store
+        for folder in ("artifacts", "reports"):
+            for file in store.files(folder):
+                # The second look: it may have come again since it was listed, and get its row now.
+                unwanted = self._is_old(file.modified) and not self._referred_to(file.key)
+                if unwanted and self._is_old(store.modified(file.key)):
+                    store.delete(file.key)
                     count += 1
         return count
 
-    def _old_files(self) -> Iterator[Path]:
-        newest = time.time() - self._settings.garbage_seconds
-        for folder in ("tmp", "uploads", "artifacts", "reports"):
-            for path in (self._settings.data_dir / folder).rglob("*"):
-                with suppress(FileNotFoundError):
-                    if path.is_file() and path.stat().st_mtime < newest:
-                        yield path
+    def _is_old(self, modified: float | None) -> bool:
+        return modified is not None and modified < time.time() - self._settings.garbage_seconds
 
-    def _referred_to(self, path: Path) -> bool:
-        folder = path.relative_to(self._settings.data_dir).parts[0]
-        if folder == "tmp":
-            return False  # a file that is still written to is not old
-        rows = {
-            "uploads": select(literal(1)).where(uploads.c.id == path.name),
-            "artifacts": select(literal(1)).where(
-                artifacts.c.tenant == path.parents[1].name, artifacts.c.sha256 == path.name
-            ),
+    def _referred_to(self, key: str) -> bool:
+        folder, tenant, sha256 = key.partition("/")[0], key.split("/")[1], digest_of(key)
+        query = {
+            "artifacts": select(literal(1)).where(artifacts.c.tenant == tenant, artifacts.c.sha256 == sha256),
             "reports": union(
-                select(literal(1)).where(jobs.c.report_sha256 == path.stem),
-                select(literal(1)).where(reports.c.sha256 == path.stem),
+                select(literal(1)).where(jobs.c.report_sha256 == sha256),
+                select(literal(1)).where(reports.c.sha256 == sha256),
             ),
-        }
+        }[folder]
         with self._database.read() as connection:
-            return connection.execute(rows[folder].limit(1)).first() is not None
+            return connection.execute(query.limit(1)).first() is not None
 
 
 def has_expired(database: Database, tenant: str, name: str) -> bool:

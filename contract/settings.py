@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+BucketUrl = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$")]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
@@ -34,6 +35,15 @@ class Settings(BaseSettings):
     )
     broker_url: SecretStr | None = Field(
         None, description="redis:// URL. Without one, workers poll the database and no broker is needed."
+    )
+
+    blobs_url: BucketUrl | None = Field(
+        None,
+        description="s3://BUCKET/PREFIX for uploads and reports, reached as the usual AWS_ variables say. "
+        "Default: the data directory, which all hosts then share.",
+    )
+    cache_bytes: Annotated[int, Field(gt=0)] = Field(
+        100 * 2**30, description="Disk for what a worker's host has fetched from blobs_url; files in use may exceed it."
     )
 
     host: str = Field("127.0.0.1", description="Address that the service listens on.")

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Row, delete, func, insert, select, update
 
 from contract.artifacts import ID_PREFIX, Artifacts, Format
-from contract.blobs import Blobs, Partial, move
+from contract.blobs import Blobs, Partial
 from contract.database import Database, clock, uploads
 from contract.jobs import Jobs, NewJob
 from contract.queue import INSPECTION_QUEUE
@@ -93,6 +93,20 @@ class Uploads:
             self.settle(upload)
         return upload
 
+    def settle(self, upload: Upload) -> None:
+        """Make a complete upload an artifact, if its bytes are on this host. Doing it again changes nothing.
+
+        Raises
+        ------
+        ProblemError
+            `upload_locked` while another request sends the bytes to the store, which may take a while.
+        StoreUnavailable
+        """
+        with ExitStack() as stack:
+            if not self._blobs.in_place:
+                stack.enter_context(self._held(upload.id))
+            self.store(upload)
+
     def _row(self, tenant: str, upload_id: str) -> Upload:
         query = select(uploads, (uploads.c.expires_at < clock()).label("expired")).where(_is(tenant, upload_id))
         with self._database.read() as connection:
@@ -112,6 +126,8 @@ class Uploads:
             _require_offset(upload, offset)
             if upload.sha256 is not None:
                 raise ProblemError("invalid_upload", f"the upload is complete; it is {upload.artifact_id}")
+            if partial is None and not self._blobs.in_place:
+                raise ProblemError("not_ready", f"another host of the service has {upload_id}; try again")
             if partial is None or not partial.cut(upload.received):
                 self.forget(upload)  # its bytes are gone, or their file was never made
                 raise _absent(upload_id)
@@ -155,14 +171,14 @@ class Uploads:
             raise _absent(upload.id)
         return _upload(row)
 
-    def settle(self, upload: Upload) -> None:
-        """Make a complete upload an artifact. Doing it again, or twice at once, changes nothing."""
+    def store(self, upload: Upload) -> None:
+        """Make a complete upload an artifact; two that do so at once change nothing."""
         assert upload.sha256 is not None
         assert upload.format is not None
-        target = self._blobs.artifact(upload.tenant, upload.sha256)
-        with suppress(FileNotFoundError):  # it was moved before
-            move(self._blobs.partial(upload.id), target)
-        if target.exists():
+        key = self._blobs.artifact(upload.tenant, upload.sha256)
+        with suppress(FileNotFoundError):  # it was stored before
+            self._blobs.store.keep(self._blobs.partial(upload.id), key)
+        if self._blobs.exists(key):
             self.admit(upload.tenant, upload.sha256, upload.length, upload.format)
             Artifacts(self._database).call(upload.tenant, upload.sha256, _file_name(upload.description))
 
@@ -192,22 +208,35 @@ class Uploads:
     def sweep(self) -> int:
         """Drop uploads whose time is over, save those that a request is sending to; return how many.
 
-        Any process may do so, several at once, and be killed at any point.
+        Any process may do so that sees their bytes, several at once, and be killed at any point.
         """
         count = 0
         for upload in self._expired():
-            with suppress(ProblemError), self._held(upload.id):  # not while it is sent to, which puts off its expiry
-                if upload in self._expired():
+            with suppress(ProblemError), self._held(upload.id) as partial:  # not one that is sent to
+                if upload in self._expired(0.0 if partial or self._blobs.in_place else self._settings.upload_seconds):
                     if upload.sha256 is not None:
-                        self.settle(upload)
+                        self.store(upload)
                     self.forget(upload)
                     count += 1
         return count
 
-    def _expired(self) -> list[Upload]:
-        query = select(uploads).where(uploads.c.expires_at < clock()).order_by(uploads.c.expires_at).limit(1000)
+    def _expired(self, seconds_ago: float = 0.0) -> list[Upload]:
+        query = select(uploads).where(uploads.c.expires_at < clock() - seconds_ago).order_by(uploads.c.expires_at)
         with self._database.read() as connection:
-            return [_upload(row) for row in connection.execute(query)]
+            return [_upload(row) for row in connection.execute(query.limit(1000))]
+
+    def resume(self) -> int:
+        """Store what was complete on this host when the service was killed, or the store was away; return how much."""
+        count = 0
+        for path in self._blobs.uploads.iterdir():
+            query = select(uploads).where(uploads.c.id == path.name, uploads.c.sha256.is_not(None))
+            with self._database.read() as connection:
+                row = connection.execute(query).one_or_none()
+            if row is not None:
+                with suppress(ProblemError):  # a request is at it
+                    self.settle(_upload(row))
+                    count += 1
+        return count
 
 
 class Appending:
@@ -267,18 +296,13 @@ class Appending:
                 )
         self._partial.sync()
         self.upload = self._owner.advance(self.upload, received=self.position, sha256=sha256, format=file_format)
-        self._owner.settle(self.upload)
+        self._owner.store(self.upload)
 
     def close(self) -> None:
         """Let go of the upload. What was not committed is sent again."""
         if self.upload.sha256 is None and self._before is not None:
             self._owner.remember(self.upload.id, self.upload.received, self._before)
         self._let_go()
-
-
-def sweep(settings: Settings, database: Database, blobs: Blobs) -> int:
-    """Drop uploads whose time is over; return how many."""
-    return Uploads(settings, database, blobs).sweep()
 
 
 def _upload(row: Row[Any]) -> Upload:

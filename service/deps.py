@@ -57,7 +57,7 @@ class Stores:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         database = Database(settings)
         database.upgrade()
-        blobs = Blobs(settings.data_dir)
+        blobs = Blobs.open(settings)
         return cls(
             settings,
             database,

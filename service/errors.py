@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from contract.schemas import FieldError, Problem, ProblemError
+from contract.stores import StoreUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 _CODE_OF_STATUS = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable"}
@@ -69,6 +70,11 @@ def install(app: FastAPI, missing_page: Callable[[Request], Response]) -> None:
         if _is_full(error):
             return problem_response(Problem.of("insufficient_storage", "the disk of the database is full; try later"))
         return problem_response(Problem.of("not_ready", "the database does not answer; try again in a moment"))
+
+    @app.exception_handler(StoreUnavailable)
+    async def _store(request: Request, error: StoreUnavailable) -> Response:
+        log.error("the store of files does not answer", path=request.url.path, error=str(error))
+        return problem_response(Problem.of("not_ready", "the store of files does not answer; try again in a moment"))
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> Response:

@@ -73,6 +73,6 @@ def kept(found: Stores, caller: Caller, reference: ReportReference) -> str:
 def bytes_of(found: Stores, sha256: str) -> bytes:
     """Return the bytes of a report."""
     try:
-        return found.blobs.report(sha256).read_bytes()
+        return found.blobs.read(found.blobs.report(sha256))
     except FileNotFoundError as error:
         raise ProblemError("not_found", "the file of this report is gone; analyse or send it again") from error

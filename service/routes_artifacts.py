@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from email.message import Message
 from typing import Annotated
@@ -13,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from contract.artifacts import ID_PREFIX
 from contract.schemas import Artifact, ProblemError
+from contract.stores import StoreUnavailable
 from service.bodies import counted
 from service.deps import Reader, Stores, Submitter, WithStores, require_unexpired
 from service.formats import SNIFFED_BYTES, sniff
@@ -150,7 +152,8 @@ def delete_artifact(artifact_id: ArtifactPath, found: WithStores, caller: Submit
         raise ProblemError("artifact_in_use", f"an unfinished analysis reads {artifact_id}; cancel it or wait for it")
     if not found.artifacts.delete(caller.tenant, sha256):
         raise _absent(artifact_id)
-    found.blobs.artifact(caller.tenant, sha256).unlink(missing_ok=True)
+    with suppress(StoreUnavailable):  # without its row it is gone for everybody, and the sweep deletes the rest
+        found.blobs.store.delete(found.blobs.artifact(caller.tenant, sha256))
 
 
 def _shown(artifact: Artifact, found: Stores) -> Artifact:

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from contract.schemas import FinishedLayers, ProblemError, Report
 from service.deps import Reader, WithStores
+from service.references import bytes_of
 from service.routes_analyses import AnalysisPath
 
 router = APIRouter(prefix="/v1/analyses/{analysis_id}", tags=["analyses"])
@@ -20,5 +21,5 @@ def get_layers(analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> 
     sha256 = found.jobs.report_sha256(caller.tenant, analysis_id)
     if sha256 is None:
         return FinishedLayers(separations=found.unfinished.layers(caller.tenant, analysis_id))
-    report = Report.model_validate_json(found.blobs.report(sha256).read_bytes())
+    report = Report.model_validate_json(bytes_of(found, sha256))
     return FinishedLayers(separations=report.separations)

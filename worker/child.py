@@ -5,8 +5,10 @@ It dies with its parent: end of file on stdin ends it at once, even in the middl
 
 import argparse
 import errno
+import hashlib
 import os
 import queue
+import secrets
 import signal
 import sys
 import threading
@@ -16,7 +18,6 @@ from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
-from contract.blobs import Blobs
 from contract.logs import configure_logs
 from contract.schemas import AnalysisRequest, Pairs, Problem, ProblemError, Progress, Separation
 from worker.limits import COMPUTING, die_at_oom, limit_memory
@@ -116,7 +117,7 @@ def _analyze(work: Work, emitter: Emitter) -> Event:
         on_layer=FinishedLayers(emitter).add,
         running=_running(work),
     )
-    return ReportEvent(sha256=_stored(report.to_bytes(), Blobs(Path(work.blobs)), emitter), device=device)
+    return written(report.to_bytes(), device, Path(work.blobs), emitter)
 
 
 def _running(work: Work) -> "ModelRunning":
@@ -134,15 +135,20 @@ def _running(work: Work) -> "ModelRunning":
     )
 
 
-def _stored(report: bytes, blobs: Blobs, emitter: Emitter) -> str:
-    """Store a report. A full disk is waited out, as long as cancel and deadline allow: the work took hours."""
+def written(report: bytes, device: str, folder: Path, emitter: Emitter) -> ReportEvent:
+    """Write a report down. A full disk is waited out, as long as cancel and deadline allow: the work took hours."""
+    name = secrets.token_hex(16)
+    path = folder / "tmp" / name
     while True:
         try:
-            return blobs.put_report(report)
+            path.write_bytes(report)
         except OSError as error:
+            path.unlink(missing_ok=True)
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             log.warning("the disk is full, the report waits", error=str(error))
+        else:
+            return ReportEvent(sha256=hashlib.sha256(report).hexdigest(), device=device, file=name)
         emitter.progress("waiting for disk space", 1, 1, 1.0)
         time.sleep(_DISK_FULL_SECONDS)
 

@@ -44,11 +44,12 @@ class LayersEvent(_Message):
 
 
 class ReportEvent(_Message):
-    """Child → parent: the report lies in the blob store."""
+    """Child → parent: the report is written, for the parent to store."""
 
     event: Literal["report"] = "report"
     sha256: str
     device: str
+    file: Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="Its name among the files in the making.")]
 
 
 class InspectionEvent(_Message):

@@ -1,16 +1,19 @@
 """Runs claimed jobs: the child computes, the parent renews the lease, relays progress, obeys cancel, and commits."""
 
-import contextlib
+import contextvars
+import errno
 import os
 import queue
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -21,11 +24,13 @@ from contract.counters import Counters
 from contract.database import Database
 from contract.jobs import Claim, Jobs
 from contract.quotas import Quotas
-from contract.schemas import AnalysisRequest, Problem, Progress
+from contract.schemas import AnalysisRequest, Problem, ProblemError, Progress
 from contract.settings import Settings
+from contract.stores import StoreUnavailable
 from contract.unfinished import Unfinished
+from worker.child_process import Child
+from worker.inputs import Inputs
 from worker.messages import (
-    EVENTS,
     Event,
     InspectionEvent,
     LayersEvent,
@@ -34,10 +39,10 @@ from worker.messages import (
     ReportEvent,
     Work,
 )
+from worker.patience import Patience
 
 _TICK_SECONDS = 0.25
 _COMMIT_PATIENCE_SECONDS = 120.0
-_COMPUTE = (sys.executable, "-m", "worker.child")
 _OVERTAKEN = "canceled, or lost to another worker"
 # Outcomes that end the computing process, and what they are counted as.
 _CHILD_EXITS = {
@@ -49,56 +54,24 @@ _CHILD_EXITS = {
     "failed: out_of_memory": "out of memory",
 }
 log = structlog.get_logger()
+T = TypeVar("T")
 
 
-class Child:
-    """A warm computing process in a session of its own, so that it can be killed with all it started."""
+@dataclass(frozen=True)
+class Turn:
+    """One attempt at a job; `deadline` by the monotonic clock."""
 
-    def __init__(self, *, warm: bool, memory_bytes: int = 0) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [*_COMPUTE, "--memory", str(memory_bytes), *(["--warm"] if warm else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            # No settings, so no secrets: the child talks to us only.
-            env={name: value for name, value in os.environ.items() if not name.startswith("INTERLAYER_")},
-        )
-        self._events: queue.Queue[Event | None] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+    claim: Claim
+    deadline: float
+    stopping: Callable[[], bool]
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        # Garbage from a dying child counts as its death (a ValidationError is a ValueError).
-        with self._process.stdout, contextlib.suppress(ValueError):
-            for line in self._process.stdout:
-                self._events.put(EVENTS.validate_json(line))
-        self._events.put(None)
 
-    def send(self, work: Work) -> None:
-        """Hand over a job; a child that died is noticed by `next_event`."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(work.model_dump_json() + "\n")
-            self._process.stdin.flush()
+class Left(Exception):
+    """The job is to be left; `held` says what the last heartbeat has learnt."""
 
-    def next_event(self, timeout: float) -> Event | None:
-        """Return the next event; None after the child's death. Raises queue.Empty after `timeout` seconds."""
-        return self._events.get(timeout=timeout)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process still runs."""
-        return self._process.poll() is None
-
-    def kill(self) -> int:
-        """End the process and whatever it started; return its exit status."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        return self._process.wait()
+    def __init__(self, held: str) -> None:
+        super().__init__(held)
+        self.held = held
 
 
 class Runner:
@@ -110,7 +83,8 @@ class Runner:
         self._artifacts = Artifacts(database)
         self._unfinished = Unfinished(database)
         self._counters, self._quotas = Counters(database), Quotas(settings, database)
-        self._blobs = Blobs(settings.data_dir)
+        self._blobs = Blobs.open(settings)
+        self._inputs = Inputs(settings, database, self._blobs)
         self._warm = warm
         self._child: Child | None = None
         self.name = f"{socket.gethostname()}:{os.getpid()}"
@@ -135,8 +109,11 @@ class Runner:
             self.prepare()
             assert self._child is not None
             begun = time.monotonic()
-            self._child.send(self._work(claim))
-            outcome = self._watch(claim, self._child, stopping)
+            turn = Turn(claim, begun + self._settings.deadline_seconds, stopping)
+            try:
+                outcome = self._attempt(turn, self._child)
+            except Left as left:
+                outcome = self._abandon(claim, left.held, stopping())
             log.info("job left", outcome=outcome)
             self._count(claim, outcome, time.monotonic() - begun)
 
@@ -152,9 +129,22 @@ class Runner:
             except OperationalError as error:
                 log.warning("computing time not noted", error=str(error.orig))
 
-    def _watch(self, claim: Claim, child: Child, stopping: Callable[[], bool]) -> str:
-        deadline = time.monotonic() + self._settings.deadline_seconds
-        tick = min(_TICK_SECONDS, self._settings.lease_seconds / 3)
+    def _attempt(self, turn: Turn, child: Child) -> str:
+        ids = _artifacts_of(turn.claim)
+        inputs = self._inputs.in_place(turn.claim.tenant, ids)
+        with ExitStack() as held:
+            if inputs is None:
+                fetch = partial(self._inputs.fetched, turn.claim.tenant, ids)
+                try:
+                    inputs, stack = self._beside(turn, "fetching files", 0.0, fetch)
+                except ProblemError as error:
+                    return self._end(turn, ProblemEvent(problem=error.problem))
+                held.enter_context(stack)
+            child.send(self._work(turn.claim, inputs))
+            return self._watch(turn, child)
+
+    def _watch(self, turn: Turn, child: Child) -> str:
+        tick = self._tick()
         next_beat = 0.0
         progress: Progress | None = None
         while True:
@@ -164,18 +154,50 @@ class Runner:
                 pass
             else:
                 if isinstance(event, LayersEvent):
-                    self._show_layers(claim, event)
+                    self._show_layers(turn.claim, event)
                 elif isinstance(event, ProgressEvent):
                     progress = event.progress
                 else:
-                    return self._end(claim, event)
+                    return self._end(turn, event)
             if time.monotonic() < next_beat:
                 continue
             next_beat = time.monotonic() + tick
-            held = self._heartbeat(claim, progress)
-            if held != "held" or stopping() or time.monotonic() > deadline:
+            try:
+                self._beat(turn, progress)
+            except Left:
                 self.close()
-                return self._abandon(claim, held, stopping())
+                raise
+
+    def _beside(self, turn: Turn, stage: str, fraction: float, action: Callable[[Patience], T]) -> T:
+        """Run what may take long in a thread, and keep the job meanwhile. Its errors are raised here."""
+        patience, done = Patience(stage), Future[T]()
+        context = contextvars.copy_context()  # the names of the job, for the log
+
+        def run() -> None:
+            try:
+                done.set_result(context.run(action, patience))
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        while True:
+            wait([done], self._tick())
+            if done.done():
+                return done.result()
+            try:
+                self._beat(turn, Progress(stage=patience.stage, done=0, total=1, fraction=fraction))
+            except Left:
+                patience.give_up()
+                raise
+
+    def _tick(self) -> float:
+        return min(_TICK_SECONDS, self._settings.lease_seconds / 3)
+
+    def _beat(self, turn: Turn, progress: Progress | None) -> None:
+        """Renew the lease; raise `Left` where the job is to be left."""
+        held = self._heartbeat(turn.claim, progress)
+        if held != "held" or turn.stopping() or time.monotonic() > turn.deadline:
+            raise Left(held)
 
     def _show_layers(self, claim: Claim, event: LayersEvent) -> None:
         try:
@@ -203,7 +225,8 @@ class Runner:
         problem = Problem.of("deadline_exceeded", f"the analysis ran longer than {limit:g} s; analyse fewer rows")
         return self._fail(claim, problem)
 
-    def _end(self, claim: Claim, event: Event | None) -> str:
+    def _end(self, turn: Turn, event: Event | None) -> str:
+        claim = turn.claim
         if event is None:
             status = self._child.kill() if self._child is not None else None
             self._child = None
@@ -218,6 +241,7 @@ class Runner:
             self._commit(lambda: self._jobs.succeed(claim, report_sha256=None, device=None))
             return "inspected"
         if isinstance(event, ReportEvent):
+            self._beside(turn, "storing the report", 1.0, partial(self._keep, event))
             committed = self._commit(lambda: self._jobs.succeed(claim, report_sha256=event.sha256, device=event.device))
             if not committed:  # canceled in the last moment, or the lease was lost meanwhile
                 self._commit(lambda: self._jobs.canceled(claim))
@@ -248,16 +272,24 @@ class Runner:
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
 
-    def _work(self, claim: Claim) -> Work:
-        if claim.kind == "inspection":
-            ids = [ID_PREFIX + claim.request["sha256"]]
-        else:
-            request = AnalysisRequest.model_validate(claim.request)
-            ids = request.artifacts
+    def _keep(self, event: ReportEvent, patience: Patience) -> None:
+        """Store a report that the child has written. The store is waited for: the work took hours."""
+        path, key = self._blobs.temporary / event.file, self._blobs.report(event.sha256)
+        while True:
+            try:
+                return self._blobs.store.keep(path, key)
+            except StoreUnavailable as error:
+                patience.trouble("waiting for the store of files", error)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                patience.trouble("waiting for disk space", error)
+
+    def _work(self, claim: Claim, inputs: dict[str, str]) -> Work:
         return Work(
             kind=claim.kind,
             request=claim.request,
-            inputs={i: str(self._blobs.artifact(claim.tenant, i.removeprefix(ID_PREFIX))) for i in ids},
+            inputs=inputs,
             blobs=str(self._settings.data_dir),
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
             n_threads=self._settings.worker_threads,
@@ -268,6 +300,12 @@ class Runner:
             model_memory_bytes=self._settings.job_memory_bytes,
             names=_names(claim),
         )
+
+
+def _artifacts_of(claim: Claim) -> list[str]:
+    if claim.kind == "inspection":
+        return [ID_PREFIX + claim.request["sha256"]]
+    return AnalysisRequest.model_validate(claim.request).artifacts
 
 
 def _names(claim: Claim) -> dict[str, str | int | None]:

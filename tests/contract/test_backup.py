@@ -64,7 +64,7 @@ def vanishing(monkeypatch: pytest.MonkeyPatch, gone: Path) -> None:
 def test_a_file_that_one_tenant_deletes_meanwhile_stays_with_the_other(
     two_tenants: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vanishing(monkeypatch, Blobs(two_tenants.data_dir).artifact("a", SHA))
+    vanishing(monkeypatch, two_tenants.data_dir / Blobs(two_tenants.data_dir).artifact("a", SHA))
     assert back_up(two_tenants, tmp_path / "copy").artifacts == 1
     monkeypatch.undo()
     assert restored(two_tenants, tmp_path / "copy") == (["b"], ["a", "b"])

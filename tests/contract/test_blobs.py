@@ -16,8 +16,8 @@ def test_a_report_is_stored_under_its_digest(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path)
     sha256 = blobs.put_report(b"{}\n")
     assert sha256 == hashlib.sha256(b"{}\n").hexdigest()
-    assert blobs.report(sha256).read_bytes() == b"{}\n"
-    assert files_below(tmp_path) == [blobs.report(sha256)]
+    assert blobs.read(blobs.report(sha256)) == b"{}\n"
+    assert files_below(tmp_path) == [tmp_path / blobs.report(sha256)]
     assert blobs.put_report(b"{}\n") == sha256, "the same report again is the same file"
 
 
@@ -31,14 +31,14 @@ def test_the_digest_and_size_are_those_of_all_chunks(tmp_path: Path) -> None:
         writer.keep(blobs.artifact("tenant", sha256))
     content = b"".join(chunks)
     assert (sha256, writer.size) == (hashlib.sha256(content).hexdigest(), len(content))
-    assert blobs.artifact("tenant", sha256).read_bytes() == content
+    assert blobs.read(blobs.artifact("tenant", sha256)) == content
 
 
 def test_nothing_is_seen_before_it_is_kept(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path)
     with blobs.writer() as writer:
         writer.write(b"x")
-        assert not blobs.artifact("tenant", writer.sha256()).exists()
+        assert not blobs.exists(blobs.artifact("tenant", writer.sha256()))
 
 
 def test_an_exception_leaves_nothing(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def stored(settings: Settings, database: Database, content: bytes, *, old: bool)
         writer.keep(blobs.artifact("a", sha256))
     Artifacts(database).add("a", sha256, len(content), "npz")
     if old:
-        age(blobs.artifact("a", sha256))
+        age(settings.data_dir / blobs.artifact("a", sha256))
         with database.write() as connection:
             this = artifacts.c.sha256 == sha256
             connection.execute(update(artifacts).where(this).values(created_at=artifacts.c.created_at - 2 * HOUR))
@@ -57,7 +57,7 @@ def finished(settings: Settings, database: Database, *, old: bool, report: bytes
     assert claim is not None
     assert store.succeed(claim, report_sha256=Blobs(settings.data_dir).put_report(report), device="cpu")
     if old:
-        age(Blobs(settings.data_dir).report(hashlib.sha256(report).hexdigest()))
+        age(settings.data_dir / Blobs(settings.data_dir).report(hashlib.sha256(report).hexdigest()))
         with database.write() as connection:
             this = jobs.c.id == analysis.id
             connection.execute(update(jobs).where(this).values(finished_at=jobs.c.finished_at - 2 * HOUR))
@@ -71,9 +71,9 @@ def test_what_is_old_goes_and_what_is_not_stays(expiring: Settings, any_database
     Retention(expiring, any_database).sweep()
     blobs = Blobs(expiring.data_dir)
     assert Artifacts(any_database).get("a", old) is None
-    assert not blobs.artifact("a", old).exists()
+    assert not blobs.exists(blobs.artifact("a", old))
     assert Artifacts(any_database).get("a", new) is not None
-    assert blobs.artifact("a", new).exists()
+    assert blobs.exists(blobs.artifact("a", new))
     assert Jobs(any_database).get("a", old_job) is None
     assert Jobs(any_database).get("a", new_job) is not None
     files = [path.read_bytes() for path in (expiring.data_dir / "reports").rglob("*.json")]
@@ -88,7 +88,7 @@ def test_nothing_expires_unless_it_is_said(any_settings: Settings, any_database:
     sha256 = stored(any_settings, any_database, b"old", old=True)
     job = finished(any_settings, any_database, old=True, report=b"report")
     Retention(any_settings, any_database).sweep()
-    assert Blobs(any_settings.data_dir).artifact("a", sha256).exists()
+    assert Blobs(any_settings.data_dir).exists(Blobs(any_settings.data_dir).artifact("a", sha256))
     assert Jobs(any_database).report_sha256("a", job) is not None
     assert len(list((any_settings.data_dir / "reports").rglob("*.json"))) == 1
 
@@ -98,10 +98,10 @@ def test_an_unfinished_analysis_keeps_its_inputs(expiring: Settings, any_databas
     store = Jobs(any_database)
     job = store.submit(NewJob("a", "analysis", {}, "cpu", "f", inputs=[sha256]), max_unfinished=9)[0]
     Retention(expiring, any_database).sweep()
-    assert Blobs(expiring.data_dir).artifact("a", sha256).exists()
+    assert Blobs(expiring.data_dir).exists(Blobs(expiring.data_dir).artifact("a", sha256))
     store.request_cancel("a", job.id)
     Retention(expiring, any_database).sweep()
-    assert not Blobs(expiring.data_dir).artifact("a", sha256).exists()
+    assert not Blobs(expiring.data_dir).exists(Blobs(expiring.data_dir).artifact("a", sha256))
 
 
 def test_what_came_again_is_there_again(expiring: Settings, any_database: Database) -> None:
@@ -110,7 +110,7 @@ def test_what_came_again_is_there_again(expiring: Settings, any_database: Databa
     stored(expiring, any_database, b"old", old=False)
     Retention(expiring, any_database).sweep()
     assert Artifacts(any_database).get("a", sha256) is not None
-    assert Blobs(expiring.data_dir).artifact("a", sha256).exists()
+    assert Blobs(expiring.data_dir).exists(Blobs(expiring.data_dir).artifact("a", sha256))
 
 
 def test_two_analyses_with_one_report_share_its_file(expiring: Settings, any_database: Database) -> None:
@@ -119,7 +119,7 @@ def test_two_analyses_with_one_report_share_its_file(expiring: Settings, any_dat
     Retention(expiring, any_database).sweep()
     sha256 = Jobs(any_database).report_sha256("a", kept)
     assert sha256 is not None
-    assert Blobs(expiring.data_dir).report(sha256).exists()
+    assert Blobs(expiring.data_dir).exists(Blobs(expiring.data_dir).report(sha256))
 
 
 def test_leftovers_of_killed_processes_go_when_they_are_old(expiring: Settings, any_database: Database) -> None:

@@ -11,10 +11,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from contract.blobs import Blobs
 from worker import child
 from worker.child import Emitter
-from worker.messages import Event, ReportEvent, Work
+from worker.messages import Event, Work
 
 _STEPS = 20
 _FOREVER = 10**6
@@ -32,7 +31,7 @@ def install() -> None:
         _ACTS[fault](int(work.request["tags"].get("amount", "0")), emitter)
         content = json.dumps({"request": work.request, "filling": _FILLING}, sort_keys=True).encode()
         # The device names the worker, so that the row tells who committed it.
-        return ReportEvent(sha256=child._stored(content, Blobs(Path(work.blobs)), emitter), device=str(os.getppid()))
+        return child.written(content, str(os.getppid()), Path(work.blobs), emitter)
 
     child._analyze = analyze
 

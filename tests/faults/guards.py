@@ -177,18 +177,19 @@ def _idempotency() -> None:
 
 
 def _rename() -> None:
-    from contract import blobs
+    from contract import stores
 
-    def write_in_place(self: blobs.Writer, target: Path) -> None:
+    def write_in_place(self: stores.Folder, path: Path, key: str) -> None:
+        target = self.path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        content = self._path.read_bytes()
+        content = path.read_bytes()
         with target.open("wb") as file:
             for start in range(0, len(content), max(1, len(content) // 8)):
                 file.write(content[start : start + max(1, len(content) // 8)])
                 file.flush()
                 time.sleep(0.02)
 
-    blobs.Writer.keep = write_in_place  # type: ignore[method-assign]  # the point
+    stores.Folder.keep = write_in_place  # type: ignore[method-assign]  # the point
 
 
 def _attempt_limit() -> None:
@@ -200,9 +201,9 @@ def _attempt_limit() -> None:
 
 
 def _group_kill() -> None:
-    from worker import runner
+    from worker import child_process
 
-    vars(runner)["os"] = _Kills(os)
+    vars(child_process)["os"] = _Kills(os)
 
 
 class _Kills:

@@ -49,7 +49,7 @@ def violations(stand: Stand, accepted: dict[str, Accepted], since: int) -> list[
         if row.state == "succeeded" and row.device != "cpu" and row.device != row.workers[-1].rpartition(":")[2]:
             found.append(f"{job} was committed by {row.device}, but {row.workers[-1]} had it")
         if row.state == "succeeded" and not _has_content(
-            Blobs(stand.data).report(row.report_sha256), row.report_sha256
+            stand.data / Blobs(stand.data).report(row.report_sha256), row.report_sha256
         ):
             found.append(f"{job} has succeeded, and its report is not there")
         expected = accepted[job].expected if job in accepted else None

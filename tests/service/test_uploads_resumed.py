@@ -157,7 +157,7 @@ def test_a_standard_client_with_checksums_and_constant_memory(process: Process, 
 
 
 @pytest.mark.parametrize(
-    "step", ["contract.uploads.move", "contract.uploads.Artifacts.add", "contract.uploads.Jobs.submit"]
+    "step", ["contract.stores.Folder.keep", "contract.uploads.Artifacts.add", "contract.uploads.Jobs.submit"]
 )
 def test_an_upload_that_was_complete_when_the_service_was_killed_is_an_artifact(
     settings: Settings, database: Database, step: str, monkeypatch: pytest.MonkeyPatch
@@ -187,5 +187,5 @@ def test_an_upload_that_was_complete_when_the_service_was_killed_is_an_artifact(
     uploads = Uploads(settings, database, Blobs(settings.data_dir))  # of another process
     assert uploads.get("a", upload.id).artifact_id == f"sha256:{sha256}"
     assert Artifacts(database).get("a", sha256) is not None
-    assert Blobs(settings.data_dir).artifact("a", sha256).read_bytes() == content
+    assert (settings.data_dir / Blobs(settings.data_dir).artifact("a", sha256)).read_bytes() == content
     assert Jobs(database).uses("a", sha256), "an inspection waits"

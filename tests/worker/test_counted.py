@@ -12,7 +12,7 @@ from tests.worker.test_runner import DONE, TENANT, ScriptedChild, claimed, submi
 from worker.messages import ProblemEvent, ReportEvent
 from worker.runner import Runner
 
-ON_GPU = ReportEvent(sha256="12" * 32, device="cuda")
+ON_GPU = ReportEvent(sha256="12" * 32, device="cuda", file="12" * 16)
 FAILED = ProblemEvent(problem=Problem.of("non_finite", "…"))
 
 

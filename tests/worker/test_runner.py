@@ -1,6 +1,7 @@
 """A claimed job is brought to its end, whatever happens to the process that computes it."""
 
 import errno
+import hashlib
 import io
 import os
 import queue
@@ -28,8 +29,9 @@ from contract.settings import Settings
 from tests.worker import files
 from tests.worker.jobs import next_claim, runner_of, work_off
 from worker import child as child_module
+from worker.child_process import Child
 from worker.messages import Event, InspectionEvent, ProblemEvent, ProgressEvent, ReportEvent, Work
-from worker.runner import Child, Runner
+from worker.runner import Runner
 
 TENANT = "a"
 SHA = "ab" * 32
@@ -54,7 +56,7 @@ def submitted(store: Jobs, sha256: str = SHA, **options: Any) -> str:
 
 
 def stored_file(settings: Settings, content: bytes, sha256: str = SHA) -> None:
-    path = Blobs(settings.data_dir).artifact(TENANT, sha256)
+    path = settings.data_dir / Blobs(settings.data_dir).artifact(TENANT, sha256)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 
@@ -66,7 +68,7 @@ def good_file() -> bytes:
 @pytest.fixture
 def blocked(settings: Settings, store: Jobs) -> str:
     """An analysis whose file is a pipe that nobody writes to: its computation never gets anywhere."""
-    path = Blobs(settings.data_dir).artifact(TENANT, SHA)
+    path = settings.data_dir / Blobs(settings.data_dir).artifact(TENANT, SHA)
     path.parent.mkdir(parents=True)
     os.mkfifo(path)
     return submitted(store)
@@ -106,7 +108,9 @@ class TestRealChild:
             assert (analysis.status, analysis.execution.device, analysis.progress.fraction) == ("succeeded", "cpu", 1.0)
             sha256 = store.report_sha256(TENANT, job_id)
             assert sha256 is not None
-            report = Report.model_validate_json(Blobs(settings.data_dir).report(sha256).read_bytes())
+            report = Report.model_validate_json(
+                (settings.data_dir / Blobs(settings.data_dir).report(sha256)).read_bytes()
+            )
             assert report.layers == ["0.Input", "1.Conv", "2.Softmax"]
         assert list((settings.data_dir / "tmp").iterdir()) == []
 
@@ -270,31 +274,43 @@ def test_the_kernel_kills_a_child_first() -> None:
         child.kill()
 
 
-def test_a_report_waits_for_space_on_the_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    written, keep = io.StringIO(), Blobs.put_report
-    refusals = [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EDQUOT, "Disk quota exceeded")]
+@pytest.fixture
+def full_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[OSError]:
+    """What writing a report is answered with, the last first."""
+    refusals: list[OSError] = []
+    usual = Path.write_bytes
 
-    def full(blobs: Blobs, content: bytes) -> str:
+    def write_bytes(path: Path, content: bytes) -> int:
+        usual(path, content[:2])  # a part of it fits
         if refusals:
             raise refusals.pop()
-        return keep(blobs, content)
+        return usual(path, content)
 
-    monkeypatch.setattr(Blobs, "put_report", full)
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
     monkeypatch.setattr(child_module, "_DISK_FULL_SECONDS", 0.2)
-    sha256 = child_module._stored(b"report", Blobs(settings.data_dir), child_module.Emitter(written))
-    assert Blobs(settings.data_dir).report(sha256).read_bytes() == b"report"
-    assert "waiting for disk space" in written.getvalue()
+    (settings.data_dir / "tmp").mkdir(parents=True, exist_ok=True)
+    return refusals
 
 
-def test_another_error_of_the_disk_is_not_waited_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Blobs, "put_report", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+def test_a_report_waits_for_space_on_the_disk(settings: Settings, full_disk: list[OSError]) -> None:
+    full_disk += [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EDQUOT, "Disk quota exceeded")]
+    said = io.StringIO()
+    event = child_module.written(b"report", "cpu", settings.data_dir, child_module.Emitter(said))
+    assert (settings.data_dir / "tmp" / event.file).read_bytes() == b"report"
+    assert event.sha256 == hashlib.sha256(b"report").hexdigest()
+    assert "waiting for disk space" in said.getvalue()
+
+
+def test_another_error_of_the_disk_is_not_waited_for(settings: Settings, full_disk: list[OSError]) -> None:
+    full_disk.append(OSError(errno.EIO, "I/O error"))
     with pytest.raises(OSError, match="I/O error"):
-        child_module._stored(b"report", Blobs(settings.data_dir), child_module.Emitter(io.StringIO()))
+        child_module.written(b"report", "cpu", settings.data_dir, child_module.Emitter(io.StringIO()))
+    assert list((settings.data_dir / "tmp").iterdir()) == []
 
 
 def test_the_child_ends_when_its_parent_is_killed(settings: Settings) -> None:
     code = (
-        "import time; from worker.runner import Child; child = Child(warm=False); "
+        "import time; from worker.child_process import Child; child = Child(warm=False); "
         "print(child._process.pid, flush=True); time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -335,6 +351,9 @@ class ScriptedChild:
         if isinstance(step, type):
             time.sleep(0.3)  # until the next heartbeat is due
             raise queue.Empty
+        if isinstance(step, ReportEvent):
+            assert self.work is not None
+            (Path(self.work.blobs) / "tmp" / step.file).write_bytes(b"report")
         return step
 
     def kill(self) -> int:
@@ -346,7 +365,7 @@ def progress_event(done: int) -> ProgressEvent:
     return ProgressEvent(progress=Progress(stage=f"layer {done}", done=done, total=4, fraction=done / 4))
 
 
-DONE = ReportEvent(sha256="12" * 32, device="cpu")
+DONE = ReportEvent(sha256="12" * 32, device="cpu", file="12" * 16)
 
 
 class TestScript:
@@ -460,7 +479,9 @@ class TestScript:
         child = ScriptedChild(DONE)
         self.run(settings, database, child)
         assert child.work is not None
-        assert child.work.inputs == {f"sha256:{SHA}": str(Blobs(settings.data_dir).artifact(TENANT, SHA))}
+        assert child.work.inputs == {
+            f"sha256:{SHA}": str(settings.data_dir / Blobs(settings.data_dir).artifact(TENANT, SHA))
+        }
         assert child.work.n_threads == settings.worker_threads
         assert child.work.max_unpacked_bytes == settings.max_unpacked_bytes
 

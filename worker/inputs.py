@@ -1,0 +1,58 @@
+"""The files of a job, where the computing process can open them."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from contract.artifacts import ID_PREFIX, Artifacts
+from contract.blobs import Blobs
+from contract.database import Database
+from contract.schemas import ProblemError
+from contract.settings import Settings
+from worker.cache import Cache, DamagedFile
+from worker.patience import Patience
+
+
+class Inputs:
+    """Artifacts of the shared folder, opened in place, or of the store, fetched into this host's cache."""
+
+    def __init__(self, settings: Settings, database: Database, blobs: Blobs) -> None:
+        self._artifacts, self._blobs = Artifacts(database), blobs
+        self._cache = Cache(settings.data_dir / "cache", settings.cache_bytes, blobs.store)
+
+    def in_place(self, tenant: str, ids: list[str]) -> dict[str, str] | None:
+        """Return where artifacts lie; None where they must be fetched."""
+        paths = {each: self._blobs.store.path(self._key(tenant, each)) for each in ids}
+        return {each: str(path) for each, path in paths.items()} if None not in paths.values() else None
+
+    def fetched(self, tenant: str, ids: list[str], patience: Patience) -> tuple[dict[str, str], ExitStack]:
+        """Return where artifacts lie in the cache, and what lets go of them.
+
+        Raises
+        ------
+        ProblemError
+            One is not in the store any more, or is not what it was.
+        GivenUp
+        """
+        with ExitStack() as stack:
+            found = {each: str(stack.enter_context(self._held(tenant, each, patience))) for each in ids}
+            patience.require()
+            return found, stack.pop_all()
+
+    @contextmanager
+    def _held(self, tenant: str, artifact_id: str, patience: Patience) -> Iterator[str]:
+        known = self._artifacts.get(tenant, artifact_id.removeprefix(ID_PREFIX))
+        # Our fault and not the file's: sent again, it is whole again.
+        if known is None:
+            raise ProblemError("internal_error", f"{artifact_id} was deleted; upload it again")
+        stack = ExitStack()
+        try:
+            path = stack.enter_context(self._cache.hold(self._key(tenant, artifact_id), known.bytes, patience))
+        except FileNotFoundError as error:
+            raise ProblemError("internal_error", f"the store has lost {artifact_id}; upload it again") from error
+        except DamagedFile as error:
+            raise ProblemError("internal_error", f"the store has damaged {artifact_id}; upload it again") from error
+        with stack:
+            yield str(path)
+
+    def _key(self, tenant: str, artifact_id: str) -> str:
+        return self._blobs.artifact(tenant, artifact_id.removeprefix(ID_PREFIX))
