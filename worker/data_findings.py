@@ -21,7 +21,7 @@ CHANCE = 2.0
 
 
 def shared_rows(report: Report) -> Iterator[Finding]:
-    """Validation rows that are training rows: a warning from 1 %, an error from 10 %, info where repeats are common."""
+    """Validation rows that are training rows: a warning from 1%, an error from 10%, info where repeats are common."""
     cases: list[Case] = [
         {
             "instance": found.instance,
@@ -56,7 +56,7 @@ def shared_rows(report: Report) -> Iterator[Finding]:
 
 
 def ties(report: Report) -> Iterator[Finding]:
-    """Layers whose mean depends on the choice among minimum trees by >= .01 (warning), or with >= 1 % repeated rows."""
+    """Layers whose mean depends on the choice among minimum trees by >= .01 (warning), or with >= 1% repeated rows."""
     cases: list[Case] = []
     for separation in report.separations:
         spread = _tie_range(separation)

@@ -21,7 +21,7 @@ PAIR_BEHIND = 0.1
 
 
 def idle_layers(report: Report) -> Iterator[Finding]:
-    """Steps of all trained networks that change nothing, or less than .05 with 95 % confidence, on held-out data."""
+    """Steps of all trained networks that change nothing, or less than .05 with 95% confidence, on held-out data."""
     cases: list[Case] = []
     for network, splits in trained(report):
         split, _ = held_out(splits)
@@ -53,7 +53,7 @@ def idle_layers(report: Report) -> Iterator[Finding]:
             "idle_layers",
             "info",
             f"{listed(names)} {verb(names, 'changes', 'change')} class separation on {data_of(cases[0]['split'])} by "
-            f"less than {IDLE_MARGIN:.2f} (95 % confidence).",
+            f"less than {IDLE_MARGIN:.2f} (95% confidence).",
             cases,
         )
 

@@ -12,7 +12,7 @@ from interlayer.render.comparison_view import HOW_TO_READ, comparison_body
 from interlayer.render.html import report_style
 from interlayer.render.markdown import plain
 
-_HEADS = ("layer", "network", "data", "base", "candidate", "Δ", "95 % interval", "p (adjusted)", "lost most")
+_HEADS = ("layer", "network", "data", "base", "candidate", "Δ", "95% interval", "p (adjusted)", "lost most")
 
 
 def comparison_to_text(comparison: Comparison) -> str:

@@ -8,8 +8,7 @@ from contract.schemas.comparison import Comparison, LayerChange, ReportDifferenc
 from interlayer.render import drawing, text, wording
 from interlayer.render.contrast_table import missing
 from interlayer.render.data_table import data_table, folded, name
-from interlayer.render.figure import figure, key
-from interlayer.render.layers_chart import layers_chart
+from interlayer.render.figure import key, layers_figure
 from interlayer.render.networks import Network, networks
 
 HOW_TO_READ = (
@@ -30,8 +29,8 @@ def comparison_body(base: Report, candidate: Report, comparison: Comparison) -> 
     parts = []
     for before, after in twins:
         title = f"<h3>{escape(wording.network_name(after))}</h3>" if len(twins) > 1 else ""
-        chart = figure(layers_chart(after, layers, before), "layers")
-        parts.append(title + _key(after) + chart + _table(after, comparison.changes))
+        chart = layers_figure(after, layers, before)
+        parts.append(title + _key(after, layers) + chart + _table(after, comparison.changes))
     return said + "".join(parts)
 
 
@@ -88,7 +87,7 @@ def layers_of_both(base: Report, candidate: Report) -> list[str]:
     return list(dict.fromkeys((*candidate.layers, *base.layers)))
 
 
-def _key(network: Network) -> str:
+def _key(network: Network, layers: Sequence[str]) -> str:
     ghost = drawing.element(
         "svg",
         drawing.element("g", drawing.element("rect", x=2, y=3, width=22, height=10, class_="box"), class_="ghost"),
@@ -96,7 +95,7 @@ def _key(network: Network) -> str:
         height=16,
         aria_hidden="true",
     )
-    return key(network, "layers").replace('<p class="key">', f'<p class="key"><span>{ghost}base</span>', 1)
+    return key(network, layers, "layers").replace('<p class="key">', f'<p class="key"><span>{ghost}base</span>', 1)
 
 
 def _table(network: Network, changes: Sequence[LayerChange]) -> str:

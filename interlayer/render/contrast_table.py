@@ -1,6 +1,6 @@
 """Tables of contrasts: Δ as a bar with its interval, p, adjusted p, and the p-values of the other tests."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from contract.schemas import TestResult, TestRow
@@ -11,6 +11,9 @@ from interlayer.render.networks import Contrasts, result_by
 
 _BAR_WIDTH = 112
 _BAR_HEIGHT = 18
+_MOST_ROWS = 30  # more are folded away, below those with the largest changes
+_LARGEST = 12
+_LONGEST_NAME = 34
 _ALTERNATIVE = {
     "greater": "one-sided: is Δ above zero?",
     "less": "one-sided: is Δ below zero?",
@@ -65,13 +68,26 @@ def _table(table: Contrasts, scale: Scale) -> str:
         *p_value_heads(table.others),
     ]
     caption = f'<strong class="{table.split or "both"}">{escape(_caption(table))}</strong> '
-    return data_table(
-        _caption(table),
-        heads,
-        (_row(row, table, scale) for row in table.rows),
-        caption=f"{caption}<small>{_ALTERNATIVE[first.alternative]}</small>",
-        class_=f"contrast of-{table.split or 'both'}",
-    ) + missing(table.reasons(others=True))
+
+    names = _names(table)
+    labels = ["", "", "", "", *_methods(table.method), "", *_methods(*table.others)]
+
+    def drawn(rows: Sequence[TestRow], said: str) -> str:
+        return data_table(
+            _caption(table),
+            heads,
+            (_row(row, table, scale, names) for row in rows),
+            caption=f"{caption}<small>{said}</small>",
+            class_=f"contrast of-{table.split or 'both'}",
+            labels=labels,
+        )
+
+    asked, reasons = _ALTERNATIVE[first.alternative], missing(table.reasons(others=True))
+    if len(table.rows) <= _MOST_ROWS:
+        return drawn(table.rows, asked) + reasons
+    largest = sorted(table.rows, key=lambda row: -abs(row.difference))[:_LARGEST]
+    few = drawn([row for row in table.rows if row in largest], f"the {_LARGEST} largest changes, {asked}")
+    return few + folded(f"All {len(table.rows)} of them", drawn(table.rows, asked)) + reasons
 
 
 def p_value_heads(methods: Iterable[str]) -> list[str]:
@@ -98,14 +114,25 @@ def _caption(table: Contrasts) -> str:
     return f"{text.visible(table.component)}: {said}" if table.component else said.capitalize()
 
 
-def _row(row: TestRow, table: Contrasts, scale: Scale) -> list[str]:
+def _names(table: Contrasts) -> dict[str | None, str]:
+    """Return the names of the layers as markup; where they are long, what tells them apart."""
+    layers = list(dict.fromkeys(layer for row in table.rows for layer in (row.input_layer, row.output_layer) if layer))
+    short = text.told_apart(layers, _LONGEST_NAME)
+    return {layer: name(shown, whole=layer) for layer, shown in zip(layers, short, strict=True)}
+
+
+def _methods(*names: str | None) -> list[str]:
+    return [wording.method(method).heading for method in names if method]
+
+
+def _row(row: TestRow, table: Contrasts, scale: Scale, names: Mapping[str | None, str]) -> list[str]:
     result = table.result(row)
     bounds = result.interval if result else None
     adjusted = result.p_adjusted if result else None
     mark = text.significance(adjusted)
     said = escape(f"significant: adjusted p {text.p_value(adjusted)}")
     return [
-        name(row.output_layer) if row.input_layer is None else f"{name(row.input_layer)} → {name(row.output_layer)}",
+        names[row.output_layer] if row.input_layer is None else f"{names[row.input_layer]} → {names[row.output_layer]}",
         _bar(row, result, scale),
         text.signed(row.difference),
         text.interval(bounds.low, bounds.high) if bounds else text.MISSING,

@@ -16,14 +16,23 @@ def data_table(
     names: int = 1,
     caption: str = "",
     class_: str = "",
+    labels: Sequence[str] = (),
 ) -> str:
-    """Return a table whose first `names` columns name the row; cells are markup, heads are text."""
+    """Return a table whose first `names` columns name the row; cells are markup, heads are text.
+
+    `labels` stand in the cells of their columns on a phone, which shows a row as a card and no heads.
+    """
+    labelled = [f' data-label="{escape(label)}"' if label else "" for label in labels or [""] * len(heads)]
     columns = "".join(
         f"<th scope=col{'' if index < names else ' class=n'}>{escape(head)}" if head else "<td>"
         for index, head in enumerate(heads)
     )
     body = "".join(
-        "<tr>" + "".join(f"<th scope=row>{cell}" if index < names else f"<td>{cell}" for index, cell in enumerate(row))
+        "<tr>"
+        + "".join(
+            f"<th scope=row>{cell}" if index < names else f"<td{labelled[index]}>{cell}"
+            for index, cell in enumerate(row)
+        )
         for row in rows
     )
     kind = f' class="{escape(class_)}"' if class_ else ""
@@ -38,8 +47,12 @@ def folded(summary: str, body: str, *, shown: bool = False) -> str:
     return f"<details{' open' if shown else ''}><summary>{escape(summary)}</summary>{body}</details>"
 
 
-def name(content: str) -> str:
-    """Return a name as markup, apart from the direction of its surroundings and unbroken if it is short."""
+def name(content: str, *, whole: str | None = None) -> str:
+    """Return a name as markup, apart from the direction of its surroundings and unbroken if it is short.
+
+    Where `content` is a part of a longer name, that is told where a pointer rests.
+    """
     content = text.visible(content)
     kind = " class=u" if len(content) <= _UNBROKEN else ""
-    return f"<bdi{kind}>{escape(content)}</bdi>"
+    told = "" if whole is None or text.visible(whole) == content else f' title="{escape(text.visible(whole))}"'
+    return f"<bdi{kind}{told}>{escape(content)}</bdi>"

@@ -23,7 +23,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture in two parts, so that the axis stays in sight while a wide plot is scrolled."""
+    """A picture in two parts, axis and plot; `places` tells a script where the plot has what (JSON)."""
 
     name: str
     description: str
@@ -32,6 +32,7 @@ class Chart:
     axis_width: int
     plot_width: int
     height: int
+    places: str = ""
 
 
 def asset(name: str) -> str:

@@ -7,42 +7,53 @@ from typing import Literal
 from contract.schemas import Split
 from interlayer.render import drawing, wording
 from interlayer.render.drawing import Chart
-from interlayer.render.layers_chart import shows_dots
+from interlayer.render.layer_places import NARROW, ROOMY
+from interlayer.render.layers_chart import layers_chart, pair_style
 from interlayer.render.networks import SPLITS, Network
 
 Keyed = Literal["layers", "gap"]
 
 
-def figure(chart: Chart, kind: str) -> str:
-    """Return a chart as a figure whose plot scrolls beside its axis."""
-    told = escape(f"{chart.name}. {chart.description}")
-    size = f'height="{chart.height}"'
-    return (
-        f'<div class="chart"><svg width="{chart.axis_width}" {size} aria-hidden="true">{chart.axis}</svg>'
-        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(chart.name)}: chart">'
-        f'<svg class="{kind}" width="{chart.plot_width}" {size} role="img" aria-label="{told}">{chart.plot}</svg>'
-        "</div></div>"
-    )
+def figure(kind: str, chart: Chart, narrow: Chart | None = None) -> str:
+    """Return a chart as a figure that shrinks with its place, and on a phone gives way to its `narrow` twin."""
+    if narrow is None:
+        return f'<div class="chart">{_picture(kind, chart)}</div>'
+    both = (("on-screen", chart), ("on-phone", narrow))
+    return "".join(f'<div class="chart {where}">{_picture(kind, drawn)}</div>' for where, drawn in both)
 
 
-def key(network: Network, chart: Keyed) -> str:
+def layers_figure(network: Network, layers: Sequence[str], ghost: Network | None = None) -> str:
+    """Return the main picture as a figure."""
+    return figure("layers", *(layers_chart(network, layers, ghost, room=room) for room in (ROOMY, NARROW)))
+
+
+def _picture(kind: str, chart: Chart) -> str:
+    told = f"{chart.name}. {chart.description}"
+    width = chart.axis_width + chart.plot_width
+    places = {"data_places": chart.places} if chart.places else {}
+    plot = drawing.element("g", chart.plot, transform=f"translate({chart.axis_width} 0)", class_="plot", **places)
+    return drawing.element(
+        "svg", chart.axis + plot, class_=kind, width=width, height=chart.height, viewBox=f"0 0 {width} {chart.height}",
+        role="img", aria_label=told,
+    )  # fmt: skip
+
+
+def key(network: Network, layers: Sequence[str], chart: Keyed) -> str:
     """Return what the colours and marks mean."""
-    items = [
-        drawing.element("svg", mark(class_, 0, 8), width=26, height=16, aria_hidden="true") + escape(said)
-        for class_, said in entries(network, chart)
-    ]
+    items = [f"<span>{_sample(class_)}{escape(said)}</span>" for class_, said in entries(network, chart)]
     if chart == "layers":
-        items += [wording.PAIR_MARK[shows_dots(network)], "box: the middle half and the median"]
-    return f'<p class="key">{"".join(f"<span>{item}</span>" for item in items)}</p>'
+        roomy, narrow = (wording.PAIR_MARKS[pair_style(network, layers, room)] for room in (ROOMY, NARROW))
+        if roomy == narrow:
+            items += [f"<span>{said}</span>" for said in roomy]
+        else:
+            items += [f'<span class="on-screen">{said}</span>' for said in roomy]
+            items += [f'<span class="on-phone">{said}</span>' for said in narrow]
+    return f'<p class="key">{"".join(items)}</p>'
 
 
 def split_key(splits: Sequence[Split]) -> str:
     """Return what the two colours of data mean."""
-    items = [
-        drawing.element("svg", mark(split, 0, 8), width=26, height=16, aria_hidden="true")
-        + f"{wording.SPLIT[split]} data"
-        for split in splits
-    ]
+    items = [f"{_sample(split)}{wording.SPLIT[split]} data" for split in splits]
     return f'<p class="key">{"".join(f"<span>{item}</span>" for item in (*items, "bar through a mark: interval"))}</p>'
 
 
@@ -52,6 +63,10 @@ def entries(network: Network, chart: Keyed) -> list[tuple[str, str]]:
         return [(f"gap {state}", f"{wording.STATE[state].lower()} network") for state in network.states]
     splits = [split for split in SPLITS if any(series.split == split for series in network.series)]
     return [(split, f"{wording.SPLIT[split]} data") for split in splits]
+
+
+def _sample(class_: str) -> str:
+    return drawing.element("svg", mark(class_, 0, 8), width=26, height=16, aria_hidden="true")
 
 
 def mark(class_: str, x: float, y: float) -> str:

@@ -6,19 +6,20 @@ from html import escape
 from contract.schemas import State
 from interlayer.render import drawing, text, wording
 from interlayer.render.drawing import Chart, Scale
-from interlayer.render.layers_chart import AXIS_WIDTH, foot_height, geometry, layer_names
+from interlayer.render.layer_places import AXIS_WIDTH, ROOMY, foot_height, geometry, layer_names
 from interlayer.render.networks import Gap, Network, gaps
 
 _HEIGHT = 190
 _HEADING = 16
+_FINE_RADIUS = 2.4
 
 
-def gap_chart(network: Network, layers: Sequence[str]) -> Chart | None:
+def gap_chart(network: Network, layers: Sequence[str], *, room: int = ROOMY) -> Chart | None:
     """Draw the gap of every state; nothing where no state was analysed on both splits."""
     found = gaps(network)
     if not found:
         return None
-    place = geometry(network, layers)
+    place = geometry(network, layers, room)
     scale = _scale(found)
     x_of = dict(zip(layers, place.centres, strict=True))
     axis, plot = [], []
@@ -28,7 +29,8 @@ def gap_chart(network: Network, layers: Sequence[str]) -> Chart | None:
     states = [state for state in network.states if any(gap.state == state for gap in found)]
     for state in states:
         shift = place.slot * 0.12 * (0 if len(states) == 1 else -1 if state == "trained" else 1)
-        plot.append(_marks(state, [gap for gap in found if gap.state == state], x_of, shift, scale))
+        radius = max(1.4, min(3.8, place.slot * 0.22))
+        plot.append(_marks(state, [gap for gap in found if gap.state == state], x_of, shift, scale, radius))
     plot.append(layer_names(layers, place.centres, place.slot, _HEADING + _HEIGHT))
     return Chart(
         name=wording.SECTIONS["gap"].title,
@@ -56,7 +58,9 @@ def _tick(value: float, scale: Scale) -> str:
     return text.number(value, 1 if scale.high - scale.low > 0.5 else 2)
 
 
-def _marks(state: State, found: Sequence[Gap], x_of: dict[str, float], shift: float, scale: Scale) -> str:
+def _marks(
+    state: State, found: Sequence[Gap], x_of: dict[str, float], shift: float, scale: Scale, radius: float
+) -> str:
     points = [(x_of[gap.layer] + shift, scale(gap.difference)) for gap in found]
     parts = [drawing.polyline(points, "means")]
     for gap, (x, y) in zip(found, points, strict=True):
@@ -67,8 +71,9 @@ def _marks(state: State, found: Sequence[Gap], x_of: dict[str, float], shift: fl
         if bounds is not None:
             told += f" {text.interval(bounds.low, bounds.high)}"
         title = drawing.element("title", escape(told))
-        parts.append(drawing.element("circle", title, cx=x, cy=y, r=3.8, class_="mean"))
-    return drawing.element("g", "".join(parts), class_=f"gap {state}")
+        parts.append(drawing.element("circle", title, cx=x, cy=y, r=radius, class_="mean"))
+    fine = " fine" if radius < _FINE_RADIUS else ""
+    return drawing.element("g", "".join(parts), class_=f"gap {state}{fine}")
 
 
 def _description(found: Sequence[Gap], states: Sequence[State]) -> str:

@@ -36,7 +36,7 @@ def layer_heat_maps(network: Network, layer: str, classes: Sequence[str], *, pri
         if train or validation:
             draw = _table if printed else _image
             chart = scatter_chart(state, layer, train, validation)
-            scatter = figure(chart, "scatter") if chart else ""
+            scatter = figure("scatter", chart) if chart else ""
             maps.append(f"<div>{draw(state, layer, classes, train, validation)}{scatter}</div>")
     return f'<div class="heats">{"".join(maps)}</div>'
 

@@ -9,8 +9,7 @@ from html import escape
 from contract.schemas import Pairs, Report
 from interlayer.render import drawing, palette, text, wording
 from interlayer.render.heat_map import in_tables
-from interlayer.render.layers_chart import geometry
-from interlayer.render.networks import SPLITS, Network, networks
+from interlayer.render.networks import Network, networks
 from interlayer.render.sections import sections
 
 _LONGEST_CHOICE = 40
@@ -59,7 +58,7 @@ def _main(report: Report) -> str:
     return (
         f"{_findings(report, bodies)}{_warnings(report)}"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav><div id="chosen"></div>'
-        f"{''.join(_section(section, body, report) for section, body in bodies.items())}"
+        f"{''.join(_section(section, body) for section, body in bodies.items())}"
         f'<script type="application/json" id="values">{_values(report)}</script>'
     )
 
@@ -92,12 +91,12 @@ def _warnings(report: Report) -> str:
     return f'<section id="warnings" class="warnings"><h2>Before you trust a number</h2><ul>{items}</ul></section>'
 
 
-def _section(section: str, body: str, report: Report) -> str:
+def _section(section: str, body: str) -> str:
     told = wording.SECTIONS[section]
     how = (
         f'<p class="how"><strong>How to read this.</strong> {escape(told.how_to_read)}</p>' if told.how_to_read else ""
     )
-    wide = "" if section in ("layers", "gap") and len(report.layers) <= 20 else " wide"
+    wide = "" if section in ("layers", "gap") else " wide"
     return f'<section id="{section}" class="figure{wide}"><h2>{escape(told.title)}</h2>{how}<div>{body}</div></section>'
 
 
@@ -122,31 +121,20 @@ def _values(report: Report) -> str:
 
 
 def _followed(network: Network, layers: Sequence[str], first: Pairs) -> list[dict[str, object]]:
-    """Return where every pair of each series is drawn, in thousandths of separation."""
-    place = geometry(network, layers)
-    series_of = {state: [series for series in network.series if series.state == state] for state in network.states}
-    followed: list[dict[str, object]] = []
-    for series in network.series:
-        scale = place.panels[series.state]
-        shift = place.offset(series.split, len(series_of[series.state]) == len(SPLITS))
-        values = [
-            [round(1000 * value) for value in part.pairs.statistic]
-            if (part := series.layers.get(layer)) and _same_pairs(part.pairs, first)
-            else None
-            for layer in layers
-        ]
-        centres = [round(centre + shift, 1) for centre in place.centres]
-        followed.append(
-            {
-                "state": series.state,
-                "split": series.split,
-                "x": centres,
-                "zero": scale(0),
-                "unit": scale(1) - scale(0),
-                "values": values,
-            }
-        )
-    return followed
+    """Return every pair of each series in thousandths of separation; where it is drawn, the chart itself says."""
+    return [
+        {
+            "state": series.state,
+            "split": series.split,
+            "values": [
+                [round(1000 * value) for value in part.pairs.statistic]
+                if (part := series.layers.get(layer)) and _same_pairs(part.pairs, first)
+                else None
+                for layer in layers
+            ],
+        }
+        for series in network.series
+    ]
 
 
 def _same_pairs(pairs: Pairs, first: Pairs) -> bool:

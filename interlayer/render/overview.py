@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from contract.schemas import Separation
-from interlayer.render.figure import figure, key
-from interlayer.render.layers_chart import layers_chart
+from interlayer.render.figure import key, layers_figure
 from interlayer.render.networks import grouped
 
 
@@ -13,4 +12,4 @@ def overview(layers: Sequence[str], separations: Sequence[Separation]) -> str:
     found = grouped(layers, separations)
     if not found:
         return ""
-    return key(found[0], "layers") + figure(layers_chart(found[0], layers), "layers")
+    return key(found[0], layers, "layers") + layers_figure(found[0], layers)

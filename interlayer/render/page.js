@@ -61,22 +61,13 @@ function followPairs() {
     if (chosen < 0) return;
     const [a, b] = data.pairs[chosen];
     data.networks.forEach((network, index) => {
-      const plot = document.querySelector(`[data-network="${index}"] svg.layers`);
-      for (const series of network) {
-        const points = [];
-        series.values.forEach((values, layer) => {
-          if (values) points.push([series.x[layer], series.zero + series.unit * values[chosen] / 1000]);
+      for (const plot of document.querySelectorAll(`[data-network="${index}"] svg.layers .plot`)) {
+        JSON.parse(plot.dataset.places).forEach(([first, slot, zero, unit], number) => {
+          const points = network[number].values.map((values, layer) => values && [first + slot * layer, zero + unit * values[chosen] / 1000]).filter(Boolean);
+          if (!points.length) return;
+          plot.append(svg("path", { class: "followed", d: "M" + points.map((point) => point.join(" ")).join("L") }));
+          if (slot >= 12) plot.append(...points.map(([cx, cy]) => svg("circle", { class: "followed-dot", cx, cy, r: 2.4 })));
         });
-        if (!plot || !points.length) continue;
-        const path = document.createElementNS(plot.namespaceURI, "path");
-        path.setAttribute("class", "followed");
-        path.setAttribute("d", "M" + points.map((point) => point.join(" ")).join("L"));
-        plot.append(path);
-        for (const [x, y] of points) {
-          const dot = document.createElementNS(plot.namespaceURI, "circle");
-          for (const [name, value] of [["class", "followed-dot"], ["cx", x], ["cy", y], ["r", 2.4]]) dot.setAttribute(name, value);
-          plot.append(dot);
-        }
       }
     });
     for (const table of document.querySelectorAll("table.heat[data-state]"))
@@ -113,7 +104,7 @@ function drawPath(chosen) {
     place.replaceChildren();
     if (chosen < 0) return;
     const [a, b] = data.pairs[chosen];
-    const step = Math.max(18, Math.min(54, 800 / data.layers.length));
+    const step = Math.min(54, (Math.min(860, place.parentElement.clientWidth || 860) - 60) / data.layers.length);
     const width = step * data.layers.length + 60, top = 26, height = 150;
     const values = data.networks.flatMap((network) => network.flatMap((series) => series.values)).filter(Boolean);
     const low = Math.min(-0.1, ...values.map((all) => all[chosen] / 1000));
@@ -126,19 +117,19 @@ function drawPath(chosen) {
       for (const series of network) {
         const points = series.values.map((all, layer) => all && [x(layer), y(all[chosen] / 1000)]).filter(Boolean);
         const group = svg("g", { class: series.split }, svg("path", { class: "means", d: "M" + points.map((point) => point.join(" ")).join("L"), ...(series.state === "untrained" ? { "stroke-dasharray": "2 5" } : {}) }));
-        if (series.state === "trained") for (const [cx, cy] of points) group.append(svg("circle", { class: "mean", cx, cy, r: 3.2 }));
+        if (series.state === "trained") for (const [cx, cy] of points) group.append(svg("circle", { class: "mean", cx, cy, r: Math.max(1.2, Math.min(3.2, step * 0.25)) }));
         box.append(group);
         const last = series.values.filter(Boolean).at(-1)[chosen] / 1000;
         said.push(`${series.state}, ${series.split === "train" ? "training" : "validation"}: ${last.toFixed(3)} at the last layer`);
       }
-      const every = Math.ceil(data.layers.length / 16);
-      data.layers.forEach((name, layer) => { if (layer % every === 0) box.append(svg("text", { class: "name end", x: x(layer) + 4, y: top + height + 16, transform: `rotate(-40 ${x(layer) + 4} ${top + height + 16})` }, name.slice(0, 14))); });
+      const every = Math.ceil(24 / step);
+      data.layers.forEach((name, layer) => { if ((data.layers.length - 1 - layer) % every === 0) box.append(svg("text", { class: "name end", x: x(layer) + 4, y: top + height + 16, transform: `rotate(-40 ${x(layer) + 4} ${top + height + 16})` }, name.slice(0, 14))); });
       const title = `${data.classes[a]} – ${data.classes[b]} through the layers`;
       box.prepend(svg("text", { class: "panel", x: 4, y: 14 }, title + (data.networks.length > 1 ? `, ${data.names[index]}` : "")));
       box.setAttribute("aria-label", `${title}. ${said.join(". ")}`);
-      const scroll = make("div", { class: "scroll network", tabindex: 0, role: "group", "aria-label": title, "data-network": index }, box);
-      scroll.hidden = document.querySelector(`[data-network="${index}"]`)?.hidden ?? false;
-      place.append(scroll);
+      const shown = make("div", { class: "network", "data-network": index }, box);
+      shown.hidden = document.querySelector(`[data-network="${index}"]`)?.hidden ?? false;
+      place.append(shown);
     });
     place.append(make("p", { class: "muted" }, "Orange: training, blue: validation; dashed: untrained."));
   });

@@ -18,10 +18,10 @@ from interlayer.render.contrast_table import (
     p_value_heads,
 )
 from interlayer.render.data_table import data_table, folded, name
-from interlayer.render.figure import figure, key, split_key
+from interlayer.render.figure import figure, key, layers_figure, split_key
 from interlayer.render.gap_chart import gap_chart
 from interlayer.render.heat_map import in_tables, layer_heat_maps, legend
-from interlayer.render.layers_chart import layers_chart
+from interlayer.render.layer_places import NARROW, ROOMY
 from interlayer.render.networks import Network, contrasts, gaps, networks
 from interlayer.render.training_chart import courses, drawn_layers, step_table, training_chart, training_table
 from interlayer.render.trust import about_splits
@@ -62,11 +62,10 @@ def _per_network(found: Sequence[Network], draw: Callable[[Network], str]) -> st
 
 def _layers(report: Report, found: Sequence[Network]) -> str:
     def draw(network: Network) -> str:
-        chart = figure(layers_chart(network, report.layers), "layers")
         return (
             _sample_size(network)
-            + key(network, "layers")
-            + chart
+            + key(network, report.layers, "layers")
+            + layers_figure(network, report.layers)
             + '<p class="control follow"></p>'
             + _layer_table(network)
         )
@@ -106,10 +105,10 @@ def _layer_table(network: Network) -> str:
 
 def _gap(report: Report, found: Sequence[Network]) -> str:
     def draw(network: Network) -> str:
-        chart = gap_chart(network, report.layers)
+        chart, narrow = (gap_chart(network, report.layers, room=room) for room in (ROOMY, NARROW))
         if chart is None:
             return ""
-        drawn = _sample_size(network) + key(network, "gap") + figure(chart, "gap")
+        drawn = _sample_size(network) + key(network, report.layers, "gap") + figure("gap", chart, narrow)
         asked = about_splits(network)
         return drawn + answered(asked) + _gap_table(network, shown=bool(asked))
 
@@ -158,7 +157,7 @@ def _training(report: Report) -> str:
         pictures = "".join(
             f'<details class="layer" data-layer="{escape(text.visible(layer))}"'
             f"{' open' if layer == report.layers[-1] else ''}><summary>{name(layer)}</summary>"
-            f"{figure(training_chart(course, layer), 'course')}"
+            f"{figure('course', *(training_chart(course, layer, room=room) for room in (ROOMY, NARROW)))}"
             f"{folded('These numbers as a table', step_table(course, layer))}</details>"
             for layer in drawn_layers(course, report.layers)
         )

@@ -11,7 +11,7 @@ from interlayer.render.comparison_view import layers_of_both, pairs_of_networks
 from interlayer.render.drawing import Chart
 from interlayer.render.figure import Keyed, entries, mark
 from interlayer.render.gap_chart import gap_chart
-from interlayer.render.layers_chart import layers_chart, shows_dots
+from interlayer.render.layers_chart import layers_chart, pair_style
 from interlayer.render.networks import SPLITS, Network, networks
 from interlayer.render.pairs_chart import pairs_chart
 from interlayer.render.scatter_chart import scatter_chart
@@ -67,7 +67,7 @@ def to_svg(report: Report, chart: ChartName = "layers", *, network: int = 0, lay
     drawn = _drawn(report, chart, found[network], layer)
     if drawn is None:
         raise ValueError(f"the report has nothing to draw in `{chart}`: {_NEEDS[chart]}")
-    return _standalone(drawn, _lines(found[network], chart))
+    return _standalone(drawn, _lines(found[network], report.layers, chart))
 
 
 def comparison_to_svg(base: Report, candidate: Report) -> str:
@@ -76,8 +76,9 @@ def comparison_to_svg(base: Report, candidate: Report) -> str:
     if not twins:
         raise ValueError("the two reports have no network, state and split in common")
     before, after = twins[0]
-    drawn = layers_chart(after, layers_of_both(base, candidate), before)
-    return _standalone(drawn, [*_lines(after, "layers"), "grey, dashed: the base"])
+    layers = layers_of_both(base, candidate)
+    drawn = layers_chart(after, layers, before)
+    return _standalone(drawn, [*_lines(after, layers, "layers"), "grey, dashed: the base"])
 
 
 def _drawn(report: Report, chart: ChartName, network: Network, layer: str | None) -> Chart | None:
@@ -100,13 +101,13 @@ def _drawn(report: Report, chart: ChartName, network: Network, layer: str | None
             return None if course is None else training_chart(course, layer)
 
 
-def _lines(network: Network, chart: ChartName) -> list[str]:
+def _lines(network: Network, layers: Sequence[str], chart: ChartName) -> list[str]:
     """Return what stands below the title: the marks as markup, then sentences."""
     first = next(iter(network.series[0].layers.values()))
     n = f"{wording.network_name(network)}: {wording.sample_size(first)}"
     if chart in ("layers", "gap"):
         keyed: Keyed = "layers" if chart == "layers" else "gap"
-        return [_marks(network, keyed), f"{n}; bar through a mark: {wording.interval_of(first)}"]
+        return [_marks(network, layers, keyed), f"{n}; bar through a mark: {wording.interval_of(first)}"]
     told = {
         "pairs": "Training data above the diagonal, validation data below; dark: 0, mixed; bright: 1, apart",
         "scatter": "Dot: a pair of classes; circle: the means with their intervals; dashed: equal",
@@ -115,13 +116,13 @@ def _lines(network: Network, chart: ChartName) -> list[str]:
     return [told, n]
 
 
-def _marks(network: Network, chart: Keyed) -> str:
+def _marks(network: Network, layers: Sequence[str], chart: Keyed) -> str:
     parts, x = [], float(_MARGIN)
     for class_, said in entries(network, chart):
         parts.append(mark(class_, x, 46) + drawing.label(said, x + 33, 50, "key"))
         x += 50 + 6.6 * len(said)
     if chart == "layers":
-        said = f"{wording.PAIR_MARK[shows_dots(network)]}, 0 mixed to 1 apart"
+        said = f"{wording.PAIR_MARKS[pair_style(network, layers)][0]}, 0 mixed to 1 apart"
         parts.append(drawing.label(said, x + 4, 50, "key"))
     return "".join(parts)
 

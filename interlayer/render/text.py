@@ -1,6 +1,7 @@
 """Names and numbers as characters that are safe and the same in every rendering."""
 
 import unicodedata
+from collections.abc import Sequence
 
 # Invisible or text-reordering characters: control, format, surrogate, line and paragraph separators.
 _ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -38,6 +39,26 @@ def shortened(text: str, length: int) -> str:
         return text
     tail = (length - 1) // 2
     return f"{text[: length - 1 - tail]}…{text[-tail:] if tail else ''}"
+
+
+def told_apart(names: Sequence[str], length: int) -> list[str]:
+    """Return every name in at most `length` characters; what all have in common goes first where that is too few."""
+    shown = [visible(name) for name in names]
+    if all(len(name) <= length for name in shown):
+        return shown
+    before = _common_beginning(shown)
+    rest = [name[len(before) :] for name in shown]
+    after = _common_beginning([name[::-1] for name in rest])
+    left, right = ("…" if len(part) > 1 else part for part in (before, after))
+    return [shortened(f"{left}{name[: len(name) - len(after)]}{right}", length) for name in rest]
+
+
+def _common_beginning(names: Sequence[str]) -> str:
+    """Return what all begin with, up to a mark between parts of a name: `block.1` and `block.12` share `block.`."""
+    first, last = min(names), max(names)
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    common = first[:same]
+    return common[: max(common.rfind(mark) for mark in "./_-:/ ") + 1]
 
 
 def number(value: float | None, places: int = 3) -> str:

@@ -1,5 +1,6 @@
 """Class separation over training: one layer as a line through its steps, all layers as a table of colours."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -8,14 +9,14 @@ from contract.schemas import Report, Separation, Split
 from interlayer.render import drawing, palette, text, wording
 from interlayer.render.data_table import data_table, name
 from interlayer.render.drawing import Chart, Scale
-from interlayer.render.layers_chart import AXIS_WIDTH
+from interlayer.render.layer_places import AXIS_WIDTH, ROOMY
 from interlayer.render.networks import SPLITS
 
 _HEIGHT = 190
 _TOP = 14
 _FOOT = 44
-_WIDTH = 640
-_LEAST_SLOT = 16
+_LONGEST_NAME = 24
+_WIDEST = 656
 _LABEL_ROOM = 46
 _MOST_MARKS = 3_000  # of one report; beyond, only the last layer has a picture beside the table of colours
 
@@ -50,9 +51,9 @@ def drawn_layers(course: Course, layers: Sequence[str]) -> Sequence[str]:
     return layers if len(layers) * len(course.steps) <= _MOST_MARKS else layers[-1:]
 
 
-def training_chart(course: Course, layer: str) -> Chart:
+def training_chart(course: Course, layer: str, *, room: int = ROOMY) -> Chart:
     """Draw the mean of a layer and its interval at every step; steps stand in order, evenly apart."""
-    slot = max(_LEAST_SLOT, _WIDTH / len(course.steps))
+    slot = (min(room, _WIDEST) - 16) / len(course.steps)
     shown = {
         split: [(step, part) for step in course.steps if (part := course.parts.get((split, step, layer)))]
         for split in course.splits()
@@ -67,8 +68,8 @@ def training_chart(course: Course, layer: str) -> Chart:
         plot.append(drawing.horizontal(scale(value), 0, width, "zero" if abs(value) < 1e-9 else "grid"))
     for split, found in shown.items():
         shift = min(4.0, slot * 0.12) * (0 if len(shown) == 1 else -1 if split == "train" else 1)
-        plot.append(_line(split, [(place[step] + shift, step, part) for step, part in found], scale))
-    every = -(-_LABEL_ROOM // slot)
+        plot.append(_line(split, [(place[step] + shift, step, part) for step, part in found], scale, slot))
+    every = math.ceil(_LABEL_ROOM / slot)
     for index, step in enumerate(course.steps):
         if index % every == 0:
             plot.append(drawing.label(f"{step:,}", place[step], _TOP + _HEIGHT + 18, "tick middle"))
@@ -84,8 +85,9 @@ def training_chart(course: Course, layer: str) -> Chart:
     )
 
 
-def _line(split: Split, points: Sequence[tuple[float, int, Separation]], scale: Scale) -> str:
+def _line(split: Split, points: Sequence[tuple[float, int, Separation]], scale: Scale, slot: float) -> str:
     marks = [drawing.polyline([(x, scale(part.mean)) for x, _, part in points], "means")]
+    radius = max(1.2, min(3.4, slot * 0.3))
     for x, step, part in points:
         bounds = part.interval
         if bounds.low is not None and bounds.high is not None:
@@ -94,7 +96,7 @@ def _line(split: Split, points: Sequence[tuple[float, int, Separation]], scale: 
             f"step {step:,}, {wording.SPLIT[split]}: {text.number(part.mean)} {text.interval(bounds.low, bounds.high)}"
         )
         title = drawing.element("title", escape(told))
-        marks.append(drawing.element("circle", title, cx=x, cy=scale(part.mean), r=3.4, class_="mean"))
+        marks.append(drawing.element("circle", title, cx=x, cy=scale(part.mean), r=radius, class_="mean"))
     return drawing.element("g", "".join(marks), class_=split)
 
 
@@ -110,9 +112,9 @@ def training_table(course: Course, layers: Sequence[str], split: Split) -> str:
     """Return the mean of every layer at every step as a table whose cells are coloured."""
     head = "".join(f"<th scope=col>{step:,}" for step in course.steps)
     rows = []
-    for layer in layers:
+    for layer, shown in zip(layers, text.told_apart(layers, _LONGEST_NAME), strict=True):
         cells = "".join(_cell(course.parts.get((split, step, layer))) for step in course.steps)
-        rows.append(f"<tr><th scope=row>{name(text.shortened(layer, 24))}{cells}")
+        rows.append(f"<tr><th scope=row>{name(shown)}{cells}")
     label = f"Mean separation of every layer over training, {wording.SPLIT[split]} data"
     return (
         f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(label)}"><table class="heat course">'

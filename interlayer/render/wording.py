@@ -16,7 +16,11 @@ CAUTION = (
 
 STATE = {"trained": "Trained", "untrained": "Untrained"}
 SPLIT = {"train": "training", "validation": "validation"}
-PAIR_MARK = {True: "dot: a pair of classes", False: "thin line: from the lowest to the highest pair"}
+PAIR_MARKS = {
+    "dots": ("dot: a pair of classes", "box: the middle half and the median"),
+    "whiskers": ("thin line: from the lowest to the highest pair", "box: the middle half and the median"),
+    "bands": ("pale band: from the lowest to the highest pair", "darker band: the middle half"),
+}
 SEVERITY = {"error": "Serious", "warning": "Notable", "info": "Found"}
 
 ESTIMAND = {

@@ -51,7 +51,7 @@ def test_a_study_in_the_browser(tmp_path: Path, browser: Browser) -> None:
             expect(page.get_by_text("running")).to_be_visible()
             expect(page.get_by_role("heading", name="finished so far")).to_be_visible()
             assert page.evaluate("window.same") is True
-            expect(page.locator("svg.layers")).to_be_visible()
+            expect(page.locator(".on-screen svg.layers")).to_be_visible()
         expect(page.get_by_role("link", name="Open the report")).to_be_visible()
         expect(page.get_by_role("heading", name="What was found")).to_be_visible()
         page.get_by_role("link", name="Open the report").click()

@@ -11,6 +11,10 @@ from interlayer.render.html import to_html
 from tests.interlayer.render.sample import HOSTILE_NAMES, sample_report
 from tests.pages.browser import Theme, Visitor, address, visiting
 
+# Charts and tables of contrasts that do not fit the place they are in.
+SCROLLERS = """[...document.querySelectorAll(".chart, .path, .scroll:has(> table.contrast)")]
+    .filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.outerHTML.slice(0, 200))"""
+
 
 def write(folder: Path, report: Report) -> Path:
     path = folder / "report.html"
@@ -26,9 +30,28 @@ def test_it_opens_without_a_network_and_follows_a_pair(tmp_path: Path, browser: 
         page.locator("#pairs .layer:not([hidden]) td[class^=h]").first.click()
         expect(page.locator("#pairs .path svg")).to_be_visible()
         expect(page.locator("#pairs .path svg text.panel")).to_contain_text("0 – 1 through the layers")
-        assert page.locator("svg.layers path.followed").count() == 4  # both states on both splits
+        assert page.locator(".on-screen svg.layers path.followed").count() == 4  # both states on both splits
         assert visitor.asked == [address(path)]
         assert visitor.complaints == []
+
+
+@pytest.mark.parametrize(("width", "where"), [(390, "on-phone"), (1280, "on-screen")])
+def test_a_followed_pair_is_drawn_where_it_is(tmp_path: Path, browser: Browser, width: int, where: str) -> None:
+    path = write(tmp_path, sample_report(n_layers=6, classes=2))  # of one pair, which is where the mean is
+    with visiting(browser, width=width) as visitor:
+        visitor.open(address(path))
+        chart = visitor.page.locator(f".{where} svg.layers")
+        expect(chart).to_be_visible()
+        visitor.page.get_by_label("Follow one pair").select_option(index=1)
+        expect(chart.locator(".followed-dot")).to_have_count(24)
+        means, dots = (
+            chart.evaluate(
+                f"svg => [...svg.querySelectorAll('{mark}')].map(({{cx, cy}}) => [cx, cy].map(at => at.baseVal.value))"
+            )
+            for mark in (".mean", ".followed-dot")
+        )
+        for mean, dot in zip(means, dots, strict=True):
+            assert dot == pytest.approx(mean, abs=0.3)
 
 
 def test_tables_are_sorted_and_copied(tmp_path: Path, browser: Browser) -> None:
@@ -83,6 +106,7 @@ def test_any_size_is_readable(tmp_path: Path, browser: Browser, theme: Theme, wi
         for name, report in reports.items():
             visitor.open(address(write(tmp_path, report)))
             assert not visitor.is_too_wide(), name
+            assert visitor.page.evaluate(SCROLLERS) == [], name
             if width == 834:
                 assert visitor.violations() == [], name
         assert visitor.complaints == []

@@ -230,6 +230,16 @@ def test_a_table_without_any_answer_of_the_first_method_names_the_next() -> None
     assert {row[5] for row in table.rows} >= {"", "***"}
 
 
+def test_long_tables_open_with_the_largest_changes() -> None:
+    report = sample_report(n_layers=40, classes=3, states=("trained",), splits=("train",))
+    few, full = Page(to_html(report)).tables("contrast")
+    assert len(full.rows) == 39
+    assert few.rows == [row for row in full.rows if row in few.rows], "in the order of the layers"
+    left_out = [abs(value(row[2])) for row in full.rows if row not in few.rows]
+    assert len(few.rows) == 12
+    assert min(abs(value(row[2])) for row in few.rows) >= max(left_out)
+
+
 def test_large_report_stays_small() -> None:
     content = to_html(sample_report(n_layers=50))
     assert len(content.encode()) <= 2_000_000

@@ -102,7 +102,7 @@ def test_layers_known_so_far_are_drawn_without_their_pairs() -> None:
     empty = Pairs.model_validate({name: [] for name in Pairs.model_fields})
     separations = [part.model_copy(update={"pairs": empty}) for part in report.separations[:3]]
     shown = overview(report.layers[:3], separations)
-    assert shown.count('class="box"') == 3
+    assert shown.count('class="box"') == 2 * 3  # for a screen and for a phone
     assert overview([], []) == ""
 
 

@@ -1,5 +1,6 @@
 """Charts are read back as XML: what is drawn must stand where the numbers say."""
 
+import itertools
 import math
 import struct
 import xml.etree.ElementTree as ElementTree
@@ -11,7 +12,7 @@ import pytest
 from contract.schemas import Report
 from interlayer.render import palette
 from interlayer.render.svg import to_svg
-from tests.interlayer.render.sample import HOSTILE_NAMES, sample_report
+from tests.interlayer.render.sample import HOSTILE_NAMES, layer_names, sample_report
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -101,13 +102,38 @@ def test_names_do_not_leave_the_picture(n_layers: int) -> None:
     picture = ElementTree.fromstring(to_svg(sample_report(n_layers=n_layers, classes=3)))
     width, height = float(picture.get("width", "nan")), float(picture.get("height", "nan"))
     names = [text for text in picture.iter(f"{SVG}text") if "name" in (text.get("class") or "").split()]
-    assert len(names) == n_layers
+    every = math.ceil(n_layers / len(names))
+    assert [name.text for name in names] == list(layer_names(n_layers))[::-1][::every][::-1]  # the last one always
+    places = [float(name.get("x", "nan")) for name in names]
+    assert all(after - before >= 17 for before, after in itertools.pairwise(places)), "no name covers the next"
+    assert width <= 900
     for name in names:
         reach = 6 * len(name.text or "") * math.cos(math.radians(50))
         x = float(name.get("x", "nan")) + 14 + 44
         assert x - reach / (1 if "end" in (name.get("class") or "") else 2) >= 0
         assert x <= width
         assert float(name.get("y", "nan")) < height
+
+
+def test_many_layers_are_bands_from_the_lowest_to_the_highest_pair() -> None:
+    report = sample_report(n_layers=200, classes=5, states=("trained",))
+    picture = ElementTree.fromstring(to_svg(report))
+    assert not [path for path in picture.iter(f"{SVG}rect") if path.get("class") == "box"]
+    for split in ("train", "validation"):
+        (group,) = (group for group in picture.iter(f"{SVG}g") if group.get("class") == f"{split} fine")
+        (band,) = (path for path in group.iter(f"{SVG}path") if path.get("class") == "whole")
+        ys = [float(point.split()[1]) for point in (band.get("d") or "").strip("MZ").split("L")]
+        upper, lower = ys[:200], ys[200:][::-1]
+        parts = [part for part in report.separations if part.split == split]
+        (zero,) = (
+            float((path.get("d") or "")[1:].split("H")[0].split()[1])
+            for path in picture.iter(f"{SVG}path")
+            if path.get("class") == "zero"
+        )
+        unit = (upper[-1] - upper[0]) / (parts[-1].max - parts[0].max)
+        for part, top, bottom in zip(parts, upper, lower, strict=True):
+            assert top == pytest.approx(zero + unit * part.max, abs=0.11)
+            assert bottom == pytest.approx(zero + unit * part.min, abs=0.11)
 
 
 def test_what_cannot_be_drawn_is_refused(report: Report) -> None:

@@ -26,6 +26,28 @@ def test_visible(content: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["conv1", "conv2"], ["conv1", "conv2"]),
+        (["model.blocks.1.mlp", "model.blocks.12.mlp"], ["…1…", "…12…"]),
+        (["model.blocks.1.mlp", "model.blocks.12.norm"], ["…1.mlp", "…12.norm"]),
+        (["model.blocks.1.attention.output", "model.blocks.1"], ["…1.att…utput", "…1"]),
+        (["one name that is long"], ["…long"]),
+        (["a\n" + "b" * 12, "c"], ["a\\nbbb…bbbbb", "c"]),
+    ],
+)
+def test_names_that_are_too_long_keep_what_tells_them_apart(names: list[str], shown: list[str]) -> None:
+    assert text.told_apart(names, 12) == shown
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, unique=True), st.integers(5, 30))
+def test_any_names_are_told_apart_in_the_room_there_is(names: list[str], length: int) -> None:
+    found = text.told_apart(names, length)
+    assert len(found) == len(names)
+    assert all(0 < len(name) <= length for name in found)
+
+
+@pytest.mark.parametrize(
     ("value", "shown", "with_sign"),
     [(0.12345, "0.123", "+0.123"), (-0.5, "−0.500", "−0.500"), (-0.0004, "0.000", "0.000"), (None, "–", "–")],
 )
