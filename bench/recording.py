@@ -1,7 +1,9 @@
 """What recording costs: `record` against the bare forward pass and writing the same bytes. `python -m bench.recording`.
 
-The aim is 1.1 times the sum of both. Each recording is timed in turn with its baseline, and the median decides.
+The aim is 1.1 times the sum of both. Each recording is timed in turn with its baselines, and the median decides.
 Times are processor time on one thread (user and system): what else runs on the machine hardly counts.
+A second baseline, `plain`, is the shortest code that does the same: forward hooks that convert and write each output to
+a file of its own, and check nothing.
 
 The bare pass runs every module: PyTorch's fused path of a transformer's layers runs none of the modules inside, so
 nothing could be recorded there; its time is given beside the others (`fused`) and is not part of the ratio. What is
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,20 @@ def writing(content: memoryview, path: Path) -> None:
             file.write(content[start : start + BLOCK_BYTES])
 
 
+def plain(model: nn.Module, batches: Batches, folder: Path, dtype: torch.dtype) -> None:
+    """Hooks that write what each innermost module returns, without a check, a label or a header."""
+    with ExitStack() as stack:
+        for number, module in enumerate(module for module in model.modules() if not list(module.children())):
+            file = stack.enter_context((folder / f"plain-{number}").open("wb", buffering=0))
+
+            def write(_module: nn.Module, _inputs: Any, output: Any, file: Any = file) -> None:
+                output = output[0] if isinstance(output, tuple) else output
+                file.write(output.to(dtype).contiguous().numpy())
+
+            stack.callback(module.register_forward_hook(write).remove)
+        bare(model, batches, fused=False)
+
+
 def measure(name: str, options: dict[str, Any], n_repeats: int) -> dict[str, Any]:
     """Processor seconds of each part, and the ratio, over all repeats."""
     torch.set_num_threads(1)
@@ -91,6 +108,7 @@ def measure(name: str, options: dict[str, Any], n_repeats: int) -> dict[str, Any
         works: dict[str, Callable[[], object]] = {
             "forward": lambda: bare(model, batches, fused=False),
             "writing": lambda: writing(content, folder / "written"),
+            "plain": lambda: plain(model, batches, folder, getattr(torch, options.get("dtype", "float32"))),
             "record": lambda: record(model, batches, path, **options),
             "fused": lambda: bare(model, batches, fused=True),
         }
@@ -102,12 +120,17 @@ def measure(name: str, options: dict[str, Any], n_repeats: int) -> dict[str, Any
                 times[part].append(time.process_time() - start)
                 for file in folder.iterdir():
                     file.unlink()
-    ratios = [r / (f + w) for f, w, r, _ in zip(*times.values(), strict=True)]
+    rounds = [dict(zip(times, values, strict=True)) for values in zip(*times.values(), strict=True)]
     return {
         "bytes": len(content),
-        "seconds": {part: {"median": statistics.median(t), "min": min(t), "max": max(t)} for part, t in times.items()},
-        "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
+        "seconds": {part: _summary(values) for part, values in times.items()},
+        "ratio": _summary([one["record"] / (one["forward"] + one["writing"]) for one in rounds]),
+        "ratio_to_plain": _summary([one["record"] / one["plain"] for one in rounds]),
     }
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def main() -> None:
@@ -121,11 +144,12 @@ def main() -> None:
     for name in arguments.network or NETWORKS:
         for variant, options in VARIANTS.items():
             result = found["networks"][f"{name}, {variant}"] = measure(name, options, arguments.repeats)
-            ratio = result["ratio"]
+            ratio, to_plain = result["ratio"], result["ratio_to_plain"]
             parts = "   ".join(f"{part} {times['median']:.3f} s" for part, times in result["seconds"].items())
             sys.stdout.write(
                 f"{f'{name}, {variant}':<24} {result['bytes'] / 2**20:6.0f} MiB   {parts}   "
-                f"ratio {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})\n"
+                f"ratio {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})   "
+                f"to plain {to_plain['median']:.2f} ({to_plain['min']:.2f} to {to_plain['max']:.2f})\n"
             )
             sys.stdout.flush()
     arguments.output.write_text(json.dumps(found, indent=1) + "\n")

@@ -37,14 +37,17 @@ class LayerNames:
         Vectors (biases, the scales of normalization) are no weights here: `1.BatchNorm` belongs to `1.Conv`.
         """
         self._n_weighted += has_weights
-        kind = re.sub(r"[123]d$", "", type_name)
-        kind = _TYPES.get(kind, _TYPES_WITH_WEIGHTS.get(kind, kind) if has_weights else kind)
-        return self.numbered(f"{self._n_weighted}.{kind}")
+        return self.numbered(f"{self._n_weighted}.{_kind(type_name, has_weights)}")
 
     def numbered(self, name: str) -> str:
         """Give the name itself at its first use, and `name:2`, `name:3`, … later."""
         self._used[name] += 1
         return name if self._used[name] == 1 else f"{name}:{self._used[name]}"
+
+
+def _kind(type_name: str, has_weights: bool) -> str:
+    kind = type_name[:-2] if type_name.endswith(("1d", "2d", "3d")) else type_name
+    return _TYPES.get(kind, _TYPES_WITH_WEIGHTS.get(kind, kind) if has_weights else kind)
 
 
 def chosen_names(patterns: Sequence[str], names: Iterable[str]) -> frozenset[str]:

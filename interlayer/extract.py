@@ -92,9 +92,8 @@ def _from_onnx(model: Path, data: Path, labels: "np.ndarray", output: Path, opti
             raise UsageError(f"{name} does not go with an .onnx file")
     rows = None
     if options.per_class is not None:
-        sample = RowSample(options.per_class, options.seed)
-        kept, places = sample.place(labels)
-        rows = kept[np.argsort(places)].tolist()
+        kept, _ = RowSample(options.per_class, options.seed).place(labels)
+        rows = None if kept is None else kept.tolist()
     for file in (model, data):
         if not file.is_file():
             raise UsageError(f"there is no file {file}")

@@ -6,13 +6,16 @@ import os
 import struct
 import tempfile
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
+
+Places: TypeAlias = "range | NDArray[np.int64]"  # of rows in the file, ascending; a range where they are neighbours
 
 # Data types as safetensors spells them; bfloat16 has no NumPy type and is widened before it gets here.
 SAFETENSORS_DTYPES = {
@@ -29,7 +32,7 @@ SAFETENSORS_DTYPES = {
     "uint8": "U8",
 }
 COPY_BLOCK = 16 * 2**20  # bytes held while a layer is copied
-PAGE = 4096  # the data start on a page, and the header has room for what is known only at the end
+PAGE = 4096  # the data start on a page
 
 
 @dataclass
@@ -40,17 +43,17 @@ class _Layer:
     dtype: "np.dtype[np.generic]"
     stream: IO[bytes]
     start: int = 0
+    row_bytes: int = field(init=False)
 
-    @property
-    def row_bytes(self) -> int:
-        return math.prod(self.row_shape) * self.dtype.itemsize
+    def __post_init__(self) -> None:
+        self.row_bytes = math.prod(self.row_shape) * self.dtype.itemsize
 
-    def write(self, rows: "np.ndarray", places: "np.ndarray") -> None:
+    def write(self, rows: "np.ndarray", places: Places) -> None:
         """Put `rows` at positions `places` (ascending); neighbours go out in one write."""
         import numpy as np
 
-        if places[-1] - places[0] + 1 == len(places):
-            return _write_fully(self.stream, rows, self.start + int(places[0]) * self.row_bytes)
+        if isinstance(places, range):
+            return _write_fully(self.stream, rows, self.start + places[0] * self.row_bytes)
         ends = [*(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
         for start, stop in zip([0, *ends[:-1]], ends, strict=True):
             _write_fully(self.stream, rows[start:stop], self.start + int(places[start]) * self.row_bytes)
@@ -86,14 +89,23 @@ def _copy(source: IO[bytes], at: int, n_bytes: int, target: IO[bytes], to: int) 
 
 
 class ActivationWriter:
-    """Write every layer to a file of its own beside `path` until `lay_out`, and from then on to where its rows stay.
+    """Write every layer to where its rows stay, or to a file of its own where nobody knows how many rows will come.
 
     The rows of a layer may be overwritten until `finish`, which moves the file into place; until it returns, `path` is
     untouched. Memory is one block of `COPY_BLOCK` bytes. Disk is the size of the file plus its largest layer; twice
-    the size of the file where more or fewer rows came than it was laid out for.
+    the size of the file where more or fewer rows came than was said.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make.
+    n_rows : int, optional
+        How many rows will come. A wrong number costs time only.
+    header_bytes : int
+        What the header will take, about: layers that are written behind it need not be moved if that is enough.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, n_rows: int | None = None, header_bytes: int = 0) -> None:
         self._path = path
         self._stack = ExitStack()
         directory = self._stack.enter_context(
@@ -103,7 +115,8 @@ class ActivationWriter:
         self._numbers = count()
         self._layers: dict[str, _Layer] = {}
         self._n_rows = 0
-        self._laid_out: tuple[int, dict[str, str]] | None = None  # for how many rows, with which metadata
+        self._header_bytes = header_bytes + -header_bytes % PAGE
+        self._room = _Room(n_rows, self._new_file(), self._header_bytes + 8 * n_rows) if n_rows else None
 
     def row_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of one row of each layer, in the order in which the layers first came."""
@@ -116,32 +129,26 @@ class ActivationWriter:
 
     def add_layer(self, layer: str, row_shape: tuple[int, ...], dtype: "np.dtype[np.generic]") -> None:
         """Open a layer; its rows are written later."""
-        self._layers[layer] = _Layer(row_shape, dtype, self._new_file())
+        if self._room is None:
+            self._layers[layer] = _Layer(row_shape, dtype, self._new_file())
+        else:
+            added = self._layers[layer] = _Layer(row_shape, dtype, self._room.stream, self._room.end)
+            self._room.end += self._room.n_rows * added.row_bytes
 
-    def write(self, layer: str, rows: "np.ndarray", places: "np.ndarray") -> None:
+    def write(self, layer: str, rows: "np.ndarray", places: Places) -> None:
         """Put `rows` of `layer` at the ascending row positions `places`."""
         n_rows = max(self._n_rows, int(places[-1]) + 1)
-        if self._laid_out is not None and n_rows > self._laid_out[0]:
-            self.lay_out(2 * n_rows, self._laid_out[1])
+        if self._room is not None and n_rows > self._room.n_rows:
+            self._lay_out(2 * n_rows, {})
         self._layers[layer].write(rows, places)
         self._n_rows = n_rows
-
-    def lay_out(self, n_rows: int, metadata: dict[str, str]) -> None:
-        """Move the layers into one file with room for `n_rows`; if it comes so, nothing is moved again."""
-        n_rows = max(n_rows, self._n_rows)
-        _, starts = self._header(n_rows, metadata)
-        target, former = self._new_file(), next(iter(self._layers.values())).stream
-        for name, layer in self._layers.items():
-            layer.move(self._n_rows, target, starts[name])
-        former.truncate(0)
-        self._laid_out = n_rows, metadata
 
     def finish(self, labels: "np.ndarray", metadata: dict[str, str]) -> None:
         """Complete the file with `labels` (int64, one per row), move it into place, and clean up."""
         with self._stack:
             header, starts = self._header(len(labels), metadata)
             if starts != {name: layer.start for name, layer in self._layers.items()}:
-                self.lay_out(len(labels), metadata)
+                self._lay_out(len(labels), metadata)
             file = next(iter(self._layers.values())).stream
             os.pwrite(file.fileno(), header, 0)
             _write_fully(file, labels, len(header))
@@ -151,22 +158,49 @@ class ActivationWriter:
         """Forget everything; `path` stays as it was."""
         self._stack.close()
 
+    def _lay_out(self, n_rows: int, metadata: dict[str, str]) -> None:
+        """Move the layers into one file with room for `n_rows`."""
+        header, starts = self._header(n_rows, metadata)
+        target, former = self._new_file(), next(iter(self._layers.values())).stream
+        for name, layer in self._layers.items():
+            layer.move(self._n_rows, target, starts[name])
+        former.truncate(0)
+        end = len(header) + n_rows * (8 + sum(layer.row_bytes for layer in self._layers.values()))
+        self._room = _Room(n_rows, target, end)
+
     def _new_file(self) -> IO[bytes]:
         return self._stack.enter_context((self._directory / str(next(self._numbers))).open("w+b", buffering=0))
 
     def _header(self, n_rows: int, metadata: dict[str, str]) -> tuple[bytes, dict[str, int]]:
         """Give what stands before the labels, and where in the file each layer starts."""
         header: dict[str, object] = {"__metadata__": metadata}
-        offset = 8 * n_rows
-        header["labels"] = {"dtype": "I64", "shape": [n_rows], "data_offsets": [0, offset]}
-        offsets = {}
-        # Wider types first, so that every array starts on a multiple of its item size.
-        for name, layer in sorted(self._layers.items(), key=lambda item: -item[1].dtype.itemsize):
-            end = offset + n_rows * layer.row_bytes
+        header["labels"] = {"dtype": "I64", "shape": [n_rows], "data_offsets": [0, 8 * n_rows]}
+        offsets = self._offsets(n_rows)
+        for name, layer in self._layers.items():
+            place = [offsets[name], offsets[name] + n_rows * layer.row_bytes]
             dtype = SAFETENSORS_DTYPES[layer.dtype.name]
-            header[name] = {"dtype": dtype, "shape": [n_rows, *layer.row_shape], "data_offsets": [offset, end]}
-            offsets[name], offset = offset, end
+            header[name] = {"dtype": dtype, "shape": [n_rows, *layer.row_shape], "data_offsets": place}
         encoded = json.dumps(header, ensure_ascii=False).encode()
-        encoded += b" " * (-(8 + len(encoded)) % PAGE)
-        encoded = struct.pack("<Q", len(encoded)) + encoded
-        return encoded, {name: len(encoded) + offset for name, offset in offsets.items()}
+        size = max(self._header_bytes, 8 + len(encoded) + -(8 + len(encoded)) % PAGE)
+        encoded = struct.pack("<Q", size - 8) + encoded.ljust(size - 8)
+        return encoded, {name: size + offset for name, offset in offsets.items()}
+
+    def _offsets(self, n_rows: int) -> dict[str, int]:
+        """Give where each layer starts behind the header: at a multiple of its item size, so that it can be mapped."""
+        wider_first = sorted(self._layers, key=lambda name: -self._layers[name].dtype.itemsize)
+        for order in (list(self._layers), wider_first):
+            offsets, end = {}, 8 * n_rows
+            for name in order:
+                offsets[name], end = end, end + n_rows * self._layers[name].row_bytes
+            if all(offset % self._layers[name].dtype.itemsize == 0 for name, offset in offsets.items()):
+                break
+        return offsets
+
+
+@dataclass
+class _Room:
+    """One file for all layers: how many rows it has room for, and where the next layer starts."""
+
+    n_rows: int
+    stream: IO[bytes]
+    end: int

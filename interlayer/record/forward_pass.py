@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from contract.layer_calls import LayerCalls
 from contract.layer_names import LayerNames
+from interlayer.record.activation_file import Places
 
 if TYPE_CHECKING:
     import torch
@@ -16,14 +17,9 @@ class ForwardPass:
     """One announced forward pass: which rows are kept and where they go, and what was seen so far."""
 
     n_rows: int
-    rows: "NDArray[Any]"
-    places: "NDArray[Any]"
+    rows: "NDArray[Any] | None"  # None: all
+    places: Places
     mask: "torch.Tensor | None" = None  # (batch, token): which tokens count
     calls: LayerCalls = field(default_factory=LayerCalls)
     names: LayerNames = field(default_factory=LayerNames)  # of modules that were chosen by name
     written: set[str] = field(default_factory=set)
-
-    @property
-    def keeps_all(self) -> bool:
-        """Whether every row is kept, in the order in which it came."""
-        return len(self.rows) == self.n_rows and not (self.rows[1:] < self.rows[:-1]).any()

@@ -29,7 +29,7 @@ class Storage:
         import torch
 
         kept, mask = output.detach(), forward.mask
-        if not forward.keeps_all:
+        if forward.rows is not None:
             rows = torch.from_numpy(forward.rows)
             kept = kept[rows.to(kept.device)]
             mask = None if mask is None else mask[rows.to(mask.device)]
@@ -38,21 +38,28 @@ class Storage:
     def blocks(self, layer: str, kept: "torch.Tensor") -> "Iterator[NDArray[Any]]":
         """Give consecutive rows as contiguous arrays in host memory, in a type the file can hold.
 
-        A block may be a view of `kept`: write it before the model goes on.
+        A block is a view of `kept`, or lies where the next will lie: write it before you ask for another.
         """
-        # On another device, one transfer costs less than many.
-        n_rows = len(kept) if kept.device.type != "cpu" else max(1, BLOCK_BYTES * len(kept) // max(1, kept.nbytes))
+        import torch
+
         dtype = self._stored_dtype(kept.dtype)
-        for start in range(0, len(kept), n_rows):
-            rows = kept[start : start + n_rows]
-            stored = rows.to(dtype).cpu().contiguous()
-            near = rows if rows.device.type == "cpu" else stored
+        if str(dtype).removeprefix("torch.") not in SAFETENSORS_DTYPES:
+            raise RecordingError(f"layer {layer!r} has the data type {kept.dtype}, which a file cannot hold")
+        if kept.device.type != "cpu":  # one transfer costs less than many
+            kept = kept.to(dtype).cpu()
+        n_rows = kept.shape[0]
+        n_block = max(1, min(n_rows, BLOCK_BYTES * n_rows // max(1, kept.nbytes)))
+        converted = None
+        if kept.dtype != dtype or not kept.is_contiguous():
+            converted = torch.empty((n_block, *kept.shape[1:]), dtype=dtype)
+        for start in range(0, n_rows, n_block):
+            rows = kept[start : start + n_block]
+            stored = rows if converted is None else converted[: rows.shape[0]].copy_(rows)
+            near = rows if rows.is_contiguous() else stored
             if dtype.is_floating_point and not _surely_finite(near, dtype) and not stored.isfinite().all():
                 overflow = " in float16" if rows.isfinite().all() else ""
                 raise RecordingError(f"layer {layer!r} holds NaN or infinity{overflow}")
             array: NDArray[Any] = stored.numpy()
-            if array.dtype.name not in SAFETENSORS_DTYPES:
-                raise RecordingError(f"layer {layer!r} has the data type {kept.dtype}, which a file cannot hold")
             yield array
 
     def _stored_dtype(self, dtype: "torch.dtype") -> "torch.dtype":

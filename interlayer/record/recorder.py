@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_HEADER_BYTES = 256  # of a layer: its name, twice, its shape and place
+
+
 @dataclass(frozen=True)
 class RecordedLayers:
     """What a recording holds.
@@ -116,7 +119,8 @@ class LayerRecorder:
         return self._recorded
 
     def __enter__(self) -> Self:
-        self._writer = ActivationWriter(self._path)
+        header_bytes = _HEADER_BYTES * (2 + len(self._names))
+        self._writer = ActivationWriter(self._path, self._n_rows, header_bytes)
         self._hooks = ExitStack()
         for module in self._names:
             self._hooks.callback(module.register_forward_pre_hook(self._before, with_kwargs=True).remove)
@@ -146,11 +150,9 @@ class LayerRecorder:
         self._pass = ForwardPass(len(labels), rows, places)
         try:
             with eagerly(self._model):
-                yield len(rows)
-            if len(rows):
+                yield len(places)
+            if len(places):
                 self._check_complete(self._pass)
-                if self._n_passes == 0 and self._n_rows:
-                    self._writer.lay_out(self._n_rows, self._labels()[1])
                 self._n_passes += 1
         except BaseException:
             # The places of these rows are promised and will never be filled.
@@ -197,7 +199,7 @@ class LayerRecorder:
                 f"layer {layer!r} returned a {type(output).__name__} without a tensor: choose other layers by name "
                 "(`layers=[...]`)"
             )
-        fitting = {suffix for suffix, tensor in found.items() if tensor.ndim and len(tensor) == forward.n_rows}
+        fitting = {suffix for suffix, tensor in found.items() if tensor.shape[:1] == (forward.n_rows,)}
         for suffix, tensor in found.items():
             name = layer + suffix
             if fitting and (suffix not in fitting or name in self._left_out):
@@ -208,17 +210,18 @@ class LayerRecorder:
 
     def _write(self, layer: str, output: "torch.Tensor", forward: ForwardPass) -> None:
         forward.written.add(layer)
-        if output.ndim == 0 or len(output) != forward.n_rows:
+        if output.shape[:1] != (forward.n_rows,):
             raise RecordingError(
                 f"layer {layer!r} has shape {tuple(output.shape)}, but the batch has {forward.n_rows} labels: "
                 "the first axis must be the batch; choose other layers by name (`layers=[...]`)"
             )
-        if not len(forward.rows):
+        if not len(forward.places):
             return
         kept = self._storage.kept_rows(output, forward)
         done = 0
         for rows in self._storage.blocks(layer, kept):
-            self._check_shape(layer, rows)
+            if done == 0:
+                self._check_shape(layer, rows)
             self._writer.write(layer, rows, forward.places[done : done + len(rows)])
             done += len(rows)
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from interlayer.record.activation_file import Places
 from interlayer.record.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class RowSample:
         self._seen: dict[int | str, int] = {}
         self._places: dict[int | str, list[int]] = {}
 
-    def place(self, labels: Any) -> "tuple[NDArray[Any], NDArray[Any]]":
-        """Give, for a batch with `labels`, the rows that are kept and their places in the file, places ascending."""
+    def place(self, labels: Any) -> "tuple[NDArray[Any] | None, Places]":
+        """Give, for a batch with `labels`, the rows that are kept (None: all) and their ascending places."""
         import numpy as np
 
         values = label_values(labels)
@@ -34,14 +35,19 @@ class RowSample:
         if self._per_class is None:
             first = len(self._labels)
             self._labels.extend(values)  # type: ignore[arg-type]  # both lists hold the same type, checked above
-            rows = np.arange(len(values))
-            return rows, first + rows
+            return None, range(first, len(self._labels))
         kept: dict[int, int] = {}
         for row, label in enumerate[int | str](values):
             if (place := self._place(label)) is not None:
                 kept[place] = row
-        places = np.array(sorted(kept), dtype=np.int64)
-        return np.array([kept[place] for place in places.tolist()], dtype=np.int64), places
+        places = sorted(kept)
+        rows = [kept[place] for place in places]
+        in_order = rows == list(range(len(values)))
+        neighbours = bool(places) and places == list(range(places[0], places[0] + len(places)))
+        return (
+            None if in_order else np.array(rows, dtype=np.int64),
+            range(places[0], places[0] + len(places)) if neighbours else np.array(places, dtype=np.int64),
+        )
 
     def _place(self, label: int | str) -> int | None:
         assert self._per_class is not None

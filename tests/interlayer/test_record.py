@@ -244,8 +244,10 @@ class TestSample:
             sample = RowSample(per_class, seed)
             row_at: dict[int, int] = {}
             for start in range(0, n_rows, 5):
-                rows, places = sample.place(["a"] * min(5, n_rows - start))
-                row_at.update(zip(places.tolist(), (start + rows).tolist(), strict=True))
+                size = min(5, n_rows - start)
+                rows, places = sample.place(["a"] * size)
+                kept = range(size) if rows is None else rows.tolist()
+                row_at.update(zip(list(places), (start + row for row in kept), strict=True))
             drawn.update(row_at.values())
         expected = n_seeds * per_class / n_rows
         deviation = np.sqrt(expected * (1 - per_class / n_rows))
