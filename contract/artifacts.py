@@ -1,13 +1,12 @@
 """The rows of uploaded files: who owns them and what a worker found in them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from contract.database import Database, artifacts, clock
+from contract.database import Database, artifacts, clock, insert_into
 from contract.schemas import Artifact, Inspection, Problem
 
 Format = Literal["npz", "safetensors", "onnx"]
@@ -26,8 +25,19 @@ class Artifacts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, tenant: str, sha256: str, size: int, file_format: Format) -> tuple[Artifact, bool]:
-        """Note a stored file; the second value is False where the tenant had it already."""
+    def add(
+        self,
+        tenant: str,
+        sha256: str,
+        size: int,
+        file_format: Format,
+        *,
+        admit: Callable[[Connection, bool], None] = lambda *_: None,
+    ) -> tuple[Artifact, bool]:
+        """Note a stored file; the second value is False where the tenant had it already.
+
+        `admit` is told so, in the transaction of the row, and may refuse it.
+        """
         values = {
             "tenant": tenant,
             "sha256": sha256,
@@ -36,15 +46,13 @@ class Artifacts:
             "status": "pending",
             "created_at": clock(),
         }
-        try:
-            with self._database.write() as connection:
-                row = connection.execute(insert(artifacts).values(values).returning(artifacts)).one()
-        except IntegrityError:
-            known = self.get(tenant, sha256)
-            if known is None:
-                raise
-            return known, False
-        return _artifact(row), True
+        this = select(artifacts).where(artifacts.c.tenant == tenant, artifacts.c.sha256 == sha256)
+        with self._database.write() as connection:
+            adding = insert_into(artifacts, connection).values(values).on_conflict_do_nothing().returning(artifacts)
+            added = connection.execute(adding).one_or_none()
+            admit(connection, added is not None)
+            row = connection.execute(this).one() if added is None else added
+        return _artifact(row), added is not None
 
     def get(self, tenant: str, sha256: str) -> Artifact | None:
         """Return the tenant's artifact with this digest (64 hexadecimal digits)."""

@@ -7,11 +7,9 @@ from typing import Any
 
 import structlog
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import OperationalError
 
-from contract.database import Database, clock, counters, processes
+from contract.database import Database, clock, counters, insert_into, processes
 
 SEEN_SECONDS = 60.0  # a process that was not seen for longer is not there
 _FORGOTTEN_SECONDS = 86400.0
@@ -91,8 +89,7 @@ def own_name() -> str:
 
 def add_up(connection: Any, table: Any, key: dict[str, Any], column: str, amount: float) -> None:
     """Add to a number that is in the table, or begin it."""
-    insert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
-    statement = insert(table).values({**key, column: amount})
+    statement = insert_into(table, connection).values({**key, column: amount})
     connection.execute(
         statement.on_conflict_do_update(index_elements=list(key), set_={column: table.c[column] + amount})
     )

@@ -21,10 +21,13 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    false,
     func,
     select,
     text,
 )
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -80,6 +83,7 @@ uploads = Table(
     Column("sha256", String),  # of all bytes, once they are there
     Column("format", String),
     Column("expires_at", Float, nullable=False, index=True),
+    Column("settled", Boolean, nullable=False, server_default=false()),  # it counts as an artifact, not as an upload
 )
 
 _OF_UNFINISHED: dict[str, Any] = {
@@ -259,6 +263,11 @@ def _clock_sqlite(*_: Any, **__: Any) -> str:
 @compiles(clock, "postgresql")
 def _clock_postgresql(*_: Any, **__: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
+
+
+def insert_into(table: Table, connection: Connection) -> Any:
+    """Return an insertion of the connection's own dialect, which can tell what to do where the row is there."""
+    return (sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert)(table)
 
 
 class Database:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from contract.counters import add_up
 from contract.database import UNFINISHED, Database, artifacts, clock, compute_use, jobs, reports, uploads
@@ -32,17 +32,8 @@ class Quotas:
 
     def bytes_of(self, tenant: str) -> int:
         """Return the bytes of a tenant's files and reports, with all that its open uploads have been promised."""
-        sums = [
-            select(func.coalesce(func.sum(artifacts.c.bytes), 0)).where(artifacts.c.tenant == tenant),
-            select(func.coalesce(func.sum(reports.c.bytes), 0)).where(reports.c.tenant == tenant),
-            select(func.coalesce(func.sum(uploads.c.length), 0)).where(
-                uploads.c.tenant == tenant,
-                uploads.c.sha256.is_(None),  # one that is complete has become an artifact
-                uploads.c.expires_at > clock(),
-            ),
-        ]
         with self._database.read() as connection:
-            return sum(int(connection.execute(query).scalar_one()) for query in sums)
+            return _bytes_of(connection, tenant)
 
     def use(self, tenant: str) -> Use:
         """Return what the tenant uses."""
@@ -53,17 +44,20 @@ class Quotas:
         return Use(self.bytes_of(tenant), unfinished, running, self._computed_today(tenant))
 
     def require_bytes(self, tenant: str, size: int) -> None:
-        """Refuse `size` more bytes that the tenant may not store."""
+        """Refuse `size` more bytes that the tenant may not store, as things are now."""
         limit = self._settings.limits_of(tenant).max_tenant_bytes
-        if limit is None:
-            return
-        used = self.bytes_of(tenant)
-        if used + size > limit:
-            raise ProblemError(
-                "quota_exceeded",
-                f"you store {used} bytes of the {limit} that you may, and {size} more do not fit; delete artifacts",
-                headers={"Retry-After": "3600"},
-            )
+        if limit is not None:
+            _refuse_beyond(limit, self.bytes_of(tenant), size)
+
+    def hold_bytes(self, connection: Connection, tenant: str, size: int) -> None:
+        """Refuse the `size` bytes that a transaction has noted if they are too many; it must then be rolled back.
+
+        Until it ends no other transaction of the tenant can do the same: two cannot both have the last bytes.
+        """
+        limit = self._settings.limits_of(tenant).max_tenant_bytes
+        if limit is not None:
+            self._database.one_at_a_time(connection, f"bytes of {tenant}")
+            _refuse_beyond(limit, _bytes_of(connection, tenant) - size, size)
 
     def require_compute(self, tenant: str) -> None:
         """Refuse another analysis where the tenant has computed enough for today."""
@@ -90,3 +84,23 @@ class Quotas:
         query = select(compute_use.c.seconds).where(compute_use.c.tenant == tenant, compute_use.c.day == today)
         with self._database.read() as connection:
             return float(connection.execute(query).scalar_one_or_none() or 0.0)
+
+
+def _bytes_of(connection: Connection, tenant: str) -> int:
+    sums = [
+        select(func.coalesce(func.sum(artifacts.c.bytes), 0)).where(artifacts.c.tenant == tenant),
+        select(func.coalesce(func.sum(reports.c.bytes), 0)).where(reports.c.tenant == tenant),
+        select(func.coalesce(func.sum(uploads.c.length), 0)).where(
+            uploads.c.tenant == tenant, ~uploads.c.settled, uploads.c.expires_at > clock()
+        ),
+    ]
+    return sum(int(connection.execute(query).scalar_one()) for query in sums)
+
+
+def _refuse_beyond(limit: int, used: int, size: int) -> None:
+    if used + size > limit:
+        raise ProblemError(
+            "quota_exceeded",
+            f"you store {used} bytes of the {limit} that you may, and {size} more do not fit; delete artifacts",
+            headers={"Retry-After": "3600"},
+        )

@@ -2,9 +2,10 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from contract.database import Database, api_keys, baselines, clock, reports
@@ -19,9 +20,20 @@ class ReportHistory:
         self._database = database
 
     def add(
-        self, tenant: str, key_id: str, sha256: str, size: int, report: Report, *, job_id: str | None = None
+        self,
+        tenant: str,
+        key_id: str,
+        sha256: str,
+        size: int,
+        report: Report,
+        *,
+        job_id: str | None = None,
+        admit: Callable[[Connection], None] = lambda _: None,
     ) -> tuple[StoredReport, bool]:
-        """Note a stored report; the second value is False where the tenant had it already."""
+        """Note a stored report; the second value is False where the tenant had it already.
+
+        `admit` may refuse a new one, in the transaction of its row.
+        """
         values = {
             "id": f"rp_{time.time_ns() // 1_000:014x}{secrets.token_hex(8)}",
             "tenant": tenant,
@@ -41,6 +53,7 @@ class ReportHistory:
         try:
             with self._database.write() as connection:
                 row = connection.execute(insert(reports).values(values).returning(reports)).one()
+                admit(connection)
         except IntegrityError:
             with self._database.read() as connection:
                 row = connection.execute(

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from contract.artifacts import ID_PREFIX, Artifacts, Format
 from contract.blobs import Blobs, Partial
@@ -68,19 +68,25 @@ class Uploads:
             "expected_sha256": expected_sha256,
             "expires_at": clock() + self._settings.upload_seconds,
         }
-        with self._database.exclusive():  # two uploads must not both be promised the last free bytes
-            self.require_room(tenant, length)
-            with self._database.write() as connection:
-                upload = _upload(connection.execute(insert(uploads).values(values).returning(uploads)).one())
+        Quotas(self._settings, self._database).require_bytes(tenant, length)
+        with self._database.write() as connection:
+            # Two uploads must not both be promised the last free bytes, neither of the tenant nor of the disk.
+            self._database.one_at_a_time(connection, "promise of room on the disk")
+            self._require_disk(connection, length)
+            upload = _upload(connection.execute(insert(uploads).values(values).returning(uploads)).one())
+            Quotas(self._settings, self._database).hold_bytes(connection, tenant, length)
         self._blobs.begin(upload.id)
         return upload
 
     def require_room(self, tenant: str, size: int) -> None:
-        """Refuse `size` more bytes that the tenant may not store, or that the disk has no room for."""
+        """Refuse `size` more bytes that the tenant may not store, or that the disk has no room for, as things are."""
         Quotas(self._settings, self._database).require_bytes(tenant, size)
-        promised = select(func.coalesce(func.sum(uploads.c.length - uploads.c.received), 0))
         with self._database.read() as connection:
-            missing = int(connection.execute(promised).scalar_one())
+            self._require_disk(connection, size)
+
+    def _require_disk(self, connection: Connection, size: int) -> None:
+        promised = select(func.coalesce(func.sum(uploads.c.length - uploads.c.received), 0))
+        missing = int(connection.execute(promised).scalar_one())
         if self._blobs.free_bytes() - missing - size < self._settings.free_disk_reserve_bytes:
             raise ProblemError(
                 "insufficient_storage", f"there is no room for {size} more bytes; delete artifacts or wait"
@@ -179,12 +185,23 @@ class Uploads:
         with suppress(FileNotFoundError):  # it was stored before
             self._blobs.store.keep(self._blobs.partial(upload.id), key)
         if self._blobs.exists(key):
-            self.admit(upload.tenant, upload.sha256, upload.length, upload.format)
+            settled = lambda connection, _new: _settle(connection, upload)  # noqa: E731 - one line says it
+            self._admit(upload.tenant, upload.sha256, upload.length, upload.format, settled)
             Artifacts(self._database).call(upload.tenant, upload.sha256, _file_name(upload.description))
 
     def admit(self, tenant: str, sha256: str, size: int, file_format: Format) -> tuple[Artifact, bool]:
         """Note a stored file and have it inspected; the second value is False where the tenant had it already."""
-        artifact, new = Artifacts(self._database).add(tenant, sha256, size, file_format)
+
+        def hold(connection: Connection, new: bool) -> None:
+            if new:
+                Quotas(self._settings, self._database).hold_bytes(connection, tenant, size)
+
+        return self._admit(tenant, sha256, size, file_format, hold)
+
+    def _admit(
+        self, tenant: str, sha256: str, size: int, file_format: Format, admit: Callable[[Connection, bool], None]
+    ) -> tuple[Artifact, bool]:
+        artifact, new = Artifacts(self._database).add(tenant, sha256, size, file_format, admit=admit)
         jobs = Jobs(self._database)
         # Also one that was noted and never inspected, because the service was killed.
         if artifact.status == "pending" and not jobs.uses(tenant, sha256):
@@ -308,6 +325,11 @@ class Appending:
 def _upload(row: Row[Any]) -> Upload:
     names = Upload.__dataclass_fields__
     return Upload(**{name: getattr(row, name) for name in names})
+
+
+def _settle(connection: Connection, upload: Upload) -> None:
+    """From now on the bytes count as the artifact's, which held them for the upload."""
+    connection.execute(update(uploads).where(_is(upload.tenant, upload.id)).values(settled=True))
 
 
 def _file_name(description: str) -> str | None:

@@ -70,7 +70,14 @@ def _keep(found: Stores, caller: Caller, content: bytes) -> tuple[StoredReport, 
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ProblemError("insufficient_storage", "the disk is full; nothing was kept") from error
-    return found.reports.add(caller.tenant, caller.key_id, sha256, len(content), report)
+    return found.reports.add(
+        caller.tenant,
+        caller.key_id,
+        sha256,
+        len(content),
+        report,
+        admit=lambda connection: found.quotas.hold_bytes(connection, caller.tenant, len(content)),
+    )
 
 
 @router.get("", operation_id="list_reports")

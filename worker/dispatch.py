@@ -23,13 +23,14 @@ from worker.presence import Presence
 
 _BROKER_AWAY_SECONDS = 1.0
 _MOST_MESSAGES = 16  # in a queue: whoever is woken works until nothing waits, so more would find nothing to do
+_LOOKS_IN_A_POLL = 2  # the way over the broker takes time, too, and a job should wait no longer than for a polling worker
 log = structlog.get_logger()
 
 
 def dispatch(settings: Settings, database: Database, presence: Presence, stop: threading.Event) -> None:
     """Announce waiting jobs until `stop` is set."""
     jobs, counters, celery = Jobs(database), Counters(database), make_celery(settings)
-    while not stop.wait(settings.poll_seconds):
+    while not stop.wait(settings.poll_seconds / _LOOKS_IN_A_POLL):
         try:
             sent = []
             room: dict[str, int] = {}
