@@ -92,14 +92,14 @@ def test_an_upload_holds_its_bytes_until_its_artifact_does(limited: Settings, an
     upload = uploads.create("a", SIZE, "", None)
     appending = uploads.append("a", upload.id, 0)
     seen = []
-    settle = uploads.settle
+    store = uploads.store
 
     def watched(done: Any) -> None:
         seen.append(quotas.bytes_of("a"))
-        settle(done)
+        store(done)
         seen.append(quotas.bytes_of("a"))
 
-    uploads.settle = watched  # type: ignore[assignment]  # to look at the moment between
+    uploads.store = watched  # type: ignore[assignment]  # to look at the moment between
     appending.write(content)
     appending.complete(lambda _: "npz", 16)
     appending.close()
