@@ -23,7 +23,7 @@ from worker.presence import Presence
 
 _BROKER_AWAY_SECONDS = 1.0
 _MOST_MESSAGES = 16  # in a queue: whoever is woken works until nothing waits, so more would find nothing to do
-_LOOKS_IN_A_POLL = 2  # the way over the broker takes time, too, and a job should wait no longer than for a polling worker
+_LOOKS_IN_A_POLL = 2  # the way over the broker takes time, and nobody should wait longer than for a polling worker
 log = structlog.get_logger()
 
 
