@@ -42,12 +42,11 @@ def test_a_followed_pair_is_drawn_where_it_is(tmp_path: Path, browser: Browser, 
         visitor.open(address(path))
         chart = visitor.page.locator(f".{where} svg.layers")
         expect(chart).to_be_visible()
-        visitor.page.get_by_label("Follow one pair").select_option(index=1)
+        visitor.page.get_by_label("Follow one pair").first.select_option(index=1)
         expect(chart.locator(".followed-dot")).to_have_count(24)
+        read = "[at.cx.baseVal.value, at.cy.baseVal.value]"
         means, dots = (
-            chart.evaluate(
-                f"svg => [...svg.querySelectorAll('{mark}')].map(({{cx, cy}}) => [cx, cy].map(at => at.baseVal.value))"
-            )
+            chart.evaluate(f"svg => [...svg.querySelectorAll('{mark}')].map((at) => {read})")
             for mark in (".mean", ".followed-dot")
         )
         for mean, dot in zip(means, dots, strict=True):
