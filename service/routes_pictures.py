@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -9,12 +10,17 @@ from pydantic import BaseModel
 
 from contract.schemas import ProblemError, Report
 from service.deps import Reader, Stores, WithStores
-from service.references import bytes_of, report_of_analysis
+from service.references import bytes_of, kept_report, report_of_analysis
 from service.routes_analyses import AnalysisPath
+from service.routes_history import ReportPath
 
-router = APIRouter(prefix="/v1/analyses/{analysis_id}/report", tags=["reports"])
+_made = APIRouter(prefix="/v1/analyses/{analysis_id}/report", tags=["reports"])
+_kept = APIRouter(prefix="/v1/reports/{report_id}", tags=["history"])
 ChartPath = Literal["layers", "gap", "pairs", "scatter", "training"]
 TablePath = Literal["pairs", "tests", "paper"]
+PictureForm = Literal["svg", "png"]
+NetworkQuery = Annotated[int, Query(ge=0, lt=2**31, description="Which network, as `GET …/charts` numbers them.")]
+LayerQuery = Annotated[str | None, Query(max_length=512, description="Of charts that show one; the last.")]
 _PICTURES: dict[int | str, dict[str, Any]] = {200: {"content": {"image/svg+xml": {}, "image/png": {}}}}
 _TABLES: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 
@@ -30,15 +36,82 @@ class OfferedChart(BaseModel):
     png: str
 
 
-@router.get("/charts", operation_id="list_charts")
+@_made.get("/charts", operation_id="list_charts")
 def list_charts(analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> list[OfferedChart]:
     """List the charts of a report: those of each network, one instance at one training step."""
+    return _charts(_of_analysis(found, caller.tenant, analysis_id), f"/v1/analyses/{analysis_id}/report/charts")
+
+
+@_kept.get("/charts", operation_id="list_stored_charts")
+def list_stored_charts(report_id: ReportPath, found: WithStores, caller: Reader) -> list[OfferedChart]:
+    """List the charts of a report of the history."""
+    return _charts(_of_history(found, caller.tenant, report_id), f"/v1/reports/{report_id}/charts")
+
+
+@_made.get("/charts/{chart}.{extension}", operation_id="get_chart", response_class=Response, responses=_PICTURES)
+def get_chart(
+    analysis_id: AnalysisPath,
+    chart: ChartPath,
+    extension: PictureForm,
+    found: WithStores,
+    caller: Reader,
+    network: NetworkQuery = 0,
+    layer: LayerQuery = None,
+) -> Response:
+    """Return a chart of a report. PNG is offered where the service has the extra `static`."""
+    return _chart(_of_analysis(found, caller.tenant, analysis_id), chart, extension, network, layer)
+
+
+@_kept.get("/charts/{chart}.{extension}", operation_id="get_stored_chart", response_class=Response, responses=_PICTURES)
+def get_stored_chart(
+    report_id: ReportPath,
+    chart: ChartPath,
+    extension: PictureForm,
+    found: WithStores,
+    caller: Reader,
+    network: NetworkQuery = 0,
+    layer: LayerQuery = None,
+) -> Response:
+    """Return a chart of a report of the history, as those of analyses."""
+    return _chart(_of_history(found, caller.tenant, report_id), chart, extension, network, layer)
+
+
+@_made.get("/tables/{table}.csv", operation_id="get_table", response_class=Response, responses=_TABLES)
+def get_table(analysis_id: AnalysisPath, table: TablePath, found: WithStores, caller: Reader) -> Response:
+    """Return a table of a report: every pair value, every test result, or the tables in the paper's layout."""
+    return _table(_of_analysis(found, caller.tenant, analysis_id), table)
+
+
+@_kept.get("/tables/{table}.csv", operation_id="get_stored_table", response_class=Response, responses=_TABLES)
+def get_stored_table(report_id: ReportPath, table: TablePath, found: WithStores, caller: Reader) -> Response:
+    """Return a table of a report of the history, as those of analyses."""
+    return _table(_of_history(found, caller.tenant, report_id), table)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A report, what it was asked for by, and the address of its bytes."""
+
+    report: Report
+    asked: str
+    sha256: str
+
+
+def _of_analysis(found: Stores, tenant: str, analysis_id: str) -> _Read:
+    sha256 = report_of_analysis(found, tenant, analysis_id)
+    return _Read(Report.model_validate_json(bytes_of(found, sha256)), analysis_id, sha256)
+
+
+def _of_history(found: Stores, tenant: str, report_id: str) -> _Read:
+    sha256 = kept_report(found, tenant, report_id).sha256
+    return _Read(Report.model_validate_json(bytes_of(found, sha256)), report_id, sha256)
+
+
+def _charts(read: _Read, path: str) -> list[OfferedChart]:
     from interlayer.render.networks import networks
     from interlayer.render.svg import pictures
 
-    report, _ = _read(found, caller.tenant, analysis_id)
-    shown = networks(report)
-    path = f"/v1/analyses/{analysis_id}/report/charts"
+    shown = networks(read.report)
     return [
         OfferedChart(
             name=picture.name,
@@ -48,55 +121,36 @@ def list_charts(analysis_id: AnalysisPath, found: WithStores, caller: Reader) ->
             svg=f"{path}/{picture.name}.svg?network={picture.network}",
             png=f"{path}/{picture.name}.png?network={picture.network}",
         )
-        for picture in pictures(report)
+        for picture in pictures(read.report)
     ]
 
 
-@router.get("/charts/{chart}.{extension}", operation_id="get_chart", response_class=Response, responses=_PICTURES)
-def get_chart(
-    analysis_id: AnalysisPath,
-    chart: ChartPath,
-    extension: Literal["svg", "png"],
-    found: WithStores,
-    caller: Reader,
-    network: Annotated[int, Query(ge=0, lt=2**31, description="Which network, as `GET …/charts` numbers them.")] = 0,
-    layer: Annotated[str | None, Query(max_length=512, description="Of charts that show one; the last.")] = None,
-) -> Response:
-    """Return a chart of a report. PNG is offered where the service has the extra `static`."""
+def _chart(read: _Read, chart: ChartPath, extension: PictureForm, network: int, layer: str | None) -> Response:
     from interlayer.render.png import PngUnavailable, to_png
     from interlayer.render.svg import to_svg
 
-    report, sha256 = _read(found, caller.tenant, analysis_id)
     try:
-        svg = to_svg(report, chart, network=network, layer=layer)
+        svg = to_svg(read.report, chart, network=network, layer=layer)
         content = svg.encode() if extension == "svg" else to_png(svg)
     except PngUnavailable as error:
         raise ProblemError("rendering_unavailable", "this service draws no PNG; ask for .svg") from error
     except ValueError as error:
         raise ProblemError("not_found", str(error)) from error
     media_type = "image/svg+xml" if extension == "svg" else "image/png"
-    etag = hashlib.sha256(f"{sha256} {chart} {network} {layer} {extension}".encode()).hexdigest()
-    return _file(content, media_type, f"{analysis_id}-{chart}.{extension}", etag)
+    etag = hashlib.sha256(f"{read.sha256} {chart} {network} {layer} {extension}".encode()).hexdigest()
+    return _file(content, media_type, f"{read.asked}-{chart}.{extension}", etag)
 
 
-@router.get("/tables/{table}.csv", operation_id="get_table", response_class=Response, responses=_TABLES)
-def get_table(analysis_id: AnalysisPath, table: TablePath, found: WithStores, caller: Reader) -> Response:
-    """Return a table of a report: every pair value, every test result, or the tables in the paper's layout."""
+def _table(read: _Read, table: TablePath) -> Response:
     from interlayer.render.tables import contrasts_to_csv, paper_to_csv, to_csv
 
-    report, sha256 = _read(found, caller.tenant, analysis_id)
     write: dict[TablePath, Callable[[Report], str]] = {
         "pairs": to_csv,
         "tests": contrasts_to_csv,
         "paper": paper_to_csv,
     }
-    content = write[table](report).encode()
-    return _file(content, "text/csv; charset=utf-8", f"{analysis_id}-{table}.csv", f"{sha256}-{table}")
-
-
-def _read(found: Stores, tenant: str, analysis_id: str) -> tuple[Report, str]:
-    sha256 = report_of_analysis(found, tenant, analysis_id)
-    return Report.model_validate_json(bytes_of(found, sha256)), sha256
+    content = write[table](read.report).encode()
+    return _file(content, "text/csv; charset=utf-8", f"{read.asked}-{table}.csv", f"{read.sha256}-{table}")
 
 
 def _file(content: bytes, media_type: str, name: str, etag: str) -> Response:
@@ -108,3 +162,8 @@ def _file(content: bytes, media_type: str, name: str, etag: str) -> Response:
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     }
     return Response(content, 200, headers, media_type)
+
+
+router = APIRouter()
+router.include_router(_made)
+router.include_router(_kept)

@@ -56,7 +56,7 @@ def write_audit(verdict: Verdict, report: Report, targets: AuditTargets) -> None
             (targets.folder / "junit.xml", junit),
             (targets.folder / "results.sarif", sarif),
             (targets.folder / "summary.md", markdown),
-            (targets.folder / "report.html", lambda: to_html(report)),
+            (targets.folder / "report.html", lambda: to_html(report, verdict)),
         ]
     for path, render in wanted:
         if path is not None:

@@ -164,6 +164,20 @@ def report(reference: Reference) -> Flow[Report]:
 
 def report_as(reference: Reference, extension: str) -> Flow[bytes]:
     """Return a report as `json`, `html`, `md`, `csv` or another form that the service has."""
+    return (yield from _of_report(reference, f".{extension}"))
+
+
+def chart(reference: Reference, name: str, extension: str = "svg") -> Flow[bytes]:
+    """Return a picture of a report, as `svg` or `png`; a name that does not exist is answered with those that do."""
+    return (yield from _of_report(reference, f"/charts/{name}.{extension}"))
+
+
+def table(reference: Reference, name: str) -> Flow[bytes]:
+    """Return a table of a report as CSV; a name that does not exist is answered with those that do."""
+    return (yield from _of_report(reference, f"/tables/{name}.csv"))
+
+
+def _of_report(reference: Reference, what: str) -> Flow[bytes]:
     meant = _meant(reference)
     if meant.analysis is not None:
         path = f"/v1/analyses/{meant.analysis}/report"
@@ -173,21 +187,11 @@ def report_as(reference: Reference, extension: str) -> Flow[bytes]:
         assert meant.baseline is not None, "the schema demands one of three"
         path = f"/v1/reports/{(yield from baseline(meant.baseline)).report.id}"
     try:
-        return (yield from content(Call("GET", f"{path}.{extension}")))
+        return (yield from content(Call("GET", f"{path}{what}")))
     except RequestRefused as error:
         if error.problem.code in ("analysis_failed", "analysis_canceled"):
             raise AnalysisFailed(error.problem) from error
         raise
-
-
-def chart(analysis_id: str, name: str, extension: str = "svg") -> Flow[bytes]:
-    """Return a picture of a report, as `svg` or `png`; a name that does not exist is answered with those that do."""
-    return content(Call("GET", f"/v1/analyses/{analysis_id}/report/charts/{name}.{extension}"))
-
-
-def table(analysis_id: str, name: str) -> Flow[bytes]:
-    """Return a table of a report as CSV; a name that does not exist is answered with those that do."""
-    return content(Call("GET", f"/v1/analyses/{analysis_id}/report/tables/{name}.csv"))
 
 
 def push_report(source: Report | Path | str) -> Flow[StoredReport]:

@@ -7,17 +7,22 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from contract.schemas import Pairs, Report
+from contract.schemas.verdict import Verdict
 from interlayer.render import drawing, palette, text, wording
 from interlayer.render.heat_map import in_tables
 from interlayer.render.networks import Network, networks
 from interlayer.render.sections import sections
+from interlayer.render.verdict_section import verdict_section
 
 _LONGEST_CHOICE = 40
 _MARK = {"error": "✖", "warning": "▲", "info": "●"}
 
 
-def to_html(report: Report) -> str:
-    """Return the report as a page that opens from disk, works offline and shows every name as text."""
+def to_html(report: Report, verdict: Verdict | None = None) -> str:
+    """Return the report as a page that opens from disk, works offline and shows every name as text.
+
+    What an audit has concluded of the report stands before its findings.
+    """
     style, script = report_style(), report_script()
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
@@ -29,7 +34,8 @@ def to_html(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Class separation by layer</title><style>{style}</style></head><body>"
         '<a class="skip" href="#findings">Skip to the findings</a>'
-        f"<header>{_heading(report)}</header><main>{_main(report)}</main><script>{script}</script></body></html>\n"
+        f"<header>{_heading(report)}</header><main>{_main(report, verdict)}</main>"
+        f"<script>{script}</script></body></html>\n"
     )
 
 
@@ -43,20 +49,21 @@ def report_script() -> str:
     return drawing.asset("page.js")
 
 
-def report_body(report: Report) -> str:
+def report_body(report: Report, verdict: Verdict | None = None) -> str:
     """Return the page without its frame, for a page that brings style sheet and script along."""
-    return f"{_heading(report)}{_main(report)}"
+    return f"{_heading(report)}{_main(report, verdict)}"
 
 
 def _heading(report: Report) -> str:
     return f'<h1>Class separation by layer</h1><p class="study">{escape(wording.summary(report))}</p>'
 
 
-def _main(report: Report) -> str:
+def _main(report: Report, verdict: Verdict | None) -> str:
     bodies = sections(report)
+    judged = "" if verdict is None else verdict_section(verdict, bodies)
     links = "".join(f'<li><a href="#{section}">{escape(wording.SECTIONS[section].title)}</a>' for section in bodies)
     return (
-        f"{_findings(report, bodies)}{_warnings(report)}"
+        f"{judged}{_findings(report, bodies)}{_warnings(report)}"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav><div id="chosen"></div>'
         f"{''.join(_section(section, body) for section, body in bodies.items())}"
         f'<script type="application/json" id="values">{_values(report)}</script>'

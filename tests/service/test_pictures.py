@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.service.conftest import History
+from tests.service.running import Service
 
 
 def test_every_chart_that_is_offered_is_there(history: History) -> None:
@@ -66,6 +67,22 @@ def test_tables_are_csv(history: History, table: str, column: str) -> None:
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert rows
     assert column in rows[0]
+
+
+def test_a_sent_report_has_the_pictures_and_tables_of_the_analysis(service: Service, history: History) -> None:
+    http, here = history.caller.http, f"/v1/analyses/{history.succeeded}/report"
+    sent = http.post("/v1/reports", content=http.get(here).content, headers={"Content-Type": "application/json"}).json()
+    there = f"/v1/reports/{sent['id']}"
+    offered = http.get(f"{there}/charts").json()
+    assert [chart["name"] for chart in offered] == [chart["name"] for chart in http.get(f"{here}/charts").json()]
+    for chart in offered:
+        assert http.get(chart["svg"]).content == http.get(chart["svg"].replace(there, here)).content
+        assert http.get(chart["png"]).content.startswith(b"\x89PNG")
+    for table in ("pairs", "tests", "paper"):
+        assert http.get(f"{there}/tables/{table}.csv").text == http.get(f"{here}/tables/{table}.csv").text
+    for rest in ("charts", "charts/layers.svg", "tables/tests.csv"):
+        stranger = service.caller().http.get(f"{there}/{rest}")
+        assert (stranger.status_code, stranger.json()["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("which", ["queued", "failed", "canceled"])

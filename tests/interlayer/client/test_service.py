@@ -38,6 +38,8 @@ METHODS = {
     "get_finished_layers": "layers",
     "get_chart": "chart",
     "get_table": "table",
+    "get_stored_chart": "chart",
+    "get_stored_table": "table",
     "delete_analysis": "delete_analysis",
     "get_report_as": "report_as",
     "push_report": "push_report",
@@ -63,6 +65,7 @@ METHODS = {
 WITHOUT = {
     "post_artifact": "a form, for browsers; `upload` sends the bytes themselves",
     "list_charts": "`chart` refuses an unknown name with the names that there are",
+    "list_stored_charts": "likewise",
     "delete_upload": "an upload that nobody goes on with expires by itself",
     "get_report": "`report_as` names the form it wants instead of negotiating",
     "get_stored_report": "likewise",
@@ -141,6 +144,8 @@ def test_from_a_file_to_a_blessed_report(service: Service, caller: Caller, tmp_p
         assert [change.version for change in call("baseline_history", f"main-{number}")] == [2, 1]
         assert call("report", f"main-{number}") == report
         assert call("report_as", pushed.id, "md").startswith(b"#")
+        assert call("chart", pushed.id, "layers") == call("chart", analysis.id, "layers")
+        assert call("table", f"main-{number}", "tests") == call("table", analysis.id, "tests")
         with pytest.raises(RequestRefused, match="report_blessed"):
             call("delete_report", pushed.id)
         assert call("compare", f"main-{number}", analysis.id).comparable

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.schemas import Report, Separation, TestResult
+from contract.schemas.verdict import Case, RuleVerdict, Verdict
 from interlayer.render.html import to_html
 from interlayer.render.networks import networks
 from interlayer.render.wording import PAPER
@@ -142,6 +143,46 @@ def test_findings_come_first_and_lead_to_a_section(report: Report, page: Page) -
     assert inner.count("gap") == 2  # memorisation, and the list of sections
     for warning in report.warnings:
         assert warning.message in shown
+
+
+def test_a_verdict_stands_first_and_leads_to_what_it_judges(report: Report) -> None:
+    cases = [
+        Case(
+            outcome="violation",
+            layer="5.ReLU",
+            expected="mean at least 0.9",
+            found=0.1,
+            method="t",
+            message="beyond <b>",
+        ),
+        Case(outcome="pass", layer="6.Softmax", expected="mean at least 0.9", found=0.95, method="t", message="within"),
+    ]
+    pair = cases[0].model_copy(update={"pair": ["<script>", "b"]})
+    rules = [
+        ("learned", "separation", "violation", cases),
+        ("no-pair", "separation", "violation", [pair]),
+        ("generalizes", "gap", "inconclusive", [cases[0].model_copy(update={"outcome": "inconclusive"})]),
+        ("steady", "change", "pass", cases[1:]),
+        ("clean", "finding", "pass", cases[1:]),
+    ]
+    verdict = Verdict(
+        conclusion="violation", passed=False, policy="in<terlayer>.yaml", policy_sha256="", report_sha256="",
+        baseline_sha256=None, alpha=0.05, adjustment="holm",
+        rules=[
+            RuleVerdict(id=id_, check=check, severity="error", description="", line=1, outcome=outcome, cases=found)
+            for id_, check, outcome, found in rules
+        ],
+    )  # fmt: skip
+    page = Page(to_html(report, verdict))
+    assert page.shown.index("Audit violated: 5 rules, 2 violated, 1 inconclusive") < page.shown.index("What was found")
+    assert page.shown.count("expected mean at least 0.9") == 3, "what passes is not told"
+    assert "beyond <b>" in page.shown
+    chips = [e.attributes["class"] for e in page.elements if "verdict-chip" in (e.attributes.get("class") or "")]
+    assert chips == [f"verdict-chip {outcome}" for _, _, outcome, _ in rules]
+    links = [e.attributes["href"] for e in page.elements if e.tag == "a"]
+    assert links[1:6] == ["#layers", "#pairs", "#gap", "#layers", "#findings"]
+    assert {link[1:] for link in links[:6] if link} <= set(page.ids())
+    assert "verdict" not in Page(to_html(report)).ids()
 
 
 def test_nothing_is_fetched(report: Report) -> None:
