@@ -17,7 +17,7 @@ from typing import Any
 import hpcore
 from bench import data, measure, peers
 from bench.page import write_page
-from hpcore.spanning_tree import available_threads
+from hpcore.spanning_tree import available_threads, resolve_device
 
 HERE = Path(__file__).parent
 
@@ -46,6 +46,8 @@ def run(*, quick: bool, save: Callable[[dict[str, Any]], None]) -> dict[str, Any
     """Measure everything; `quick` takes fewer repeats and leaves out the large cases. Each step is saved."""
     results: dict[str, Any] = {"machine": machine(), "limit": {}, "peers": {}, "alone": {}}
     for step in STEPS.values():
+        if step is gpu and resolve_device("auto") == "cpu":
+            continue
         print(step.__name__.replace("_", " "), flush=True)
         step(results, quick)
         results["machine"]["load_after"] = os.getloadavg()[0]
@@ -133,7 +135,14 @@ def service(results: dict[str, Any], quick: bool) -> None:
     results["service"] = {"figures": module.figures(quick), "load": os.getloadavg()[0]}
 
 
-STEPS = {step.__name__: step for step in (limits, alone, scaling, first_calls, wrong_pairs, jobs, service)}
+def gpu(results: dict[str, Any], quick: bool) -> None:
+    """One layer on a CUDA device and on the CPU; without a device the same script on CPU tensors, small."""
+    from bench import gpu as module
+
+    results["gpu"] = module.figures(quick)
+
+
+STEPS = {step.__name__: step for step in (limits, alone, scaling, first_calls, wrong_pairs, jobs, service, gpu)}
 
 
 def main() -> None:
@@ -152,13 +161,13 @@ def main() -> None:
         output.write_text(json.dumps(results, indent=1) + "\n")
 
     if options.only:
-        results = json.loads(output.read_text())
+        results = json.loads(output.read_text()) if output.exists() else {"machine": own}
         STEPS[options.only](results, options.quick)
         save(results)
     else:
         results = run(quick=options.quick, save=save)
     print(f"wrote {output}")
-    if not options.quick:
+    if not options.quick and "limit" in results:
         write_page(results, HERE.parent / "docs", best=peers.BEST_PEER, reference=peers.REFERENCE_PEER)
 
 

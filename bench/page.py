@@ -92,12 +92,35 @@ def _tables(results: dict[str, Any], best: str, reference: str) -> str:
     for name, row in results["wrong_pairs"].items():
         cells = [f"{row[c]['wrong']} ({row[c]['largest']})" if row[c]["wrong"] else "0" for c in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    if "gpu" in results:
+        lines += ["", *_gpu(results["gpu"])]
     if "jobs" in results:
         lines += ["", *_figures("What surrounds a computation", results["jobs"])]
     if "service" in results:
         lines += ["", *_figures("What the service costs", results["service"])]
     pictures = " ".join(f"![{title}](scaling-{i}.svg)" for i, title in enumerate(results["scaling"], start=1))
     return "\n".join([*lines, "", "## Scaling", "", pictures])
+
+
+def _gpu(measured: dict[str, Any]) -> list[str]:
+    """A job on a device beside the bare products there and the CPU."""
+    rows, d = measured["shape"]
+    lines = [
+        f"## One layer of {rows} x {d} on a device ({measured['device']}) and on {measured['threads']} CPU threads",
+        "",
+        "| work | s [min, max] | wrong pairs |",
+        "|---|---|---|",
+    ]
+    for name, seconds in measured["seconds"].items():
+        wrong = measured["pairs_that_differ"].get(name, "–")
+        lines.append(f"| {name} | {seconds['median']:.4f} [{seconds['min']:.4f}, {seconds['max']:.4f}] | {wrong} |")
+    peak = measured["peak_device_megabytes"]
+    lines.append("")
+    lines.append(
+        f"Job ÷ TF32 product: {measured['job_over_product']:.2f}; CPU ÷ job: {measured['cpu_over_job']:.1f}; "
+        f"peak memory of the device: {'–' if peak is None else f'{peak:.0f} MB'}."
+    )
+    return lines
 
 
 def _figures(title: str, measured: dict[str, Any]) -> list[str]:

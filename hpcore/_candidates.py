@@ -70,9 +70,7 @@ class Context:
 
     def lengths(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
         """Exact squared distances between nodes."""
-        squared = np.empty(u.shape[0])
-        _exact_cpu.edge_lengths(self.points.rows, self.nodes.row[u], self.nodes.row[v], squared)
-        return squared
+        return self.blocks.lengths(self.points.rows, self.nodes.row[u], self.nodes.row[v])
 
     def upper(self, squared: NDArray[np.float64]) -> NDArray[Any]:
         """Exact squared distances in the units of a block, rounded up."""
@@ -86,13 +84,17 @@ def centre_of(points: Points, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     return centre
 
 
-def class_tree(context: Context, parts: Sequence[slice]) -> Tree:
-    """Tree of one class: trees of its parts, then the edges between parts."""
+def trees_of_block(context: Context, sets: Sequence[slice]) -> list[Tree]:
+    """Trees of consecutive sets of nodes that fit one block together."""
+    nodes = slice(sets[0].start, sets[-1].stop)
+    return _trees_of(context, sets, centre_of(context.points, context.nodes.row[nodes]))
+
+
+def tree_of_parts(context: Context, parts: Sequence[slice]) -> list[Tree]:
+    """Tree of one class in several parts: trees of its parts, then the edges between parts."""
     nodes = slice(parts[0].start, parts[-1].stop)
     centre = centre_of(context.points, context.nodes.row[nodes])
-    trees = [_part_tree(context, part, centre) for part in parts]
-    if len(parts) == 1:
-        return trees[0]
+    trees = [_trees_of(context, [part], centre)[0] for part in parts]
     found = [(tree.u, tree.v, tree.weight) for tree in trees]
     for i, j in combinations(range(len(parts)), 2):
         left, right = context.pack(parts[i], centre), context.pack(parts[j], centre)
@@ -106,7 +108,7 @@ def class_tree(context: Context, parts: Sequence[slice]) -> Tree:
             u, v = u + parts[i].start, v + parts[j].start
         found.append((u, v, context.lengths(u, v)))
     u, v, weight = (np.concatenate(each) for each in zip(*found, strict=True))
-    return _contract(context, nodes, u, v, weight)
+    return [_contract(context, nodes, u, v, weight)]
 
 
 @dataclass(frozen=True)
@@ -197,24 +199,34 @@ def _clipped(
     return np.maximum(start[labels], part.start), np.minimum(start[labels + 1], part.stop)
 
 
-def _part_tree(context: Context, part: slice, centre: NDArray[np.float64]) -> Tree:
-    """Tree of a part; on exact lengths where too many edges stay in doubt."""
-    n_points = part.stop - part.start
-    found = context.blocks.within(context.pack(part, centre), CANDIDATES_PER_POINT * n_points)
+def _trees_of(context: Context, sets: Sequence[slice], centre: NDArray[np.float64]) -> list[Tree]:
+    """Trees of sets in one block; on exact lengths where too many edges stay in doubt."""
+    start = sets[0].start
+    packed = context.pack(slice(start, sets[-1].stop), centre)
+    found = context.blocks.within(packed, [(each.start - start, each.stop - start) for each in sets])
+    trees = []
+    for own, ends in zip(sets, found, strict=True):
+        u, v = _within(context, own, centre) if ends is None else (ends[0] + start, ends[1] + start)
+        trees.append(_contract(context, own, u, v, context.lengths(u, v)))
+    return trees
+
+
+def _within(context: Context, part: slice, centre: NDArray[np.float64]) -> Ends:
+    """Candidates within a set by the dearer ways of the ladder."""
     for blocks in context.ladder[1:]:
-        if found is None:
-            packed = blocks.pack(context.points.rows, context.nodes.row[part], centre)
-            found = blocks.within(packed, None if blocks is context.ladder[-1] else CANDIDATES_PER_POINT * n_points)
+        most = None if blocks is context.ladder[-1] else CANDIDATES_PER_POINT * (part.stop - part.start)
+        found = blocks.within_at_most(blocks.pack(context.points.rows, context.nodes.row[part], centre), most)
+        if found is not None:
+            break
     assert found is not None  # exact lengths have no limit
-    u, v = found[0] + part.start, found[1] + part.start
-    return _contract(context, part, u, v, context.lengths(u, v))
+    return found[0] + part.start, found[1] + part.start
 
 
 def _tree_of(context: Context, part: slice, tree: Tree) -> Tree:
     """Tree of a part of a class, given the tree of the class."""
     if tree.nodes == part:
         return tree
-    return _part_tree(context, part, centre_of(context.points, context.nodes.row[part]))
+    return trees_of_block(context, [part])[0]
 
 
 def _between_trees(context: Context, trees: tuple[Tree, Tree]) -> Ends:

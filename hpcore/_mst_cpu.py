@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore import _block_cpu, _strips_cpu
+from hpcore import _block_cpu, _exact_cpu, _strips_cpu
 from hpcore._approximation import Approximation, Packed
 from hpcore._prim_cross_cpu import cross_tree_candidates
 
@@ -42,13 +42,18 @@ class Blocks(Protocol):
     """Where blocks are computed and searched."""
 
     dtype: type[np.floating[Any]]
+    searches_sets_at_once: bool
 
     def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64], /) -> Packed:
         """Bring ``rows[chosen]`` into the form of a block."""
         ...
 
-    def within(self, packed: Packed, most: int | None) -> Ends | None:
-        """Candidates within one set of points; None where there are more than `most`."""
+    def within(self, packed: Packed, sets: Sequence[tuple[int, int]]) -> list[Ends | None]:
+        """Candidates within each of some consecutive ranges of points; None where there are too many."""
+        ...
+
+    def lengths(self, rows: NDArray[Any], u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Exact squared distances ``|rows[u] - rows[v]|²``, the same numbers everywhere."""
         ...
 
     def between(
@@ -66,6 +71,8 @@ class Blocks(Protocol):
 class CpuBlocks:
     """Blocks in memory of the calling thread, which `scratch` returns."""
 
+    searches_sets_at_once = False
+
     def __init__(self, approximation: Approximation, scratch: Callable[[], NDArray[np.int32]]) -> None:
         """Any approximation serves; it has no influence on what is found to be a minimum tree in the end."""
         self.dtype = approximation.dtype
@@ -73,8 +80,19 @@ class CpuBlocks:
         self._approximation = approximation
         self._scratch = scratch
 
-    def within(self, packed: Packed, most: int | None) -> Ends | None:
-        """Prim's algorithm on bounds."""
+    def lengths(self, rows: NDArray[Any], u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Direct differences in float64."""
+        squared = np.empty(u.shape[0])
+        _exact_cpu.edge_lengths(rows, u, v, squared)
+        return squared
+
+    def within(self, packed: Packed, sets: Sequence[tuple[int, int]]) -> list[Ends | None]:
+        """One set, by Prim's algorithm on bounds."""
+        assert len(sets) == 1
+        return [self.within_at_most(packed, CANDIDATES_PER_POINT * packed.n_points)]
+
+    def within_at_most(self, packed: Packed, most: int | None) -> Ends | None:
+        """Candidates within one set of points; None where there are more than `most`."""
         block = self._approximation.block(packed, packed, self._scratch())
         bounds, _ = self._approximation.bounds(packed, packed)
         return _all_or_none(lambda u, v: _block_cpu.tree_candidates(block, bounds, u, v), 4 * packed.n_points, most)

@@ -1,13 +1,14 @@
 """Blocks on a CUDA device, in plain torch operations: the same bounds and paths as on the CPU, found in bulk.
 
-Only the choice of candidates happens here; exact lengths decide on the CPU, so the results are those of the CPU. The
-module works on any torch device, which is how it is tested without a GPU.
+Products, filter, class trees and exact lengths are computed on the device; candidate edges come back. They are
+a superset of the same edges as on the CPU, and their lengths are the same numbers, so the results are those of the CPU.
+The module works on any torch device, which is how it is tested without a GPU.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,12 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hpcore._approximation import U32, Packed, product_bounds
-from hpcore._forest_cpu import linkage_order, unite_edges
+from hpcore._approximation import Packed, product_bounds
+from hpcore._boruvka_cuda import bottlenecks
+from hpcore._exact_cpu import LANES
 from hpcore._mst_cpu import CANDIDATES_PER_POINT, Ends, Found, Reaches
+from hpcore._products_cuda import Precision, product, product_error, rounded, rounding_error
 from hpcore.errors import OutOfMemory
 
 _INFINITY = float("inf")
+_LENGTHS_AT_A_TIME = 1 << 23  # numbers of edge vectors: 64 MiB in float64
 
 
 @dataclass(frozen=True)
@@ -32,43 +36,96 @@ class PackedOnDevice(Packed):
 
 
 class CudaBlocks:
-    """Inner products in float32 (never TF32, for which the bound would not hold) and element-wise passes over them."""
+    """Blocks by matrix products, of TF32 factors as long as these leave few enough edges in doubt, else of float32.
+
+    The input is copied to the device once if it fits there; otherwise its rows are sent as they are needed.
+    """
 
     dtype: type[np.floating[Any]] = np.float32
+    searches_sets_at_once = True
 
-    def __init__(self, exponent: int, device: str = "cuda") -> None:
-        """Coordinates are multiplied by ``2**exponent``."""
+    def __init__(
+        self,
+        rows: NDArray[Any],
+        exponent: int,
+        device: str = "cuda",
+        precisions: Sequence[Precision] = ("tf32", "float32"),
+    ) -> None:
+        """Coordinates are multiplied by ``2**exponent``; `precisions` are tried in turn."""
         self._factor = math.ldexp(1.0, exponent)
         self._device = torch.device(device)
+        self._precisions = tuple(precisions)
+        try:
+            self._resident: torch.Tensor | None = self._tensor(rows)
+        except torch.OutOfMemoryError:
+            self._resident = None
 
     def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64], /) -> Packed:
         """Centre and scale in float64, round to float32."""
         with _out_of_memory_is_ours():
-            exact = (self._tensor(rows[chosen]).double() - self._tensor(centre)) * self._factor
+            exact = (self._rows(rows, chosen).double() - self._tensor(centre)) * self._factor
             squared_norm = (exact * exact).sum(dim=1).cpu().numpy()
             nothing = np.empty((0, rows.shape[1]), np.float32)
             return PackedOnDevice(nothing, chosen.shape[0], np.ones(chosen.shape[0]), squared_norm, 0.0, exact.float())
 
-    def within(self, packed: Packed, most: int | None) -> Ends | None:
+    def lengths(self, rows: NDArray[Any], u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Exact lengths, in the order of summation of `hpcore._exact_cpu.edge_lengths`: bit for bit the same."""
+        squared = np.empty(u.shape[0])
+        step = max(1, _LENGTHS_AT_A_TIME // rows.shape[1])
+        first = 0
+        while first < u.shape[0]:
+            part = slice(first, first + step)
+            try:
+                squared[part] = self._edge_lengths(rows, u[part], v[part]).cpu().numpy()
+            except torch.OutOfMemoryError as error:
+                if step == 1:
+                    raise OutOfMemory("`device`: not even one edge fits the memory of the device.") from error
+                step = -(-step // 2)
+            else:
+                first += step
+        return squared
+
+    def _edge_lengths(self, rows: NDArray[Any], u: NDArray[np.intp], v: NDArray[np.intp]) -> torch.Tensor:
+        difference = self._rows(rows, u).double() - self._rows(rows, v).double()
+        difference = torch.nn.functional.pad(difference, (0, -difference.shape[1] % LANES))
+        squares = (difference * difference).view(difference.shape[0], -1, LANES)
+        sums = torch.zeros_like(squares[:, 0])
+        for k in range(squares.shape[1]):
+            sums = sums + squares[:, k]
+        while sums.shape[1] > 1:
+            half = sums.shape[1] // 2
+            sums = sums[:, :half] + sums[:, half:]
+        return sums[:, 0]
+
+    def within(self, packed: Packed, sets: Sequence[tuple[int, int]]) -> list[Ends | None]:
         """Borůvka's algorithm on upper bounds; then all edges no longer than the path between their ends in that tree.
 
-        In the order of single linkage the longest edge between two points is the largest gap between their places, so
-        a running maximum along the rows gives all bottlenecks.
+        All `sets`, consecutive ranges of points, share the block and are searched at once.
         """
+        found: list[Ends | None] = [None] * len(sets)
         with _out_of_memory_is_ours():
-            upper, lower = self._bounds(packed, packed)
-            order, gap = _linkage(upper)
-            del upper
-            places = self._tensor(order)
-            n_points = packed.n_points
-            later = torch.arange(n_points, device=self._device)
-            bottleneck = self._tensor(gap).expand(n_points, n_points)
-            bottleneck = torch.where(later > later[:, None], bottleneck, -_INFINITY).cummax(dim=1).values
-            found = torch.nonzero(lower[places][:, places] <= bottleneck)
-            if most is not None and found.shape[0] > most:
-                return None
-            ends = order[found.cpu().numpy()]
-            return ends[:, 0], ends[:, 1]
+            for precision in self._precisions:
+                open_sets = [number for number, ends in enumerate(found) if ends is None]
+                if not open_sets:
+                    break
+                ends = self._within(packed, sets, precision)
+                for number in open_sets:
+                    start, stop = sets[number]
+                    own = ends[(ends[:, 0] >= start) & (ends[:, 0] < stop)]
+                    if len(own) <= CANDIDATES_PER_POINT * (stop - start):
+                        found[number] = own[:, 0], own[:, 1]
+        return found
+
+    def _within(self, packed: Packed, sets: Sequence[tuple[int, int]], precision: Precision) -> NDArray[np.intp]:
+        upper, lower = self._bounds(packed, packed, precision)
+        upper = torch.maximum(upper, upper.T)  # a product of a matrix with itself need not come out symmetric
+        if len(sets) > 1:
+            label = self._tensor(np.repeat(np.arange(len(sets)), [stop - start for start, stop in sets]))
+            upper.masked_fill_(label != label[:, None], _INFINITY)
+        order, longest = bottlenecks(upper, sets)
+        del upper
+        ends = torch.nonzero(lower[order][:, order] <= longest)
+        return np.asarray(order[ends].cpu().numpy())
 
     def between(
         self,
@@ -78,97 +135,145 @@ class CudaBlocks:
         state: Reaches,
         at: NDArray[np.intp],
     ) -> Found:
-        """The three paths of `hpcore._block_cpu.cross_candidates`, pair after pair."""
-        found_u, found_v = [], []
-        n_found = np.zeros(spans.shape[0], np.intp)
+        """The three paths of `hpcore._strips_cpu`, for all pairs of the block at once."""
+        grid = _Grid(spans, at, packed[0].n_points, packed[1].n_points)
+        n_found = np.full(spans.shape[0], -1, np.intp)
+        most = CANDIDATES_PER_POINT * (spans[:, 1] - spans[:, 0] + spans[:, 3] - spans[:, 2])
+        ends, pairs = np.empty((0, 2), np.intp), np.empty(0, np.intp)
         with _out_of_memory_is_ours():
-            upper, lower = self._bounds(*packed)
-            row_cores, column_cores = (self._tensor(core) for core in cores)
-            for p, (row, row_stop, column, column_stop) in enumerate(spans):
-                part = (slice(row, row_stop), slice(column, column_stop))
-                learned = (
-                    state.rows[at[p, 0] : at[p, 0] + row_stop - row],
-                    state.columns[at[p, 1] : at[p, 1] + column_stop - column],
-                    state.bridge[p : p + 1],
-                )
-                core_a, core_b = row_cores[part[0]][:, None], column_cores[part[1]]
-                bottleneck = self._bottlenecks(upper[part], core_a, core_b, learned)
-                ends = torch.nonzero(lower[part] <= bottleneck).cpu().numpy()
-                if len(ends) > CANDIDATES_PER_POINT * sum(lower[part].shape):
-                    n_found[p] = -1
-                    continue
-                n_found[p] = len(ends)
-                found_u.append(ends[:, 0] + row)
-                found_v.append(ends[:, 1] + column)
-        nothing = np.empty(0, np.intp)
-        return np.concatenate([nothing, *found_u]), np.concatenate([nothing, *found_v]), n_found
+            for precision in self._precisions:
+                if (n_found >= 0).all():
+                    break
+                new_ends, new_pairs = self._between(packed, cores, grid, state, precision)
+                counted = np.bincount(new_pairs, minlength=spans.shape[0])
+                settled = (n_found < 0) & (counted <= most)
+                n_found[settled] = counted[settled]
+                ends = np.concatenate((ends, new_ends[settled[new_pairs]]))
+                pairs = np.concatenate((pairs, new_pairs[settled[new_pairs]]))
+        order = np.argsort(pairs, kind="stable")
+        return ends[order, 0], ends[order, 1], n_found
 
-    def _bottlenecks(
+    def _between(
         self,
-        upper: torch.Tensor,
-        core_a: torch.Tensor,
-        core_b: torch.Tensor,
-        learned: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
-    ) -> torch.Tensor:
-        """The longest edge of the shortest of three paths between all pairs; `learned` is improved in place."""
-        row_reach, column_reach, bridge = (self._tensor(each) for each in learned)
-        row_reach = torch.minimum(row_reach, torch.maximum(upper, core_b).amin(dim=1))
-        column_reach = torch.minimum(column_reach, torch.maximum(upper, core_a).amin(dim=0))
-        bridge = torch.minimum(bridge, torch.maximum(row_reach[:, None], core_a).amin())
-        for old, new in zip(learned, (row_reach, column_reach, bridge), strict=True):
-            old[:] = new.cpu().numpy()
-        inner = torch.minimum(torch.maximum(core_a, bridge), row_reach[:, None])
-        return torch.minimum(torch.maximum(inner, core_b), torch.maximum(column_reach, core_a))
+        packed: tuple[Packed, Packed],
+        cores: tuple[NDArray[Any], NDArray[Any]],
+        grid: _Grid,
+        state: Reaches,
+        precision: Precision,
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        upper, lower = self._bounds(*packed, precision)
+        core_a, core_b = self._tensor(cores[0])[:, None], self._tensor(cores[1])
+        of_row, of_column, pair_of = (self._tensor(each) for each in (grid.of_row, grid.of_column, grid.pair))
+        row_reach = _least_of_ranges(torch.maximum(upper, core_b), grid.columns, 1)
+        column_reach = _least_of_ranges(torch.maximum(upper, core_a), grid.rows, 0)
+        del upper
+        row_reach = torch.minimum(row_reach, self._tensor(grid.known_rows(state)))
+        column_reach = torch.minimum(column_reach, self._tensor(grid.known_columns(state)))
+        bridge = _least_of_ranges(torch.maximum(row_reach, core_a), grid.rows, 0)
+        bridge = torch.minimum(bridge, self._tensor(grid.known_bridges(state)))
+        grid.learn(state, *(each.cpu().numpy() for each in (row_reach, column_reach, bridge)))
+        inner = torch.minimum(torch.maximum(core_a, bridge[of_row]), row_reach)[:, of_column]
+        longest = torch.maximum(inner, core_b)
+        del inner
+        longest = torch.minimum(longest, torch.maximum(column_reach[of_row], core_a))
+        pair = pair_of[of_row][:, of_column]
+        ends = torch.nonzero((lower <= longest) & (pair >= 0))
+        found_pair = pair[ends[:, 0], ends[:, 1]]
+        return np.asarray(ends.cpu().numpy()), np.asarray(found_pair.cpu().numpy())
 
-    def _bounds(self, left: Packed, right: Packed) -> tuple[torch.Tensor, torch.Tensor]:
-        """Upper and lower bounds of all squared distances of a block; the bound is that of `FloatProducts`."""
-        rows, columns = cast("PackedOnDevice", left).rows, cast("PackedOnDevice", right).rows
-        with _full_precision():
-            products = rows @ columns.T
-        error = 2 * (rows.shape[1] + 4) * U32
+    def _bounds(self, left: Packed, right: Packed, precision: Precision) -> tuple[torch.Tensor, torch.Tensor]:
+        """Upper and lower bounds of all squared distances of a block, as those of `hpcore._approximation`."""
+        rows = [cast("PackedOnDevice", each).rows for each in (left, right)]
+        factors = [rounded(each, precision) for each in rows]
+        of_left, of_right = (rounding_error(*each) for each in zip(rows, factors, strict=True))
+        error = of_left + of_right + of_left * of_right + product_error(rows[0].shape[1], precision)
         of_rows, of_columns = (self._tensor(product_bounds(each, error)) for each in (left, right))
+        products = product(factors[0], factors[1], precision)
         products *= -2.0
         upper = (of_rows[0][:, None] + of_columns[0]) + products
         lower = (of_rows[1][:, None] + of_columns[1]) + products
         return upper, lower
 
+    def _rows(self, rows: NDArray[Any], chosen: NDArray[np.intp]) -> torch.Tensor:
+        if self._resident is None:
+            return self._tensor(rows[chosen])
+        return self._resident[self._tensor(chosen)]
+
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+        own = np.ascontiguousarray(array)
+        return torch.from_numpy(own if own.flags.writeable else own.copy()).to(self._device)
 
 
-def _linkage(upper: torch.Tensor) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Minimum tree of a full matrix by Borůvka; the order of its points under single linkage, and the gaps there."""
-    n_points = upper.shape[0]
-    parent = np.arange(n_points)
-    edges: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]] = []
-    while (parent != parent[0]).any():
-        component = torch.from_numpy(parent).to(upper.device)
-        outside = torch.where(component == component[:, None], _INFINITY, upper)
-        length, nearest = outside.min(dim=1)
-        weight, other = length.cpu().numpy(), nearest.cpu().numpy()
-        ascending = np.argsort(weight, kind="stable")
-        shortest = ascending[np.unique(parent[ascending], return_index=True)[1]]
-        shortest = shortest[np.argsort(weight[shortest], kind="stable")]
-        taken = np.empty(shortest.shape[0], np.bool_)
-        unite_edges(parent, shortest, other[shortest], taken)
-        kept = shortest[taken]
-        edges.append((kept, other[kept], weight[kept]))
-    u, v, weight = (np.concatenate(each) for each in zip(*edges, strict=True)) if edges else (np.empty(0, np.intp),) * 3
-    ascending = np.argsort(weight, kind="stable")
-    order, gap = np.empty(n_points, np.intp), np.zeros(n_points, np.float32)
-    linkage_order(u[ascending], v[ascending], weight[ascending].astype(np.float32), order, gap)
-    return order, gap
+class _Grid:
+    """The pairs of a block as a table over the ranges of its rows and of its columns.
+
+    ``pair (R, C)`` numbers the pair of a range of rows and a range of columns (-1: not wanted); ``of_row (n,)`` and
+    ``of_column (m,)`` tell the range of every point, the last one being that of points in none.
+    """
+
+    def __init__(self, spans: NDArray[np.intp], at: NDArray[np.intp], n_rows: int, n_columns: int) -> None:
+        self.rows, row_of_pair = np.unique(spans[:, :2], axis=0, return_inverse=True)
+        self.columns, column_of_pair = np.unique(spans[:, 2:], axis=0, return_inverse=True)
+        self.pair = np.full((len(self.rows) + 1, len(self.columns) + 1), -1)
+        self.pair[row_of_pair.ravel(), column_of_pair.ravel()] = np.arange(len(spans))
+        self.of_row, self.of_column = _range_of(self.rows, n_rows), _range_of(self.columns, n_columns)
+        self._at = at
+        self._first = np.append(self.rows[:, 0], 0), np.append(self.columns[:, 0], 0)
+
+    def known_rows(self, state: Reaches) -> NDArray[np.float32]:
+        """What is known of (n, C + 1): +inf where nothing is."""
+        return _taken(state.rows, *self._row_places())
+
+    def known_columns(self, state: Reaches) -> NDArray[np.float32]:
+        """What is known of (R + 1, m)."""
+        return _taken(state.columns, *self._column_places())
+
+    def known_bridges(self, state: Reaches) -> NDArray[np.float32]:
+        """What is known of (R + 1, C + 1)."""
+        return _taken(state.bridge, self.pair >= 0, self.pair)
+
+    def learn(
+        self,
+        state: Reaches,
+        row_reach: NDArray[np.float32],
+        column_reach: NDArray[np.float32],
+        bridge: NDArray[np.float32],
+    ) -> None:
+        """Keep the new reaches."""
+        wanted, places = self._row_places()
+        state.rows[places[wanted]] = row_reach[wanted]
+        wanted, places = self._column_places()
+        state.columns[places[wanted]] = column_reach[wanted]
+        state.bridge[self.pair[self.pair >= 0]] = bridge[self.pair >= 0]
+
+    def _row_places(self) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+        pair = self.pair[self.of_row]
+        skip = np.arange(self.of_row.shape[0]) - self._first[0][self.of_row]
+        return pair >= 0, self._at[pair, 0] + skip[:, None]
+
+    def _column_places(self) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+        pair = self.pair[:, self.of_column]
+        skip = np.arange(self.of_column.shape[0]) - self._first[1][self.of_column]
+        return pair >= 0, self._at[pair, 1] + skip
 
 
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Matrix products in true float32, whatever the process has asked for."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+def _range_of(ranges: NDArray[np.intp], n_points: int) -> NDArray[np.intp]:
+    of_point = np.full(n_points, len(ranges))
+    for number, (start, stop) in enumerate(ranges):
+        of_point[start:stop] = number
+    return of_point
+
+
+def _taken(values: NDArray[Any], wanted: NDArray[np.bool_], places: NDArray[np.intp]) -> NDArray[np.float32]:
+    known = np.full(wanted.shape, np.inf, np.float32)
+    known[wanted] = values[places[wanted]]
+    return known
+
+
+def _least_of_ranges(values: torch.Tensor, ranges: NDArray[np.intp], dim: int) -> torch.Tensor:
+    """The least value in each range along `dim`, and +inf for the range of points in none."""
+    least = [values.narrow(dim, start, stop - start).amin(dim=dim) for start, stop in ranges.tolist()]
+    return torch.stack([*least, torch.full_like(least[0], _INFINITY)], dim=dim)
 
 
 @contextmanager

@@ -103,14 +103,15 @@ class Forests:
         device: str = "cpu",
         part_size: int | None = None,
         approximation: Callable[[int], Approximation] | None = None,
+        blocks: Callable[[int], Blocks] | None = None,
         trees: Sequence[Tree] | None = None,
         pairs: PairRange | None = None,
     ) -> None:
         """Build the trees; ``report("class_trees", done, n_classes)`` is called after each.
 
-        `device` is any torch device, or ``"cpu"`` for the kernels of the CPU; `approximation` makes the bounds, given
-        the exponent of a scale. Neither has an influence on any result. `trees` are those of the same points, where
-        they have been built before; `pairs` the range of pairs that is wanted of all.
+        `device` is any torch device, or ``"cpu"`` for the kernels of the CPU; `approximation` makes the bounds on the
+        CPU and `blocks` the blocks, given the exponent of a scale. None has an influence on any result. `trees` are
+        those of the same points, where they have been built before; `pairs` the range of pairs that is wanted of all.
         """
         from hpcore._candidates import Context, by_core, centre_of
         from hpcore._mst_cpu import CpuBlocks
@@ -125,27 +126,29 @@ class Forests:
         rough = (approximation or _approximation(points))(exponent)
         ways = (rough, FloatProducts(exponent, np.float64), Direct(np.float64, exponent))
         ladder = tuple(CpuBlocks(each, scratch) for each in ways)
-        blocks = ladder[0] if device == "cpu" else _blocks_on(device, exponent)
-        self._context = Context(points, self.nodes, blocks, ladder, 4.0**exponent)
+        chosen = blocks(exponent) if blocks else ladder[0] if device == "cpu" else _blocks_on(device, points, exponent)
+        self._context = Context(points, self.nodes, chosen, ladder, 4.0**exponent)
         self.trees = self._class_trees(report) if trees is None else list(trees)
         self._by_core = by_core(self.nodes, self.trees)
         self._context = replace(self._context, nodes=self._by_core.nodes)
         self._centre = centre_of(points, self.nodes.row)
 
     def _class_trees(self, report: Progress) -> list[Tree]:
-        from hpcore._candidates import class_tree
+        from hpcore._candidates import tree_of_parts, trees_of_block
 
-        tasks: list[tuple[slice, ...]] = []
+        tasks: list[Callable[[], list[Tree]]] = []
         for slab in self._slabs:
-            if slab.stop - slab.first == 1:
-                tasks.append(slab.parts)
-            else:
-                bounds = self.nodes.start[slab.first : slab.stop + 1].tolist()
-                tasks.extend((slice(a, b),) for a, b in pairwise(bounds))
+            if len(slab.parts) > 1:
+                tasks.append(partial(tree_of_parts, self._context, slab.parts))
+                continue
+            bounds = self.nodes.start[slab.first : slab.stop + 1].tolist()
+            classes = [slice(a, b) for a, b in pairwise(bounds)]
+            together = [classes] if self._context.blocks.searches_sets_at_once else [[each] for each in classes]
+            tasks.extend(partial(trees_of_block, self._context, each) for each in together)
         report("class_trees", 0, self.n_classes)
-        trees = []
-        for tree in in_threads(lambda parts: class_tree(self._context, parts), tasks, self._plan.n_threads):
-            trees.append(tree)
+        trees: list[Tree] = []
+        for found in in_threads(lambda task: task(), tasks, self._plan.n_threads):
+            trees.extend(found)
             report("class_trees", len(trees), self.n_classes)
         return trees
 
@@ -206,10 +209,10 @@ class _Scratch(threading.local):
         return self._memory
 
 
-def _blocks_on(device: str, exponent: int) -> Blocks:
+def _blocks_on(device: str, points: Points, exponent: int) -> Blocks:
     from hpcore._mst_cuda import CudaBlocks
 
-    return CudaBlocks(exponent, device)
+    return CudaBlocks(points.rows, exponent, device)
 
 
 def on_device(device: str, work: Callable[[int], Answer]) -> Answer:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench import data, measure, peers
+from bench import __main__ as bench_main
+from bench import data, measure, page, peers
 from bench.page import write_page
 from tests import oracle
 
@@ -89,3 +91,13 @@ def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
 def test_softmax_saturates_with_its_sharpness() -> None:
     assert data.softmax(10, 2, 50, 8.0).max(axis=1).mean() > data.softmax(10, 2, 50).max(axis=1).mean() > 0.1
     assert np.array_equal(data.relu(16, 2, 10), data.relu(16, 2, 10))
+
+
+def test_the_script_for_a_gpu_runs_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "results.json"
+    monkeypatch.setattr("sys.argv", ["bench", "--only", "gpu", "--quick", "--output", str(output)])
+    bench_main.main()
+    found = json.loads(output.read_text())["gpu"]
+    assert set(found["pairs_that_differ"].values()) == {0}
+    assert found["job_over_product"] > 0
+    assert "| job, bf16 |" in "\n".join(page._gpu(found))
