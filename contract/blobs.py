@@ -5,15 +5,19 @@ What is finished lies in a store. What is not, bytes of uploads and files in the
 
 import fcntl
 import hashlib
+import math
 import os
 import secrets
 import shutil
+import time
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
 from contract.settings import Settings
 from contract.stores import Folder, Store, StoreUnavailable
+
+_HEARSAY_SECONDS = 5.0
 
 
 class Blobs:
@@ -23,6 +27,8 @@ class Blobs:
         self.root = root
         self.store = store or Folder(root)
         self.in_place = isinstance(self.store, Folder)  # files need not be sent, and who sees one sees the others
+        self._trouble: str | None = None
+        self._asked = -math.inf
         self.temporary = root / "tmp"
         self.uploads = root / "uploads"
         for folder in (self.temporary, self.uploads):
@@ -60,6 +66,12 @@ class Blobs:
     def disk_bytes(self) -> int:
         """Return the size of the disk."""
         return shutil.disk_usage(self.root).total
+
+    def trouble(self) -> str | None:
+        """Say what is wrong with the store, if anything is; what is heard from it holds for some seconds."""
+        if time.monotonic() > self._asked + _HEARSAY_SECONDS:
+            self._trouble, self._asked = self.store.trouble(), time.monotonic()
+        return self._trouble
 
     def writer(self) -> "Writer":
         """Start a file; it appears under its key when `keep` is called and leaves no trace otherwise."""

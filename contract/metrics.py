@@ -118,6 +118,9 @@ class _State(Collector):
             stored.add_metric([tenant], size)
         yield stored
         yield GaugeMetricFamily("interlayer_disk_free_bytes", "Free space.", value=self._blobs.free_bytes())
+        yield GaugeMetricFamily(
+            "interlayer_store_up", "Whether the store of files answers.", value=self._blobs.trouble() is None
+        )
         yield GaugeMetricFamily("interlayer_disk_bytes", "Size of the disk.", value=self._blobs.disk_bytes())
 
     def _processes(self) -> Iterator[Metric]:

@@ -1,7 +1,7 @@
 """Finished files in a bucket of S3 or of a store that speaks its language.
 
 Endpoint, region and credentials come from the variables that every AWS client reads. An object is visible when it is
-complete, never before; the store checks the signed hash of every part that arrives.
+complete, never before; the store checks the hash that comes with every part.
 """
 
 import os
@@ -50,6 +50,7 @@ class Bucket:
         return S3Store(
             self._bucket,
             prefix=self._prefix or None,
+            checksum_algorithm="SHA256",  # the store checks it for every part that arrives
             disable_bulk_delete=True,  # not every store knows it, and we delete one at a time
             client_options={
                 "allow_http": endpoint.startswith("http://"),
@@ -122,19 +123,17 @@ class Bucket:
             for _ in obstore.list(self._checking, chunk_size=1):
                 break
         except (BaseError, OSError) as error:
-            return f"{self._url}: {_reason(error)}"
+            return _reason(error)
         return None
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as error:
-            # Without its bucket a store has no object either, and HEAD does not tell the two apart.
-            if "NoSuchBucket" in str(error) or (trouble := self.trouble()) is not None:
-                raise StoreUnavailable(
-                    f"{self._url}: {_REASONS['NoSuchBucket']}" if "NoSuchBucket" in str(error) else trouble
-                ) from None
+        except FileNotFoundError:
+            # Without its bucket a store has no object either, and the answer need not tell the two apart.
+            if (trouble := self.trouble()) is not None:
+                raise StoreUnavailable(f"{self._url}: {trouble}") from None
             raise FileNotFoundError(f"{self._url} has no such object") from None
         except BaseError as error:  # its text also holds the whole exchange, which is nobody's business
             raise StoreUnavailable(f"{self._url}: {_reason(error)}") from None

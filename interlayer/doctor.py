@@ -40,7 +40,8 @@ def examine(data: Path | None, server: str | None, key: str | None) -> list[Chec
     looks: list[Callable[[], Check]] = [_python, _packages, _processor, _compiled, _gpu]
     if find_spec("sqlalchemy") is not None:
         settings = settings_of(data)
-        looks += [lambda: _disk(settings), lambda: _database(settings), lambda: _broker(settings)]
+        looks += [lambda: _disk(settings), lambda: _store(settings)]
+        looks += [lambda: _database(settings), lambda: _broker(settings)]
     checks = [_guarded(look) for look in looks]
     return checks + list(_service(server, key))
 
@@ -112,6 +113,17 @@ def _disk(settings: "Settings") -> Check:
     if free < settings.free_disk_reserve_bytes:
         return Check("disk", "fail", f"{detail}, less than the reserve: uploads are refused")
     return Check("disk", "ok" if free > _ROOMY_BYTES else "warn", detail)
+
+
+def _store(settings: "Settings") -> Check:
+    if settings.blobs_url is None:
+        return Check("store", "ok", "the data directory; several hosts must share it")
+    if find_spec("obstore") is None:
+        return Check("store", "fail", f'{settings.blobs_url} needs the extra s3: pip install "interlayer[s3]"')
+    from contract.s3 import Bucket
+
+    trouble = Bucket(settings.blobs_url).trouble()
+    return Check("store", "ok" if trouble is None else "fail", f"{settings.blobs_url}: {trouble or 'answers'}")
 
 
 def _database(settings: "Settings") -> Check:

@@ -31,6 +31,7 @@ from service import (
 )
 from service.bodies import SmallBodies
 from service.deps import Stores
+from service.housekeeping import keeping_house
 from service.pages import router as pages
 from service.pages.answers import missing_page
 from service.requests import Requests
@@ -55,7 +56,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stores = await run_sync(Stores.open, settings)
         _show_first_key(app.state.stores)
-        yield
+        with keeping_house(app.state.stores):
+            yield
         app.state.stores.database.close()
 
     problem = {"model": Problem, "content": {errors.MEDIA_TYPE: {}}, "description": "Problem (RFC 9457)"}

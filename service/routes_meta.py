@@ -72,6 +72,8 @@ def readyz(found: WithStores) -> Readiness:
 def _missing(found: Stores) -> list[str]:
     seen = [process for process in found.processes.all() if process.age < SEEN_SECONDS]
     details = sorted({f"{process.role}: {process.trouble}" for process in seen if process.trouble is not None})
+    if (trouble := found.blobs.trouble()) is not None:
+        details.append(f"the store of files: {trouble}; what needs a file is answered with 503, analyses wait")
     if not any(process.role == "worker" for process in seen):
         details.append(f"no worker was seen for {SEEN_SECONDS:g} s; analyses wait")
     return details

@@ -13,6 +13,8 @@ from pydantic import SecretStr
 
 from contract.database import Database, metadata
 from contract.settings import Settings
+from tests.faulty_proxy import FaultyProxy
+from tests.seaweed import Seaweed, new_url
 
 hypothesis.settings.register_profile(
     "repeatable",
@@ -122,3 +124,37 @@ def any_database(any_settings: Settings) -> Iterator[Database]:
     opened.upgrade()
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """One store that speaks S3, started by the first test that wants it."""
+    server = Seaweed(tmp_path_factory.mktemp("seaweed"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket_url(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty part of its bucket, which this process may use."""
+    for name, value in seaweed.environment().items():
+        monkeypatch.setenv(name, value)
+    return new_url()
+
+
+@pytest.fixture
+def faulty(seaweed: Seaweed, bucket_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """A proxy between this process and the store."""
+    proxy = FaultyProxy(seaweed.port)
+    for name, value in seaweed.environment(proxy.port).items():
+        monkeypatch.setenv(name, value)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def anywhere(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """An installation with its files in each kind of store."""
+    if request.param == "folder":
+        return settings
+    return settings.model_copy(update={"blobs_url": request.getfixturevalue("bucket_url")})

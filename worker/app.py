@@ -20,6 +20,7 @@ from contract.logs import configure_logs
 from contract.process import end_with_parent
 from contract.queue import INSPECTION_QUEUE, RUN_JOB, make_celery
 from contract.settings import Settings
+from worker.host import keep_house
 from worker.limits import BABYSITTING, die_at_oom
 from worker.poll import serve_lane
 from worker.presence import Presence
@@ -83,6 +84,7 @@ def main() -> None:
     presence = Presence(database, "worker", settings.queue_names())
     beats = threading.Thread(target=presence.keep, args=(stop,))
     beats.start()
+    threading.Thread(target=keep_house, args=(settings, database, stop), daemon=True).start()
     runners = [Runner(settings, database, warm=True) for _ in range(arguments.concurrency)]
     for runner in runners:
         runner.prepare()

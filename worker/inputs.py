@@ -12,12 +12,17 @@ from worker.cache import Cache, DamagedFile
 from worker.patience import Patience
 
 
+def cache_of(settings: Settings, blobs: Blobs) -> Cache:
+    """Return the cache that all workers with this data directory share."""
+    return Cache(settings.data_dir / "cache", settings.cache_bytes, blobs.store)
+
+
 class Inputs:
     """Artifacts of the shared folder, opened in place, or of the store, fetched into this host's cache."""
 
     def __init__(self, settings: Settings, database: Database, blobs: Blobs) -> None:
         self._artifacts, self._blobs = Artifacts(database), blobs
-        self._cache = Cache(settings.data_dir / "cache", settings.cache_bytes, blobs.store)
+        self._cache = cache_of(settings, blobs)
 
     def in_place(self, tenant: str, ids: list[str]) -> dict[str, str] | None:
         """Return where artifacts lie; None where they must be fetched."""

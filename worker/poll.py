@@ -16,6 +16,8 @@ from contract.process import end_with_parent, stop_on_signals
 from contract.queue import INSPECTION_QUEUE
 from contract.retention import Retention
 from contract.settings import Settings
+from contract.stores import StoreUnavailable
+from worker.host import keep_house
 from worker.limits import BABYSITTING, die_at_oom
 from worker.presence import Presence
 from worker.runner import Runner
@@ -57,7 +59,7 @@ def reconcile(settings: Settings, database: Database, presence: Presence, stop: 
             retention.sweep_if_due()
         except OperationalError as error:
             log.warning("no reconciliation: the database does not answer", error=str(error.orig))
-        except OSError as error:
+        except (OSError, StoreUnavailable) as error:
             log.warning("not swept", error=str(error))
         else:
             if count:
@@ -91,6 +93,7 @@ def main() -> None:
         for queues, warm in ((settings.queue_names(), True), ((INSPECTION_QUEUE,), False))
     ]
     lanes.append(threading.Thread(target=guarded, args=(reconcile, settings, database, presence, stop)))
+    lanes.append(threading.Thread(target=guarded, args=(keep_house, settings, database, stop)))
     for lane in lanes:
         lane.start()
     log.info("worker ready", queues=settings.queue_names())
