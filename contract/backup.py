@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select, union
+from sqlalchemy import Connection, select, union
 
 from contract.blobs import Blobs, digest_of
 from contract.database import Database, artifacts, jobs, reports
@@ -22,7 +22,7 @@ from contract.settings import Settings
 from contract.stores import Folder, StoredFile
 
 DATABASE_FILE = "interlayer.sqlite3"
-_FOLDERS = ("artifacts", "reports")
+_FOLDERS = ("artifacts", "reports", "parts")
 
 
 class BackupError(Exception):
@@ -176,19 +176,33 @@ def _forget(database: Database, key: str) -> None:
         if folder == "artifacts":
             mine = (artifacts.c.tenant == tenant) & (artifacts.c.sha256 == sha256)
             connection.execute(artifacts.delete().where(mine))
+        elif folder == "parts":
+            _plan_anew(connection, sha256)
         else:
             connection.execute(reports.delete().where(reports.c.sha256 == sha256))
             connection.execute(jobs.delete().where(jobs.c.report_sha256 == sha256))
 
 
+def _plan_anew(connection: Connection, sha256: str) -> None:
+    """Have the unfinished analyses that would read a part's result start again; for others it is only forgotten."""
+    this = (jobs.c.kind == "part") & (jobs.c.report_sha256 == sha256)
+    split = connection.execute(select(jobs.c.parent).where(this)).scalars().all()
+    anew = {"state": "queued", "stage": "queued", "parts": None, "done": 0, "total": 0, "fraction": 0.0}
+    connection.execute(jobs.update().where(jobs.c.id.in_(split), jobs.c.state == "split").values(anew))
+    connection.execute(jobs.delete().where(jobs.c.parent.in_(split)))
+
+
 def _referred_to(database: Database, blobs: Blobs) -> Iterator[str]:
     """Yield the keys of the files that the database refers to."""
-    addresses = union(select(jobs.c.report_sha256).where(jobs.c.report_sha256.is_not(None)), select(reports.c.sha256))
+    found = select(jobs.c.report_sha256).where(jobs.c.report_sha256.is_not(None))
+    addresses = union(found.where(jobs.c.kind != "part"), select(reports.c.sha256))
     with database.read() as connection:
+        parts = connection.execute(found.where(jobs.c.kind == "part").distinct()).all()
         uploaded = connection.execute(select(artifacts.c.tenant, artifacts.c.sha256)).all()
         reported = connection.execute(addresses).all()
     yield from (blobs.artifact(tenant, sha256) for tenant, sha256 in uploaded)
     yield from (blobs.report(sha256) for (sha256,) in reported)
+    yield from (blobs.part(sha256) for (sha256,) in parts)
 
 
 def _summary(database: Database, folder: Path, *, with_database: bool) -> Summary:

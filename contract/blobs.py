@@ -21,7 +21,7 @@ _HEARSAY_SECONDS = 5.0
 
 
 class Blobs:
-    """Uploads (one folder a tenant, so that nobody can tell what others uploaded) and reports."""
+    """Uploads (one folder a tenant, so that nobody can tell what others uploaded), reports, and results of parts."""
 
     def __init__(self, root: Path, store: Store | None = None) -> None:
         self.root = root
@@ -50,6 +50,10 @@ class Blobs:
     def report(self, sha256: str) -> str:
         """Return the key of a report."""
         return f"reports/{sha256[:2]}/{sha256}.json"
+
+    def part(self, sha256: str) -> str:
+        """Return the key of the result of a part of an analysis."""
+        return f"parts/{sha256[:2]}/{sha256}.npz"
 
     def partial(self, upload_id: str) -> Path:
         """Return where the bytes of an unfinished resumable upload lie."""
@@ -83,6 +87,14 @@ class Blobs:
             writer.write(content)
             sha256 = writer.sha256()
             writer.keep(self.report(sha256))
+        return sha256
+
+    def put_part(self, content: bytes) -> str:
+        """Store the result of a part and return its address."""
+        with self.writer() as writer:
+            writer.write(content)
+            sha256 = writer.sha256()
+            writer.keep(self.part(sha256))
         return sha256
 
     def exists(self, key: str) -> bool:

@@ -118,10 +118,31 @@ jobs = Table(
     Column("started_at", Float),
     Column("finished_at", Float),
     Column("request_id", String),  # of the request that submitted the job
+    Column("priority", Integer, nullable=False, server_default="0"),  # among the tenant's own jobs, the highest first
+    Column("parts", Integer),  # how many an analysis was split into
+    # Of a part:
+    Column("parent", String, ForeignKey("jobs.id", ondelete="CASCADE")),
+    Column("number", Integer),
+    Column("waits_for", Integer),  # so many other parts
+    Column("feeds", JSON(none_as_null=True)),  # numbers of the parts that wait for it
+    Column("cost", Float),  # predicted seconds
     UniqueConstraint("tenant", "idempotency_key"),
     # Of the unfinished alone, which are few however long the history is. Queries must say `UNFINISHED` to be served.
     Index("ix_jobs_unfinished_state_queue_id", "state", "queue", "id", **_OF_UNFINISHED),
     Index("ix_jobs_unfinished_tenant_kind_state", "tenant", "kind", "state", **_OF_UNFINISHED),
+    # Small, for they hold what waits and what was split, and nothing of the past.
+    Index(
+        "ix_jobs_waiting",
+        *("queue", "tenant", "priority", "parent", "number", "id"),
+        sqlite_where=text("state = 'queued'"),
+        postgresql_where=text("state = 'queued'"),
+    ),
+    Index(
+        "ix_jobs_parts",
+        *("parent", "number"),
+        sqlite_where=text("parent IS NOT NULL"),
+        postgresql_where=text("parent IS NOT NULL"),
+    ),
     Index("ix_jobs_tenant_kind_id", "tenant", "kind", "id"),
     Index("ix_jobs_tenant_started_at", "tenant", "started_at"),
 )

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from contract.database import jobs
 from contract.schemas import Analysis, AnalysisStatus, Execution
 
-Kind = Literal["analysis", "inspection"]
+Kind = Literal["analysis", "inspection", "part"]
 FINAL = ("succeeded", "failed", "canceled")
 
 
@@ -26,6 +26,7 @@ class Claim:
     attempt: int
     losses: int
     request_id: str | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,17 @@ class NewJob:
     """What is written down before a request is answered with 202."""
 
     tenant: str
-    kind: Kind
+    kind: Literal["analysis", "inspection"]
     request: dict[str, Any]
     queue: str
     fingerprint: str
     idempotency_key: str | None = None
     inputs: Sequence[str] = ()
     tags: Mapping[str, str] | None = None
+    priority: int = 0
 
 
-def new_job_id(kind: Kind) -> str:
+def new_job_id(kind: Literal["analysis", "inspection"]) -> str:
     """Return an unguessable id that sorts by the time it was made."""
     prefix = {"analysis": "an", "inspection": "in"}[kind]
     return f"{prefix}_{time.time_ns() // 1_000:014x}{secrets.token_hex(8)}"
@@ -51,13 +53,15 @@ def new_job_id(kind: Kind) -> str:
 def has_status(status: AnalysisStatus) -> list[Any]:
     """Return the conditions under which a row is shown with a status."""
     if status in ("running", "canceling"):
-        return [jobs.c.state == "running", jobs.c.cancel_requested.is_(status == "canceling")]
+        return [jobs.c.state.in_(("running", "split")), jobs.c.cancel_requested.is_(status == "canceling")]
     return [jobs.c.state == status]
 
 
 def analysis_of(row: Row[Any]) -> Analysis:
     """Return a row as clients see it."""
-    status = "canceling" if row.state == "running" and row.cancel_requested else row.state
+    status = "running" if row.state == "split" else row.state
+    if status == "running" and row.cancel_requested:
+        status = "canceling"
     durations = {}
     if row.started_at is not None:
         durations["queued"] = round(row.started_at - row.created_at, 3)
@@ -73,7 +77,9 @@ def analysis_of(row: Row[Any]) -> Analysis:
             "tags": row.request.get("tags", {}),
             "progress": {"stage": row.stage, "done": row.done, "total": row.total, "fraction": row.fraction},
             "error": row.error,
-            "execution": Execution(device=row.device, attempts=row.attempt, workers=row.workers, durations=durations),
+            "execution": Execution(
+                device=row.device, attempts=row.attempt, workers=row.workers, durations=durations, parts=row.parts or 1
+            ),
             "report": f"/v1/analyses/{row.id}/report" if row.state == "succeeded" else None,
         }
     )

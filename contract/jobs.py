@@ -4,22 +4,26 @@
        ▲                 │
        └─ lease ran out, worker stopped (release) ─┘        queued ──cancel──▶ canceled
 
+A large analysis goes from running to split instead, and its parts end it: see `contract.parts`.
+
 A cancel that was answered is final: from then on the only arrow leads to canceled. Every arrow is one compare-and-set
 UPDATE. A claim hands out an attempt number; whatever a worker writes later counts only while that attempt still holds,
 so a worker that was frozen and comes back can't commit twice.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from structlog.contextvars import get_contextvars
 
 from contract.database import UNFINISHED, Database, clock, job_inputs, job_tags, jobs
 from contract.job_rows import FINAL, Claim, NewJob, analysis_of, has_status, new_job_id
+from contract.parts import CANCELED, Parts, canceling, end_parts, fail_parent, lock_parents
 from contract.schemas import Analysis, AnalysisStatus, Problem, ProblemError, Progress
+from contract.turns import WAITS, MostRunning, next_in_turn
 
 __all__ = ["FINAL", "Claim", "Jobs", "NewJob"]
 
@@ -29,6 +33,7 @@ class Jobs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._parts = Parts(database)
 
     # -- the service's side ---------------------------------------------------------------------------------------
 
@@ -84,6 +89,7 @@ class Jobs:
             "idempotency_key": job.idempotency_key,
             "fingerprint": job.fingerprint,
             "queue": job.queue,
+            "priority": job.priority,
             "request_id": get_contextvars().get("request"),
         }
         row = connection.execute(_INSERT, _NEW | values).one()
@@ -141,16 +147,12 @@ class Jobs:
             return [analysis_of(row) for row in connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))]
 
     def request_cancel(self, tenant: str, job_id: str) -> Analysis | None:
-        """Cancel a queued analysis, or ask the worker of a running one to stop. Finished ones stay as they are."""
+        """Cancel a waiting or split analysis, or ask the worker of a running one. Finished ones stay as they are."""
         with self._database.write() as connection:
-            connection.execute(
-                update(jobs)
-                .where(_is(tenant, job_id), jobs.c.state == "queued")
-                .values(state="canceled", cancel_requested=True, finished_at=clock(), stage="canceled", error=_CANCELED)
-            )
-            connection.execute(
-                update(jobs).where(_is(tenant, job_id), jobs.c.state == "running").values(cancel_requested=True)
-            )
+            ends = jobs.c.state.in_(("queued", "split", "running"))
+            changed = update(jobs).where(_is(tenant, job_id), ends).values(canceling()).returning(jobs.c.state)
+            if connection.execute(changed).scalar_one_or_none() == "canceled":
+                end_parts(connection, job_id)
             row = connection.execute(_OWN, {"of": tenant, "named": job_id}).one_or_none()
         return None if row is None else analysis_of(row)
 
@@ -178,32 +180,22 @@ class Jobs:
         lease_seconds: float,
         *,
         queues: Sequence[str],
-        most_running: tuple[int, Mapping[str, int]] = (sys.maxsize, {}),
+        most_running: MostRunning = (sys.maxsize, {}),
     ) -> Claim | None:
-        """Take the next job of the tenant with the fewest running jobs, or None where nothing waits.
+        """Take the row whose turn it is (`contract.turns`), or None where nothing waits that may run.
 
-        Of tenants with equally many, the one that was served longest ago is next, so that a single worker, too, takes
-        turns. A tenant has at most so many analyses running: `most_running` is (of any tenant, of those named).
+        A tenant has at most so many jobs running: `most_running` is (of any tenant, of those named).
         """
-        other = jobs.alias()
-        served = select(func.max(other.c.started_at)).where(other.c.tenant == jobs.c.tenant).scalar_subquery()
-        alike = and_(other.c.tenant == jobs.c.tenant, other.c.kind == jobs.c.kind)
-        runs = and_(alike, other.c.state == "running", other.c.finished_at.is_(None))
-        running = select(func.count()).where(runs).scalar_subquery()
-        waits = and_(UNFINISHED, jobs.c.state == "queued", jobs.c.queue.in_(queues))
-        usual, special = most_running
-        if usual < sys.maxsize or special:
-            most = case(dict(special), value=jobs.c.tenant, else_=usual) if special else literal(usual)
-            waits = and_(waits, or_(jobs.c.kind != "analysis", running < most))
-        turn = (running, func.coalesce(served, 0.0), jobs.c.id)
-        next_one = select(jobs.c.id, jobs.c.workers).where(waits).order_by(*turn).limit(1)
+        waits, limited = and_(UNFINISHED, WAITS, jobs.c.queue.in_(queues)), most_running != (sys.maxsize, {})
         while True:
             with self._database.read() as connection:  # an empty queue costs no write lock
                 if connection.execute(select(jobs.c.id).where(waits).limit(1)).first() is None:
                     return None
+                if limited and next_in_turn(connection, queues, most_running) is None:
+                    return None
             with self._database.write() as connection:
                 self._database.one_at_a_time(connection, "claim")  # two that count at once would serve one tenant twice
-                found = connection.execute(next_one.with_for_update(skip_locked=True, of=jobs)).one_or_none()
+                found = next_in_turn(connection, queues, most_running)
                 claim = None if found is None else self._take(connection, found, worker, lease_seconds)
             if claim is not None:
                 return claim  # else another worker was quicker; there may be more
@@ -227,7 +219,7 @@ class Jobs:
         ).one_or_none()
         if row is None:
             return None
-        return Claim(row.id, row.tenant, row.kind, row.request, row.attempt, row.losses, row.request_id)
+        return Claim(row.id, row.tenant, row.kind, row.request, row.attempt, row.losses, row.request_id, row.parent)
 
     def heartbeat(
         self, claim: Claim, lease_seconds: float, progress: Progress | None
@@ -245,7 +237,10 @@ class Jobs:
         return "cancel" if row.cancel_requested else "held"
 
     def succeed(self, claim: Claim, *, report_sha256: str | None, device: str | None) -> bool:
-        """Commit the result; returns False where the attempt was lost to another, or a cancel came first."""
+        """Commit the result; returns False where the attempt was lost to another, or a cancel came first.
+
+        Parts have an end of their own: `Parts.succeed`.
+        """
         return self._finish(
             claim,
             state="succeeded",
@@ -257,6 +252,8 @@ class Jobs:
 
     def fail(self, claim: Claim, problem: Problem) -> bool:
         """End the job with a problem that trying again would not cure; returns False as `succeed` does."""
+        if claim.parent is not None:
+            return self._parts.fail(claim, problem)
         return self._finish(claim, state="failed", error=problem.model_dump(mode="json"), stage="failed")
 
     def canceled(self, claim: Claim) -> bool:
@@ -278,8 +275,10 @@ class Jobs:
         with self._database.write() as connection:
             if lost:
                 self._lose(connection, _held(claim), max_attempts)
-            elif not _cancel(connection, _held(claim)):
-                connection.execute(update(jobs).where(_held(claim)).values(**_REQUEUED))
+            else:
+                wanted = jobs.c.cancel_requested.is_(False)
+                if not connection.execute(update(jobs).where(_held(claim), wanted).values(**_REQUEUED)).rowcount:
+                    _cancel(connection, _held(claim))
 
     # -- the reconciler and the dispatcher ------------------------------------------------------------------------
 
@@ -301,20 +300,23 @@ class Jobs:
         )
         failed = {"state": "failed", "error": problem.model_dump(mode="json"), "stage": "failed"}
         ended = {"finished_at": clock(), "lease_until": None}
-        count = _cancel(connection, which)
+        lock_parents(connection, which)
+        count = 0
         # A lease may run out between two of these statements: none takes what an earlier one was there for.
         wanted = jobs.c.cancel_requested.is_(False)
         for condition, values in ((poison, failed | ended), (~poison, _REQUEUED)):
             losing = update(jobs).where(which, wanted, condition).values(values | {"losses": jobs.c.losses + 1})
-            count += connection.execute(losing).rowcount
-        return count
+            lost = connection.execute(losing.returning(jobs)).all()
+            count += len(lost)
+            for row in lost:
+                if row.state == "failed" and row.parent is not None:
+                    fail_parent(connection, row)
+        return count + _cancel(connection, which)
 
     def unannounced(self, resend_seconds: float, *, limit: int = 100) -> list[tuple[str, str]]:
         """Return (id, queue) of waiting analyses that the broker was not told of lately, the oldest first."""
         due = or_(jobs.c.sent_at.is_(None), jobs.c.sent_at < clock() - resend_seconds)
-        waiting = and_(
-            UNFINISHED, jobs.c.state == "queued", jobs.c.kind == "analysis"
-        )  # workers look for inspections themselves
+        waiting = and_(UNFINISHED, jobs.c.state == "queued", jobs.c.kind != "inspection")  # workers look for those
         query = select(jobs.c.id, jobs.c.queue).where(waiting, due).order_by(jobs.c.id).limit(limit)
         with self._database.read() as connection:
             return [(row.id, row.queue) for row in connection.execute(query)]
@@ -322,8 +324,11 @@ class Jobs:
     def announced(self, ids: Sequence[str]) -> None:
         """Note that the broker was told of these jobs."""
         with self._database.write() as connection:
-            waiting = and_(jobs.c.id.in_(ids), jobs.c.state == "queued")  # what has ended meanwhile stays as it is
-            connection.execute(update(jobs).where(waiting).values(sent_at=clock()))
+            # What has ended meanwhile stays as it is. What another transaction changes is announced again, so that
+            # none waits for the other.
+            waiting = select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.state == "queued")
+            these = waiting.with_for_update(skip_locked=True)
+            connection.execute(update(jobs).where(jobs.c.id.in_(these)).values(sent_at=clock()))
 
 
 # Statements of every request are made once: putting one together takes longer than SQLite takes to run it.
@@ -348,7 +353,6 @@ _NEW: dict[str, Any] = {
     "fraction": 0.0,
     "workers": [],
 }
-_CANCELED = Problem.of("canceled", "the analysis was canceled on request").model_dump(mode="json")
 _REQUEUED: dict[str, Any] = {
     "state": "queued",
     "lease_until": None,
@@ -370,5 +374,5 @@ def _held(claim: Claim) -> Any:
 
 def _cancel(connection: Any, which: Any) -> int:
     """End those of the running jobs that a client wants canceled; return how many."""
-    values = {"state": "canceled", "error": _CANCELED, "stage": "canceled", "finished_at": clock(), "lease_until": None}
+    values = {"state": "canceled", "error": CANCELED, "stage": "canceled", "finished_at": clock(), "lease_until": None}
     return int(connection.execute(update(jobs).where(which, jobs.c.cancel_requested).values(values)).rowcount)

@@ -86,6 +86,7 @@ class _State(Collector):
         repeated = select(func.count()).where(jobs.c.attempt > 1)
         lost = select(func.count()).where(
             jobs.c.state == "failed",
+            jobs.c.kind != "part",  # its analysis is one
             jobs.c.error["code"].as_string() == "worker_lost",
             jobs.c.finished_at > clock() - _DEAD_LETTER_SECONDS,
         )

@@ -40,7 +40,7 @@ class Quotas:
         mine = select(func.count()).where(jobs.c.tenant == tenant, jobs.c.kind == "analysis")
         with self._database.read() as connection:
             unfinished = connection.execute(mine.where(UNFINISHED)).scalar_one()
-            running = connection.execute(mine.where(UNFINISHED, jobs.c.state == "running")).scalar_one()
+            running = connection.execute(mine.where(UNFINISHED, jobs.c.state.in_(("running", "split")))).scalar_one()
         return Use(self.bytes_of(tenant), unfinished, running, self._computed_today(tenant))
 
     def require_bytes(self, tenant: str, size: int) -> None:

@@ -77,8 +77,9 @@ class Retention:
         )
 
     def _expire_jobs(self) -> int:
-        key = (jobs.c.tenant, jobs.c.id)
-        return self._expire(jobs, jobs.c.finished_at, self._settings.job_seconds, key, jobs.c.state.in_(FINAL))
+        """With their parts."""
+        key, ended = (jobs.c.tenant, jobs.c.id), jobs.c.state.in_(FINAL) & jobs.c.parent.is_(None)
+        return self._expire(jobs, jobs.c.finished_at, self._settings.job_seconds, key, ended)
 
     def _expire_reports(self) -> int:
         """Those that no baseline names."""
@@ -113,7 +114,7 @@ class Retention:
         if not self._blobs.in_place:  # a long list, and each thousand of it is paid for
             self._next_garbage = time.monotonic() + self._settings.garbage_seconds
         count, store = 0, self._blobs.store
-        for folder in ("artifacts", "reports"):
+        for folder in ("artifacts", "reports", "parts"):
             for file in store.files(folder):
                 # The second look: it may have come again since it was listed, and get its row now.
                 unwanted = self._is_old(file.modified) and not self._referred_to(file.key)
@@ -129,6 +130,7 @@ class Retention:
         folder, tenant, sha256 = key.partition("/")[0], key.split("/")[1], digest_of(key)
         query = {
             "artifacts": select(literal(1)).where(artifacts.c.tenant == tenant, artifacts.c.sha256 == sha256),
+            "parts": select(literal(1)).where(jobs.c.report_sha256 == sha256),
             "reports": union(
                 select(literal(1)).where(jobs.c.report_sha256 == sha256),
                 select(literal(1)).where(reports.c.sha256 == sha256),

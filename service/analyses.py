@@ -67,6 +67,7 @@ def accept(
         idempotency_key=idempotency_key,
         inputs=[artifact.removeprefix(ID_PREFIX) for artifact in body.artifacts],
         tags=body.tags,
+        priority=body.priority,
     )
     limit = found.settings.limits_of(caller.tenant).max_unfinished_jobs or found.settings.max_unfinished_jobs
     return found.jobs.submit(job, max_unfinished=limit, witness=witness)

@@ -176,6 +176,9 @@ class AnalysisRequest(Strict):
     tests: TestOptions = TestOptions()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    priority: Annotated[
+        int, Field(ge=-100, le=100, description="Among your own analyses, the highest goes first. Not in the report.")
+    ] = 0
     tags: Annotated[dict[ShortText, TagText], Field(max_length=32)] = {}
 
     @property

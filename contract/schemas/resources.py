@@ -66,9 +66,10 @@ class Execution(Resource):
     """Where and how an analysis ran. This is not part of the report, which must not depend on it."""
 
     device: str | None
-    attempts: int
+    attempts: int = Field(description="How often it was tried; of one in parts, the part that was tried most often.")
     workers: list[str]
     durations: dict[str, float] = Field(description="Seconds spent `queued` and `running`.")
+    parts: int = Field(1, description="In how many parts the workers share it.")
 
 
 class Analysis(Resource):

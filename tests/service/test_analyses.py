@@ -45,7 +45,13 @@ class TestCreate:
         assert answer.headers["Retry-After"]
         assert "Idempotent-Replayed" not in answer.headers
         assert (body["status"], body["tags"], body["error"], body["report"]) == ("queued", {"model": "ä"}, None, None)
-        assert body["execution"] == {"device": None, "attempts": 0, "workers": [], "durations": {}}
+        assert body["execution"] == {
+            "device": None,
+            "attempts": 0,
+            "workers": [],
+            "durations": {},
+            "parts": 1,
+        }
         assert caller.http.get(answer.headers["Location"]).json() == body
 
     @pytest.mark.parametrize(

@@ -1,0 +1,344 @@
+"""An analysis in parts, on both databases: it ends once, with all of them or with the first that fails."""
+
+import itertools
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select, update
+
+from contract.database import Database, jobs
+from contract.jobs import Claim, Jobs
+from contract.parts import NewPart, Parts
+from contract.schemas import Analysis, Problem
+from tests.contract.test_jobs import LEASE, MANY, at_once, claimed, let_lease_run_out, new_job, submitted
+
+PROBLEM = Problem.of("non_finite", "layer 'conv1' of instance '0' (trained, train) holds NaN")
+
+
+@pytest.fixture
+def store(any_database: Database) -> Jobs:
+    return Jobs(any_database)
+
+
+@pytest.fixture
+def parts(any_database: Database) -> Parts:
+    return Parts(any_database)
+
+
+def plan(*needs: list[int], cost: float = 1.0, queue: str = "cpu", name: str = "f") -> list[NewPart]:
+    """One part for each list of those that it needs."""
+    return [
+        NewPart(number, {"about": f"layer {number}"}, each, cost, f"{name}{number}", queue)
+        for number, each in enumerate(needs)
+    ]
+
+
+# Trees, two blocks, what joins them, another layer, and the report.
+PLAN = plan([], [0], [0], [1, 2], [], [3, 4])
+
+
+def split(store: Jobs, parts: Parts, tenant: str = "a", steps: Any = PLAN, **known: str) -> str:
+    submitted(store, tenant, queue="plan")
+    claim = claimed(store, "planner", "plan")
+    assert parts.split(claim, steps, known)
+    return claim.id
+
+
+def seen(store: Jobs, job: str, tenant: str = "a") -> Analysis:
+    analysis = store.get(tenant, job)
+    assert analysis is not None
+    return analysis
+
+
+def rows(database: Database, parent: str) -> dict[int, Any]:
+    with database.read() as connection:
+        found = connection.execute(select(jobs).where(jobs.c.parent == parent).order_by(jobs.c.number))
+        return {row.number: row for row in found}
+
+
+def states(database: Database, parent: str) -> list[str]:
+    return [row.state for row in rows(database, parent).values()]
+
+
+def number(claim: Claim) -> int:
+    return int(claim.id.rpartition(".")[2])
+
+
+def sha(text: object) -> str:
+    return f"{text:0>64}"
+
+
+def finish(parts: Parts, claim: Claim, device: str = "cpu") -> bool:
+    return parts.succeed(claim, sha256=sha(number(claim)), device=device)
+
+
+def test_parts_run_when_what_they_need_is_there(store: Jobs, parts: Parts, any_database: Database) -> None:
+    job = split(store, parts)
+    assert states(any_database, job) == ["queued", "waiting", "waiting", "waiting", "queued", "waiting"]
+    trees, other = claimed(store), claimed(store)
+    assert [number(trees), number(other)] == [0, 4]
+    assert store.claim("w", LEASE, queues=["cpu"]) is None
+    assert finish(parts, trees)
+    blocks = claimed(store), claimed(store)
+    assert [number(block) for block in blocks] == [1, 2]
+    context = parts.context(blocks[0])
+    assert context is not None
+    assert (context.request, context.results) == ({}, {0: sha(0)})
+    assert all(finish(parts, block) for block in reversed(blocks))
+    layer = claimed(store)
+    assert finish(parts, layer)
+    assert finish(parts, other)
+    last = claimed(store, "assembler")
+    context = parts.context(last)
+    assert context is not None
+    assert context.results == {3: sha(3), 4: sha(4)}
+    assert seen(store, job).status == "running"
+    assert finish(parts, last)
+    ended = seen(store, job)
+    assert (ended.status, ended.progress.fraction, ended.progress.done) == ("succeeded", 1.0, 6)
+    assert store.report_sha256("a", job) == sha(5)
+    assert rows(any_database, job) == {}, "what has become the report is not kept"
+
+
+def test_progress_counts_finished_parts_and_costs(store: Jobs, parts: Parts) -> None:
+    job = split(store, parts, steps=plan([], [], [0, 1], cost=2.0))
+    fractions = [seen(store, job).progress.fraction]
+    for done in range(1, 4):
+        assert finish(parts, claimed(store))
+        progress = seen(store, job).progress
+        assert (progress.done, progress.total) == (done, 3)
+        fractions.append(progress.fraction)
+    assert fractions == pytest.approx([0, 1 / 3, 2 / 3, 1])
+
+
+def test_the_execution_names_everybody_who_took_part(store: Jobs, parts: Parts, any_database: Database) -> None:
+    job = split(store, parts, steps=plan([], [], [0, 1]))
+    lost = claimed(store, "lost")
+    let_lease_run_out(any_database, lost.id)
+    assert store.requeue_expired(3) == 1
+    for worker, device in (("one", "cpu"), ("two", "cuda"), ("one", "cpu")):
+        assert finish(parts, claimed(store, worker), device)
+    execution = seen(store, job).execution
+    assert (execution.workers, execution.device) == (["planner", "lost", "one", "two"], "cpu+cuda")
+    assert (execution.attempts, execution.parts) == (2, 3)
+
+
+def test_a_lost_attempt_of_a_part_changes_nothing(store: Jobs, parts: Parts, any_database: Database) -> None:
+    job = split(store, parts, steps=plan([], [0]))
+    stale = claimed(store, "frozen")
+    let_lease_run_out(any_database, stale.id)
+    store.requeue_expired(3)
+    holder = claimed(store, "other")
+    before = rows(any_database, job), seen(store, job)
+    assert not finish(parts, stale)
+    assert not store.fail(stale, PROBLEM)
+    assert not store.canceled(stale)
+    store.release(stale, lost=True, max_attempts=1)
+    assert (rows(any_database, job), seen(store, job)) == before
+    assert finish(parts, holder)
+    assert not finish(parts, holder), "twice is once"
+    assert seen(store, job).progress.done == 1
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_part_that_fails_ends_the_analysis_with_its_reason(
+    store: Jobs, parts: Parts, any_database: Database, lost: bool
+) -> None:
+    job = split(store, parts)
+    trees, other = claimed(store), claimed(store)
+    assert finish(parts, trees)
+    block = claimed(store)
+    if lost:
+        store.release(block, lost=True, max_attempts=1)
+    else:
+        assert store.fail(block, PROBLEM)
+    ended = seen(store, job)
+    assert ended.status == "failed"
+    assert ended.error is not None
+    assert ended.finished_at is not None
+    assert (ended.error.code, "layer 1" in ended.error.detail) == (
+        ("worker_lost", True) if lost else ("non_finite", False)
+    )
+    assert states(any_database, job) == ["succeeded", "failed", "canceled", "canceled", "running", "canceled"]
+    assert store.heartbeat(other, LEASE, None) == "cancel"
+    assert not finish(parts, other)
+    assert store.canceled(other)
+    assert store.claim("w", LEASE, queues=["cpu"]) is None
+
+
+def test_of_two_parts_that_fail_the_first_is_told(store: Jobs, parts: Parts) -> None:
+    job = split(store, parts, steps=plan([], [], [0, 1]))
+    first, second = claimed(store), claimed(store)
+    assert store.fail(second, PROBLEM)
+    assert not store.fail(first, Problem.of("internal_error", "another"))
+    error = seen(store, job).error
+    assert error is not None
+    assert error.code == "non_finite"
+
+
+def test_a_cancel_ends_a_split_analysis_at_once(store: Jobs, parts: Parts, any_database: Database) -> None:
+    job = split(store, parts)
+    running = claimed(store)
+    canceled = store.request_cancel("a", job)
+    assert canceled is not None
+    assert canceled.status == "canceled"
+    assert states(any_database, job) == ["running", *["canceled"] * 5]
+    assert not finish(parts, running)
+    store.release(running, lost=False, max_attempts=3)
+    assert states(any_database, job) == ["canceled"] * 6
+    assert store.delete("a", job)
+    assert rows(any_database, job) == {}
+
+
+def test_a_cancel_that_came_before_the_plan_wins(store: Jobs, parts: Parts, any_database: Database) -> None:
+    job = submitted(store)
+    claim = claimed(store)
+    store.request_cancel("a", job)
+    assert not parts.split(claim, PLAN, {})
+    assert rows(any_database, job) == {}
+    assert store.canceled(claim)
+
+
+def test_a_plan_of_a_lost_attempt_is_not_made(store: Jobs, parts: Parts, any_database: Database) -> None:
+    submitted(store)
+    stale = claimed(store)
+    let_lease_run_out(any_database, stale.id)
+    store.requeue_expired(3)
+    assert parts.split(claimed(store), PLAN, {})
+    assert not parts.split(stale, PLAN, {})
+
+
+def test_trying_again_computes_only_what_is_missing(store: Jobs, parts: Parts, any_database: Database) -> None:
+    job = split(store, parts)
+    for _ in range(2):
+        assert finish(parts, claimed(store))  # the trees, and a block
+    assert store.fail(claimed(store), PROBLEM)
+    known = parts.known("a", [part.fingerprint for part in PLAN])
+    assert known == {"f0": sha(0), "f1": sha(1)}
+    assert parts.known("b", known) == {}, "of this tenant only"
+    again = split(store, parts, **known)
+    assert states(any_database, again) == ["succeeded", "succeeded", "queued", "waiting", "queued", "waiting"]
+    assert seen(store, again).progress.done == 2
+    assert store.delete("a", job)
+    ran = []
+    while (claim := store.claim("w", LEASE, queues=["cpu"])) is not None:
+        ran.append(number(claim))
+        assert finish(parts, claim)
+    assert ran == [2, 3, 4, 5]
+    assert seen(store, again).status == "succeeded"
+
+
+def test_what_only_a_known_result_needed_is_left_out(store: Jobs, parts: Parts, any_database: Database) -> None:
+    old = split(store, parts)
+    with any_database.write() as connection:
+        connection.execute(
+            update(jobs).where(jobs.c.parent == old, jobs.c.number == 3).values(state="succeeded", report_sha256=sha(3))
+        )
+    again = split(store, parts, f3=sha(3))
+    assert list(rows(any_database, again)) == [3, 4, 5]
+    gone = split(store, parts, f4=sha("gone"))
+    assert list(rows(any_database, gone)) == [0, 1, 2, 3, 4, 5], "a result whose row is gone may be gone, too"
+
+
+def test_every_part_at_once_ends_the_analysis_once(store: Jobs, parts: Parts, any_database: Database) -> None:
+    many = 12
+    job = split(store, parts, steps=plan(*([] for _ in range(many)), list(range(many))))
+    claims = [claimed(store, f"w{each}") for each in range(many)]
+    assert all(at_once(many, lambda each: finish(parts, claims[each])))
+    assert seen(store, job).progress.done == many
+    last = at_once(many, lambda each: store.claim(f"w{each}", LEASE, queues=["cpu"]))
+    (assembly,) = [claim for claim in last if claim is not None]
+    assert sum(at_once(many, lambda _: finish(parts, assembly))) == 1
+    assert seen(store, job).status == "succeeded"
+
+
+def test_ends_that_come_together_leave_nothing_running(store: Jobs, parts: Parts, any_database: Database) -> None:
+    """A cancel, a failure, losses, announcements and successes at once: no deadlock, and one end."""
+    for _ in range(5):
+        job = split(store, parts, steps=plan(*([] for _ in range(12)), list(range(12))))
+        claims = [claimed(store, f"w{each}") for each in range(9)]
+        for claim in claims[6:8]:
+            let_lease_run_out(any_database, claim.id)
+        works: list[Any] = [lambda claim=claim: finish(parts, claim) for claim in claims[:5]]
+        works += [
+            lambda: store.fail(claims[5], PROBLEM),  # noqa: B023 - called before the next turn
+            lambda: store.requeue_expired(1),
+            lambda: store.request_cancel("a", job),  # noqa: B023
+            lambda: store.release(claims[8], lost=False, max_attempts=3),  # noqa: B023
+            lambda: store.announced([f"{job}.{each:05d}" for each in range(12)]),  # noqa: B023
+        ]
+        at_once(len(works), lambda each: works[each]())  # noqa: B023
+        assert seen(store, job).status in ("failed", "canceled")
+        for row in rows(any_database, job).values():
+            if row.state == "running":
+                assert row.cancel_requested
+                store.canceled(Claim(row.id, "a", "part", {}, row.attempt, 0, None, job))
+        assert set(states(any_database, job)) <= {"succeeded", "failed", "canceled"}
+
+
+class TestTurns:
+    def test_a_job_with_fewer_running_parts_goes_first(self, store: Jobs, parts: Parts) -> None:
+        first, second = (split(store, parts, steps=plan([], [], [], [0, 1, 2])) for _ in range(2))
+        whole = submitted(store)
+        owners = [claimed(store) for _ in range(7)]
+        assert [claim.parent or claim.id for claim in owners] == [first, second, whole, first, second, first, second]
+        assert [number(claim) for claim in owners if claim.parent == first] == [0, 1, 2]
+
+    def test_the_highest_priority_of_a_tenant_goes_first(self, store: Jobs, parts: Parts) -> None:
+        low = submitted(store, priority=-1)
+        usual = split(store, parts, steps=plan([], [], [0, 1]))
+        high = submitted(store, priority=5)
+        other = submitted(store, "b", priority=-9)
+        taken = [claimed(store) for _ in range(5)]
+        assert {claim.id for claim in taken[:2]} == {other, high}, "it is no matter of other tenants"
+        assert [claim.parent or claim.id for claim in taken[2:]] == [usual, usual, low]
+
+    def test_parts_inherit_the_priority(self, store: Jobs, parts: Parts, any_database: Database) -> None:
+        store.submit(new_job(priority=7), max_unfinished=MANY)
+        claim = claimed(store)
+        assert parts.split(claim, PLAN, {})
+        assert {row.priority for row in rows(any_database, claim.id).values()} == {7}
+
+    def test_parts_of_a_tenant_count_as_running(self, store: Jobs, parts: Parts) -> None:
+        split(store, parts, steps=plan([], [], [], [0, 1, 2]))
+        claimed(store)
+        later = submitted(store, "b")
+        assert claimed(store).id == later
+        assert store.claim("w", LEASE, queues=["cpu"], most_running=(1, {})) is None
+        assert store.claim("w", LEASE, queues=["cpu"], most_running=(1, {"a": 2})) is not None
+
+    def test_parts_go_to_their_own_queues(self, store: Jobs, parts: Parts) -> None:
+        steps = [*plan([], queue="gpu"), NewPart(1, {}, [], 1.0, "x", "cpu"), NewPart(2, {}, [0, 1], 1.0, "y", "cpu")]
+        split(store, parts, steps=steps)
+        assert number(claimed(store, "w", "cpu")) == 1
+        assert number(claimed(store, "w", "cpu", "gpu")) == 0
+
+    @pytest.mark.parametrize("any_settings", ["sqlite"], indirect=True)
+    def test_a_long_queue_is_not_read(self, store: Jobs, parts: Parts, any_database: Database) -> None:
+        """What a claim costs is counted in steps of SQLite's machine: not many more for 4,000 parts than for 40."""
+        steps = {}
+        for many in (40, 4000):
+            for tenant, _ in itertools.product("ab", range(2)):
+                split(store, parts, tenant, steps=plan(*([] for _ in range(many)), list(range(many))))
+                claimed(store)
+            steps[many] = _steps_of_a_claim(store, any_database)
+        assert steps[4000] < 3 * steps[40]
+
+
+def _steps_of_a_claim(store: Jobs, database: Database) -> int:
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    def watch(connection: Any, *_: Any) -> None:
+        connection.connection.dbapi_connection.set_progress_handler(step, 10)
+
+    event.listen(database.engine, "before_cursor_execute", watch)
+    try:
+        claimed(store)
+    finally:
+        event.remove(database.engine, "before_cursor_execute", watch)
+    return count
