@@ -1,5 +1,6 @@
 """The command `interlayer`. Results go to stdout, everything else to stderr; exit codes are in `interlayer.errors`."""
 
+import errno
 import io
 import sys
 
@@ -55,7 +56,7 @@ def run(arguments: list[str] | None = None) -> int:
     except typer.Abort:
         return _say("interrupted", INTERRUPTED)
     except OSError as error:
-        return _say(str(error), ANALYSIS_FAILED)
+        return _say(_what_to_do(error), ANALYSIS_FAILED)
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
@@ -68,6 +69,12 @@ def run(arguments: list[str] | None = None) -> int:
         show()
         return USAGE
     return code if isinstance(code, int) else 0  # what `typer.Exit` was raised with
+
+
+def _what_to_do(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    advice = "free some, or write elsewhere" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another place"
+    return f"{where}{error.strerror or error}; {advice}"
 
 
 def _say(message: str, code: int) -> int:

@@ -26,6 +26,7 @@ from interlayer.policy import TEMPLATE, LoadedPolicy, explain, load_policy
 from interlayer.policy.loading import refuse_expired
 from interlayer.render.annotations import verdict_to_annotations
 from interlayer.render.comparison_table import comparison_to_text
+from interlayer.render.text import count
 from interlayer.render.verdict_text import verdict_to_text
 from interlayer.report_file import load_report
 
@@ -95,8 +96,9 @@ def audit_command(
         if client is not None:
             client.close()
     verdict = audit(evidence.report, loaded, known, evidence.parts)
-    _say(verdict, as_json)
+    # First the files: a verdict is said only where the exit code will be its own.
     write_audit(verdict, evidence.report, AuditTargets(out, junit, sarif, md))
+    _say(verdict, as_json)
     raise typer.Exit(0 if exit_zero else exit_code(verdict))
 
 
@@ -189,7 +191,7 @@ def validate(path: PolicyFile) -> None:
     """Check a policy: 0 it is one, 2 it is none or an exception in it has expired."""
     loaded = load_policy(path)
     refuse_expired(loaded, datetime.datetime.now(datetime.UTC).date())
-    sys.stderr.write(f"{path}: {len(loaded.policy.rules)} rules, valid\n")
+    sys.stderr.write(f"{path}: {count(len(loaded.policy.rules), 'rule')}, valid\n")
 
 
 @policy_app.command("explain")

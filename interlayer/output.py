@@ -32,7 +32,7 @@ class ProgressLine:
             self._bar.update(self._task, description=stage, completed=fraction, done=done, layers=total)
         elif int(fraction * 10) > self._shown:
             self._shown = int(fraction * 10)
-            self._console.print(f"{self._shown * 10:3d} %  {stage}", markup=False)
+            self._console.print(f"{self._shown * 10:3d}%  {stage}", markup=False)
 
     def analysis(self, analysis: Analysis) -> None:
         """Show how far a service is."""
@@ -49,7 +49,7 @@ def progress_line() -> Iterator[ProgressLine]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.percentage:3.0f}%"),
         TimeRemainingColumn(),
         console=console,
         transient=True,

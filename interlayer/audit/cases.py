@@ -163,7 +163,7 @@ def change_cases(rule: ChangeRule, found: Sequence[Separation], comparison: Comp
     decisive = [item for item in comparison.differences if item.decisive]
     if decisive:
         which = "; ".join(f"{item.field}: {item.candidate} (baseline: {item.base})" for item in decisive)
-        message = f"report and baseline cannot be compared, they differ in {which}"
+        message = f"report and baseline cannot be compared, they differ in {which}; bless a baseline that agrees"
         yield Judged(_case(rule, None, "inconclusive", expected, message=message))
         return
     changes = {(c.instance, c.state, c.split, c.step, c.layer): c for c in comparison.changes}

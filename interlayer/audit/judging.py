@@ -94,7 +94,9 @@ def _judged(rule: AnyRule, held: _Audit) -> Iterator[Judged]:
     if held.policy.on_missing_layer == "inconclusive":
         for selector in missing:
             known = ", ".join(held.report.layers[:5])
-            yield inconclusive(rule, f"{selector!r} matches no layer of the report, which has {known}, …")
+            yield inconclusive(
+                rule, f"{selector!r} matches no layer of the report, which has {known}, …; correct the rule"
+            )
     found = [item for item in held.report.separations if item.layer in layers and _meant(rule, item, held.report)]
     if isinstance(rule, ChangeRule):
         yield from change_cases(rule, found, held.comparison)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contract.schemas import Report
 from contract.schemas.policy import AnyRule, ChangeRule, FindingRule, GapRule, LayerRule, Policy, SeparationRule
 from interlayer.policy.selectors import selected_layers
+from interlayer.render import wording
 
 _STATISTICS = {
     "mean": "the mean over all class pairs",
@@ -44,7 +45,7 @@ def _judged(rule: SeparationRule | GapRule | ChangeRule) -> Iterator[str]:
     if isinstance(rule, SeparationRule):
         what = _STATISTICS[rule.statistic] if rule.pairs is None else f"each of {len(rule.pairs)} class pairs"
         bound = f"at least {rule.at_least:g}" if rule.at_least is not None else f"at most {rule.at_most:g}"
-        yield f"On {rule.split} data, {what} must be {bound} {where}."
+        yield f"On {wording.SPLIT[rule.split]} data, {what} must be {bound} {where}."
         for ignored in rule.ignore_pairs:
             yield f"{' / '.join(ignored.pair)} is ignored until {ignored.expires} ({ignored.reason})."
     elif isinstance(rule, GapRule):
@@ -52,7 +53,7 @@ def _judged(rule: SeparationRule | GapRule | ChangeRule) -> Iterator[str]:
     else:
         verb, limit = ("drop", rule.max_drop) if rule.max_drop is not None else ("rise", rule.max_rise)
         unit = " of it" if rule.relative else ""
-        yield f"On {rule.split} data, the mean may {verb} from the baseline's by at most {limit:g}{unit} {where}."
+        yield f"On {wording.SPLIT[rule.split]} data, the mean may {verb} from the baseline's by at most {limit:g}{unit} {where}."
 
 
 def _violated(rule: SeparationRule | GapRule | ChangeRule, policy: Policy) -> str:

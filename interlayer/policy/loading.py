@@ -92,6 +92,10 @@ def _parsed(text: str, name: str) -> tuple[Any, Positions]:
         raise PolicyError(f"{name}: a policy is a .yaml, .yml or .toml file")
     try:
         return read_yaml(text)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
+        said = " ".join(filter(None, (error.context, error.problem)))
+        raise PolicyError(f"{name} is not a YAML policy: {' '.join(said.split())}{line}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PolicyError(f"{name} is not a YAML policy: {' '.join(str(error).split())}") from error
 

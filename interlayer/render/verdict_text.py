@@ -1,7 +1,7 @@
 """A verdict for a terminal: what failed and why, then what could not be decided, then that the rest passed."""
 
 from contract.schemas.verdict import Case, RuleVerdict, Verdict
-from interlayer.render.text import number, visible
+from interlayer.render.text import count, number, visible
 
 MARKS = {"pass": "✓", "violation": "✗", "inconclusive": "?", "ignored": "–"}
 _MOST_CASES = 20
@@ -31,7 +31,7 @@ def headline(verdict: Verdict) -> str:
     parts = [f"{counts['violation']} violated" if counts["violation"] else ""]
     parts.append(f"{counts['inconclusive']} inconclusive" if counts["inconclusive"] else "")
     detail = ", ".join(filter(None, parts)) or "all hold"
-    return f"Audit {words[verdict.conclusion]}: {len(verdict.rules)} rules, {detail}"
+    return f"Audit {words[verdict.conclusion]}: {count(len(verdict.rules), 'rule')}, {detail}"
 
 
 def _counted(rule: RuleVerdict) -> str:

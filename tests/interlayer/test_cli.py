@@ -24,7 +24,7 @@ def test_analyze_prints_a_table_and_keeps_stdout_for_it(study: Path, capsys: pyt
     assert "0.Dense" in out
     assert "1.Dense" in out
     assert "%" in err  # progress
-    assert "0 %" not in out
+    assert "0%" not in out
 
 
 def test_analyze_writes_every_form(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
