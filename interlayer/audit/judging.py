@@ -93,9 +93,9 @@ def _judged(rule: AnyRule, held: _Audit) -> Iterator[Judged]:
     layers, missing = selected_layers(rule.layers, held.report.layers)
     if held.policy.on_missing_layer == "inconclusive":
         for selector in missing:
-            known = ", ".join(held.report.layers[:5])
+            known = ", ".join(held.report.layers[:5]) + (", …" if len(held.report.layers) > 5 else "")
             yield inconclusive(
-                rule, f"{selector!r} matches no layer of the report, which has {known}, …; correct the rule"
+                rule, f"{selector!r} matches no layer of the report, which has {known}; correct the rule"
             )
     found = [item for item in held.report.separations if item.layer in layers and _meant(rule, item, held.report)]
     if isinstance(rule, ChangeRule):

@@ -53,7 +53,8 @@ def _judged(rule: SeparationRule | GapRule | ChangeRule) -> Iterator[str]:
     else:
         verb, limit = ("drop", rule.max_drop) if rule.max_drop is not None else ("rise", rule.max_rise)
         unit = " of it" if rule.relative else ""
-        yield f"On {wording.SPLIT[rule.split]} data, the mean may {verb} from the baseline's by at most {limit:g}{unit} {where}."
+        data = wording.SPLIT[rule.split]
+        yield f"On {data} data, the mean may {verb} from the baseline's by at most {limit:g}{unit} {where}."
 
 
 def _violated(rule: SeparationRule | GapRule | ChangeRule, policy: Policy) -> str:

@@ -49,6 +49,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "glob.yaml").write_text(HEALTHY.replace("last", '"conv*"'))
     (tmp_path / "unknown.yaml").write_text(HEALTHY.replace("check: separation", "check: seperation"))
     (tmp_path / "finding.yaml").write_text("version: 1\nrules: [{id: f, check: finding, absent: [memorization]}]\n")
+    (tmp_path / "broken.yaml").write_text("version: 1\nrules:\n  - {id: [\n")
     (tmp_path / "expired.yaml").write_text(
         HEALTHY.replace(
             "at_least: 0.8",
@@ -99,7 +100,8 @@ NOBODY = {"INTERLAYER_SERVER": "http://127.0.0.1:9", "INTERLAYER_KEY": "k"}
         (["an_" + "0" * 30], NOBODY, 5, "is it running?"),
         (["--server", "http://127.0.0.1:9", "an_" + "0" * 30], {}, 5, "INTERLAYER_KEY"),
         (["--out", "/dev/full/out", "good.json"], {}, 4, "/dev/full"),
-        (["--junit", "/dev/full", "good.json"], {}, 4, "No space left"),
+        (["--junit", "/dev/full", "good.json"], {}, 4, "No space left on device; free some"),
+        (["--policy", "broken.yaml", "good.json"], {}, 2, "found '<stream end>' in line 4"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_a_code(
@@ -109,6 +111,7 @@ def test_what_is_wrong_is_one_sentence_and_a_code(
     said = [line for line in ran.stderr.decode().splitlines() if line.startswith("interlayer: ")]
     assert ran.returncode == code, ran
     assert len(said) == 1
+    assert ran.stdout == b"", "no verdict is said that the code does not confirm"
     assert says in said[0]
     assert b"Traceback" not in ran.stderr
 
@@ -133,6 +136,7 @@ def test_policies_are_started_checked_and_explained(folder: Path) -> None:
     assert interlayer(folder, "policy", "validate", "expired.yaml").returncode == 2
     told = interlayer(folder, "policy", "explain", "interlayer.yaml", "--report", "good.json").stdout.decode()
     assert "at least 0.8" in told
+    assert "On training data" in told
     assert "layers of this report: z" in told
 
 

@@ -20,6 +20,7 @@ from interlayer.render.summary import verdict_to_markdown
 from interlayer.render.verdict_text import verdict_to_text
 from tests.interlayer.audit.networks import policy, report
 from tests.interlayer.render.sample import HOSTILE_NAMES
+from tests.interlayer.sarif import read_sarif
 
 RULES = """
 id: bad, check: separation, split: train, at_least: 0.8
@@ -28,8 +29,8 @@ id: said, check: separation, split: train, at_least: 0.99, severity: warning
 id: known, check: separation, split: train, statistic: min, claim: observed, at_least: -1, ignore_pairs: %s
 """.replace("%s", "[{pair: [a, b], reason: alike, expires: 2999-01-01}]")
 
-# What SARIF 2.1.0 and its readers demand of what is written here: the standard's schema has this and much more.
-SARIF = {
+# What viewers of SARIF need beyond what the standard demands.
+VIEWERS = {
     "required": ["version", "runs"],
     "properties": {
         "version": {"const": "2.1.0"},
@@ -124,14 +125,24 @@ def test_junit_is_read_by_a_reader_of_junit(judged: tuple[Verdict, Report]) -> N
 
 
 def test_sarif_is_located_at_the_rule(judged: tuple[Verdict, Report]) -> None:
-    found = json.loads(verdict_to_sarif(judged[0]))
-    jsonschema.Draft202012Validator(SARIF).validate(found)
+    found = read_sarif(verdict_to_sarif(judged[0]))
+    jsonschema.Draft202012Validator(VIEWERS).validate(found)
     results = found["runs"][0]["results"]
     lines = {item["ruleId"]: item["locations"][0]["physicalLocation"]["region"]["startLine"] for item in results}
     assert lines == {"bad": 3, "doubtful": 4, "said": 5}
     assert {item["ruleId"]: item["level"] for item in results} == {
         "bad": "error", "said": "warning", "doubtful": "warning",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change", [("version", "2.2.0"), ("runs", [{"results": []}]), ("runs", [{"tool": {"driver": {}}}]), ("rnus", [])]
+)
+def test_what_is_no_sarif_would_be_found(judged: tuple[Verdict, Report], change: tuple[str, object]) -> None:
+    name, value = change
+    log = json.loads(verdict_to_sarif(judged[0])) | {name: value}
+    with pytest.raises(jsonschema.ValidationError):
+        read_sarif(json.dumps(log))
 
 
 def test_a_fingerprint_is_of_the_place_and_not_of_the_numbers() -> None:
@@ -173,7 +184,7 @@ def test_hostile_names_are_text_everywhere(name: str) -> None:
     markdown, text = verdict_to_markdown(verdict, found), verdict_to_text(verdict)
     junit, sarif, notes = verdict_to_junit(verdict), verdict_to_sarif(verdict), verdict_to_annotations(verdict)
     ElementTree.fromstring(junit)
-    jsonschema.Draft202012Validator(SARIF).validate(json.loads(sarif))
+    jsonschema.Draft202012Validator(VIEWERS).validate(read_sarif(sarif))
     for said in (markdown, text, junit, sarif, notes):
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", said)
     assert len(notes.splitlines()) == 1

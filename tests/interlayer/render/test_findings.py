@@ -10,6 +10,7 @@ from junitparser import JUnitXml
 from contract.schemas import Finding, Report, Severity
 from interlayer.render.findings import findings_to_junit, findings_to_sarif
 from tests.interlayer.render.sample import HOSTILE_NAMES, sample_report
+from tests.interlayer.sarif import read_sarif
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
@@ -53,7 +54,7 @@ def test_hostile_text_is_text(tmp_path: Path, name: str, severity: Severity) -> 
 
 
 def sarif(report: Report) -> Any:
-    document = json.loads(findings_to_sarif(report))
+    document = read_sarif(findings_to_sarif(report))
     assert document["version"] == "2.1.0"
     (run,) = document["runs"]
     return run
