@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from contract.artifacts import Artifacts
-from contract.backup import back_up, damage, restore
+from contract.backup import BackupError, back_up, damage, restore
 from contract.blobs import Blobs
 from contract.database import Database, artifacts, jobs
 from contract.jobs import Jobs, NewJob
@@ -97,3 +97,59 @@ def test_where_the_database_is_dumped_apart_the_reports_alone_are_a_backup(
     assert made.with_database is (any_database.engine.dialect.name == "sqlite")
     new = any_settings.model_copy(update={"data_dir": tmp_path / "restored"})
     assert restore(tmp_path / "copy", new).jobs == 1
+
+
+def in_a_bucket(settings: Settings, database: Database, url: str) -> Settings:
+    """Two tenants with the same file, and a report, all in a bucket."""
+    stored = settings.model_copy(update={"blobs_url": url})
+    blobs, store = Blobs.open(stored), Jobs(database)
+    for tenant in ("a", "b"):
+        with blobs.writer() as writer:
+            writer.write(CONTENT)
+            writer.keep(blobs.artifact(tenant, SHA))
+        Artifacts(database).add(tenant, SHA, len(CONTENT), "npz")
+    store.submit(NewJob("a", "analysis", {}, "cpu", "f"), max_unfinished=9)
+    claim = store.claim("w", 60, queues=["cpu"])
+    assert claim is not None
+    store.succeed(claim, report_sha256=blobs.put_report(b"report"), device="cpu")
+    return stored
+
+
+@pytest.mark.parametrize("back_into", ["bucket", "folder"])
+def test_from_a_bucket_into_a_new_one_or_a_folder(
+    settings: Settings, database: Database, bucket_url: str, tmp_path: Path, back_into: str
+) -> None:
+    stored = in_a_bucket(settings, database, bucket_url)
+    assert damage(stored, database) == []
+    made = back_up(stored, tmp_path / "copy")
+    assert (made.artifacts, made.jobs) == (2, 1)
+    assert (tmp_path / "copy" / Blobs.open(stored).artifact("b", SHA)).read_bytes() == CONTENT
+    new = Settings(data_dir=tmp_path / "new", blobs_url=f"{bucket_url}-new" if back_into == "bucket" else None)
+    assert restore(tmp_path / "copy", new).bytes == made.bytes
+    assert sorted(file.key for file in Blobs.open(new).store.files("artifacts")) == [
+        Blobs.open(new).artifact(tenant, SHA) for tenant in ("a", "b")
+    ]
+
+
+def test_a_bucket_that_is_not_empty_is_not_restored_into(
+    settings: Settings, database: Database, bucket_url: str, tmp_path: Path
+) -> None:
+    stored = in_a_bucket(settings, database, bucket_url)
+    back_up(stored, tmp_path / "copy")
+    with pytest.raises(BackupError, match="not empty; restore into a new bucket or prefix"):
+        restore(tmp_path / "copy", Settings(data_dir=tmp_path / "new", blobs_url=bucket_url))
+
+
+def test_what_is_lost_or_damaged_in_a_bucket_is_found(
+    settings: Settings, database: Database, bucket_url: str, tmp_path: Path
+) -> None:
+    stored = in_a_bucket(settings, database, bucket_url)
+    blobs = Blobs.open(stored)
+    blobs.store.delete(blobs.artifact("a", SHA))
+    (tmp_path / "other").write_bytes(b"other bytes")
+    blobs.store.keep(tmp_path / "other", blobs.artifact("b", SHA))
+    missing, wrong = damage(stored, database)
+    assert missing == f"{blobs.artifact('a', SHA)} is missing"
+    assert wrong == f"{blobs.artifact('b', SHA)} is not what its name says"
+    with pytest.raises(BackupError, match="other bytes"):
+        back_up(stored, tmp_path / "copy")
