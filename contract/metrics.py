@@ -4,15 +4,17 @@ Workers open no port: what they count is in the database, so every service proce
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select
+from sqlalchemy import Float, case, func, literal, select
 
 from contract.blobs import Blobs
 from contract.counters import Counters, Processes
-from contract.database import Database, artifacts, clock, jobs, reports
+from contract.database import UNFINISHED, Database, artifacts, clock, jobs, reports
+from contract.queue import INSPECTION_QUEUE
 from contract.settings import Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -25,6 +27,8 @@ _COUNTED: dict[str, tuple[str, tuple[str, ...]]] = {
     "child_exits": ("Computing processes that ended with a job, by cause.", ("cause",)),
 }
 _DEAD_LETTER_SECONDS = 86400.0
+_STATES_OF_WORK = ("queued", "running", "waiting")  # parts wait for others; an analysis that was split is its parts
+_COST: Any = jobs.c.cost if "cost" in jobs.c else literal(None, Float)
 
 
 class Metrics:
@@ -74,6 +78,7 @@ class _State(Collector):
     def collect(self) -> Iterator[Metric]:
         """Ask the database."""
         yield from self._jobs()
+        yield from self._queues()
         yield from self._files()
         yield from self._processes()
         yield from self._counted()
@@ -96,8 +101,8 @@ class _State(Collector):
                 select(jobs.c.state, jobs.c.kind, func.count()).group_by(jobs.c.state, jobs.c.kind)
             ):
                 by_state.add_metric([row[0], row[1]], row[2])
-            oldest = dict.fromkeys((*self._settings.queue_names(), "inspect"), 0.0)
-            queued = select(jobs.c.queue, age).where(jobs.c.state == "queued").group_by(jobs.c.queue)
+            oldest = dict.fromkeys(self._queue_names(), 0.0)
+            queued = select(jobs.c.queue, age).where(UNFINISHED, jobs.c.state == "queued").group_by(jobs.c.queue)
             oldest |= {row[0]: row[1] for row in connection.execute(queued)}
             n_repeated, n_lost = connection.execute(repeated).scalar_one(), connection.execute(lost).scalar_one()
         for queue, seconds in oldest.items():
@@ -106,6 +111,38 @@ class _State(Collector):
         yield waits
         yield GaugeMetricFamily("interlayer_jobs_repeated", "Jobs with more than one attempt.", value=n_repeated)
         yield GaugeMetricFamily("interlayer_dead_letters", "Jobs given up within a day.", value=n_lost)
+
+    def _queue_names(self) -> list[str]:
+        """Return the queues that are told of also while they are empty, so that who scales by them sees a zero."""
+        queues = [*self._settings.queue_names(), self._settings.model_queue, INSPECTION_QUEUE]
+        return list(dict.fromkeys(filter(None, queues)))
+
+    def _queues(self) -> Iterator[Metric]:
+        """Tell how much work waits and runs in each queue, in rows and in predicted seconds, for an autoscaler."""
+        labels = ["queue", "state"]
+        rows = GaugeMetricFamily("interlayer_queue_jobs", "Unfinished jobs and parts of jobs.", labels=labels)
+        work = GaugeMetricFamily(
+            "interlayer_queue_predicted_seconds", "Predicted seconds of computing left in a queue.", labels=labels
+        )
+        unknown = GaugeMetricFamily(
+            "interlayer_queue_unpredicted_jobs",
+            "Those without a prediction, counted as 0 s.",
+            labels=labels,
+        )
+        left = _COST * case((jobs.c.state == "running", 1.0 - jobs.c.fraction), else_=1.0)
+        query = (
+            select(jobs.c.queue, jobs.c.state, func.count(), func.sum(left), func.count(_COST))
+            .where(UNFINISHED, jobs.c.state.in_(_STATES_OF_WORK))
+            .group_by(jobs.c.queue, jobs.c.state)
+        )
+        found = {(queue, state): (0, 0.0, 0) for queue in self._queue_names() for state in _STATES_OF_WORK}
+        with self._database.read() as connection:
+            for queue, state, count, seconds, predicted in connection.execute(query):
+                found[queue, state] = (count, seconds or 0.0, count - predicted)
+        for key, values in found.items():
+            for family, value in zip((rows, work, unknown), values, strict=True):
+                family.add_metric(key, value)
+        yield from (rows, work, unknown)
 
     def _files(self) -> Iterator[Metric]:
         stored = GaugeMetricFamily("interlayer_tenant_bytes", "Bytes of files and reports.", labels=["tenant"])
