@@ -14,6 +14,8 @@ from contract.cost_constants import BYTES, SECONDS
 
 LARGEST_DIRECT = 16
 """Up to so many features distances are differences, beyond them they come from inner products."""
+MOST_PAIRS_FOR_EXACT = 515
+"""Ways to choose half of twice as many values are no longer numbers of float64; the test draws resamples then."""
 _PART_ROWS = 1024
 _WIDTHS = {"bool": 1, "int8": 1, "uint8": 1, "float16": 2, "int16": 2, "uint16": 2, "bfloat16": 2, "float32": 4}
 _WIDTHS |= {"int32": 4, "uint32": 4}
@@ -69,6 +71,11 @@ class Shape:
         """Bytes of a number as it is stored."""
         return _WIDTHS.get(self.dtype, 8)
 
+    @property
+    def stays_mapped(self) -> bool:
+        """Whether the rows are pages of the file: all of them are used, in a type that needs no change."""
+        return self.mapped and self.file_rows is None and self.dtype != "bfloat16"
+
     def part(self, share: int) -> Self:
         """Return one of `share` equal parts of the rows, as an array in memory."""
         rows = max(2 * self.classes, self.rows // share)
@@ -77,7 +84,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the reference machine, and peak bytes of memory, the rows that are read included."""
+    """Seconds on the reference machine, and peak bytes of memory beyond the rows that were read (`held_bytes`)."""
 
     seconds: float
     memory_bytes: int
@@ -125,14 +132,26 @@ def _seconds(amounts: Mapping[str, float], table: str, processor: Processor) -> 
 
 
 def reading(shape: Shape) -> Cost:
-    """Read one layer of a file, and pick the rows that are used."""
+    """Read one layer of a file and pick the rows that are used; its memory is what that takes for a moment."""
     rows = shape.file_rows or shape.rows
-    stored, used = rows * shape.features * shape.width, _row_bytes(shape)
-    drawn = shape.file_rows is not None
+    stored = rows * shape.features * shape.width
+    drawn = shape.rows * shape.features * shape.width if shape.file_rows else 0
     constants = SECONDS["reading"]
     kind = "mapped_byte" if shape.mapped else "inflated_byte" if shape.compressed else "stored_byte"
-    seconds = constants["file"] + constants[kind] * stored + constants["drawn_byte"] * used * drawn
-    return Cost(seconds, int(stored + used * drawn))
+    seconds = constants["file"] + constants[kind] * stored + constants["drawn_byte"] * drawn
+    widened = 8 * rows * shape.features if shape.dtype == "bfloat16" else 0
+    return Cost(seconds, stored + drawn + widened)
+
+
+def held_bytes(shape: Shape) -> int:
+    """Memory that the rows of a layer take while it is measured; pages of a mapped file count."""
+    return _row_bytes(shape)
+
+
+def allocated_to_read(shape: Shape) -> int:
+    """The part of the memory of `reading` that is not pages of a mapped file."""
+    stored = (shape.file_rows or shape.rows) * shape.features * shape.width
+    return reading(shape).memory_bytes - (stored if shape.mapped else 0)
 
 
 def pairs(shape: Shape, processor: Processor = Processor()) -> Cost:
@@ -196,7 +215,7 @@ def membership(train: Shape, validation: Shape, method: str, processor: Processo
         return Cost(_seconds(_scoring_work(both), "scores", Processor()), _scored_bytes(both))
     seconds = (1 + _RESHUFFLES) * sum(_measurement(each, processor).seconds for each in (train, validation))
     larger = max(train, validation, key=lambda each: each.rows)
-    return Cost(seconds, 2 * _row_bytes(both) + _measurement(larger, processor).memory_bytes)
+    return Cost(seconds, _row_bytes(both) + _row_bytes(larger) + _measurement(larger, processor).memory_bytes)
 
 
 def shift(train: Shape, validation: Shape) -> Cost:
@@ -204,17 +223,38 @@ def shift(train: Shape, validation: Shape) -> Cost:
     both = _joined(train, validation)
     rows = both.rows // both.classes
     one = _measurement(replace(both, rows=rows, classes=2, smallest=rows // 2), Processor())
-    return Cost(both.classes * one.seconds, 2 * _row_bytes(both) + one.memory_bytes)
+    return Cost(
+        both.classes * one.seconds, _row_bytes(both) + 2 * _row_bytes(replace(both, rows=rows)) + one.memory_bytes
+    )
 
 
-def tests(n_pairs: int, n_tests: int, n_resamples: int) -> Cost:
-    """Every test over the pairs of a study; where no exact distribution is at hand, by resamples."""
+def tests(n_pairs: int, n_tests: int, n_resamples: int, *, n_alternatives: int = 2, method: str = "auto") -> Cost:
+    """Every test over the pairs of a study: exact where there are few pairs, else by resamples that they share.
+
+    `n_alternatives` says for how many kinds of alternative there are tests: each draws for itself.
+    """
     constants = SECONDS["tests"]
     seconds = n_tests * (constants["test"] + constants["pair"] * n_pairs)
-    seconds += n_resamples * 2 * n_pairs * (constants["draw"] + constants["drawn_test"] * n_tests)
-    cells = min(n_resamples * 2 * n_pairs, 2**22)
-    kept = BYTES["test_of_pair"] * n_tests * n_pairs + 8 * n_resamples * n_tests
-    return Cost(seconds, int(BYTES["resampled_cell"] * cells + kept))
+    kept = BYTES["test_of_pair"] * n_tests * n_pairs
+    if method != "monte_carlo" and n_pairs <= MOST_PAIRS_FOR_EXACT:
+        return Cost(
+            seconds + n_tests * constants["exact_cell"] * n_pairs**2, int(kept + BYTES["exact_cell"] * n_pairs**2)
+        )
+    cells = n_resamples * 2 * n_pairs
+    seconds += cells * (n_alternatives * constants["drawn_cell"] + n_tests * constants["drawn_test"])
+    at_once = max(2 * n_pairs, min(cells, 2**22))
+    return Cost(seconds, int(kept + BYTES["drawn_cell"] * at_once + 8 * n_resamples * n_tests))
+
+
+def shared_rows(train: Shape, validation: Shape) -> Cost:
+    """Look for rows of the training data among the validation data, in all rows of one layer."""
+    constants, seconds, rows = SECONDS["digests"], 0.0, 0
+    for each in (train, validation):
+        rows = each.file_rows or each.rows
+        seconds += (
+            reading(each).seconds + constants["row"] * rows + constants["byte"] * rows * each.features * each.width
+        )
+    return Cost(seconds, int(BYTES["digest"] * rows))
 
 
 def assembly(n_layers: int, n_pairs: int, n_tests: int) -> Cost:
@@ -223,6 +263,11 @@ def assembly(n_layers: int, n_pairs: int, n_tests: int) -> Cost:
     seconds = constants["report"] + n_layers * (constants["layer"] + constants["pair"] * n_pairs)
     memory = n_layers * (BYTES["layer"] + BYTES["pair"] * n_pairs) + BYTES["test"] * n_tests
     return Cost(seconds + constants["test"] * n_tests, int(memory))
+
+
+def kept_bytes(n_layers: int, n_pairs: int) -> int:
+    """Results of the measured layers, kept until the report is made."""
+    return int(n_layers * (BYTES["measured_layer"] + BYTES["measured_pair"] * n_pairs))
 
 
 def _measurement(shape: Shape, processor: Processor) -> Cost:
@@ -236,7 +281,7 @@ def _cells(shape: Shape, share: int, n_cells: int, processor: Processor) -> Cost
     one = _measurement(shape.part(share), Processor(1, processor.device))
     own = one.memory_bytes + _row_bytes(shape.part(share))
     rounds = -(-n_cells // at_once)
-    return Cost(rounds * one.seconds, _row_bytes(shape) + at_once * own)
+    return Cost(rounds * one.seconds, at_once * own)
 
 
 def _scoring_work(both: Shape) -> dict[str, float]:
@@ -292,6 +337,11 @@ def _measured_bytes(shape: Shape, processor: Processor) -> int:
 def _scored_bytes(both: Shape) -> int:
     """Scores over a tree of each pair, whose points are float64; all of them are converted for each pair."""
     of_pair = replace(both, rows=2 * both.rows // both.classes, classes=2, dtype="float64", metric="euclidean")
+    values = both.rows * both.features
     return (
-        _row_bytes(both) + _copied_bytes(both) + 16 * both.rows * both.features + _measured_bytes(of_pair, Processor())
+        _row_bytes(both)
+        + _copied_bytes(both)
+        + 16 * values
+        + _row_bytes(of_pair)
+        + _measured_bytes(of_pair, Processor())
     )
