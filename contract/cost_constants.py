@@ -48,16 +48,19 @@ SECONDS: dict[str, dict[str, float]] = {
 }
 
 BYTES: dict[str, float] = {
-    "block_row": 2000.0,
-    "row": 600.0,
-    "counted_pair": 250.0,
-    "drawn_cell": 32.0,
-    "exact_cell": 200.0,
+    "block_row": 9400.0,
+    "row": 250.0,
+    "direct_row": 400.0,
+    "counted_pair": 220.0,
+    "idle": 1e7,
+    "least": 2.5e5,
+    "drawn_cell": 34.0,
+    "exact_state": 12.0,
     "digest": 120.0,
     "test_of_pair": 32.0,
-    "measured_layer": 4_000.0,
+    "measured_layer": 4e3,
     "measured_pair": 96.0,
-    "layer": 20_000.0,
-    "pair": 600.0,
-    "test": 5_000.0,
+    "layer": 1e4,
+    "pair": 430.0,
+    "test": 5e3,
 }

@@ -17,6 +17,7 @@ LARGEST_DIRECT = 16
 MOST_PAIRS_FOR_EXACT = 515
 """Ways to choose half of twice as many values are no longer numbers of float64; the test draws resamples then."""
 _PART_ROWS = 1024
+_CHUNK_BYTES = 2**24
 _WIDTHS = {"bool": 1, "int8": 1, "uint8": 1, "float16": 2, "int16": 2, "uint16": 2, "bfloat16": 2, "float32": 4}
 _WIDTHS |= {"int32": 4, "uint32": 4}
 _FLOAT32_HOLDS = frozenset(("bool", "int8", "uint8", "int16", "uint16", "float16"))
@@ -228,17 +229,23 @@ def shift(train: Shape, validation: Shape) -> Cost:
     )
 
 
-def tests(n_pairs: int, n_tests: int, n_resamples: int, *, n_alternatives: int = 2, method: str = "auto") -> Cost:
+def tests(
+    n_pairs: int, n_tests: int, n_resamples: int, *, smallest: int = 1000, n_alternatives: int = 2, method: str = "auto"
+) -> Cost:
     """Every test over the pairs of a study: exact where there are few pairs, else by resamples that they share.
 
-    `n_alternatives` says for how many kinds of alternative there are tests: each draws for itself.
+    The exact distribution is one of whole numbers up to about the rows of the `smallest` class; where ties have been
+    averaged they are not whole, and it may take up to 256 MiB. `n_alternatives` says for how many kinds of alternative there are tests: each draws for itself.
     """
+    if not n_tests:
+        return NOTHING
     constants = SECONDS["tests"]
     seconds = n_tests * (constants["test"] + constants["pair"] * n_pairs)
     kept = BYTES["test_of_pair"] * n_tests * n_pairs
     if method != "monte_carlo" and n_pairs <= MOST_PAIRS_FOR_EXACT:
         return Cost(
-            seconds + n_tests * constants["exact_cell"] * n_pairs**2, int(kept + BYTES["exact_cell"] * n_pairs**2)
+            seconds + n_tests * constants["exact_cell"] * n_pairs**2,
+            int(kept + BYTES["exact_state"] * n_pairs**2 * smallest / 3),
         )
     cells = n_resamples * 2 * n_pairs
     seconds += cells * (n_alternatives * constants["drawn_cell"] + n_tests * constants["drawn_test"])
@@ -323,15 +330,17 @@ def _copied_bytes(shape: Shape) -> int:
 def _measured_bytes(shape: Shape, processor: Processor) -> int:
     """The core's working memory: packed rows, a block for each thread, and the edges it keeps."""
     size = min(shape.rows, _PART_ROWS) + 32
-    packed_row = 2 * shape.features + 40
-    blocks = processor.threads * (4 * size * size + BYTES["block_row"] * size)
-    return int(
-        _copied_bytes(shape)
-        + shape.rows * packed_row
-        + blocks
-        + BYTES["row"] * shape.rows
-        + BYTES["counted_pair"] * shape.pairs
-    )
+    row = BYTES["row"] + (BYTES["direct_row"] if shape.features <= LARGEST_DIRECT else 2 * shape.features)
+    blocks = processor.threads * size * (4 * size + BYTES["block_row"])
+    working = shape.rows * row + blocks + BYTES["counted_pair"] * shape.pairs - BYTES["idle"]
+    return int(_copied_bytes(shape) + max(_normalising_bytes(shape), working, BYTES["least"]))
+
+
+def _normalising_bytes(shape: Shape) -> int:
+    """Rows are divided by their length in float64, a chunk after the other: two copies of it."""
+    if shape.metric != "cosine":
+        return 0
+    return 16 * min(shape.rows * shape.features, _CHUNK_BYTES // shape.width)
 
 
 def _scored_bytes(both: Shape) -> int:

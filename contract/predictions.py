@@ -152,6 +152,7 @@ def _concluding(request: AnalysisRequest, layers: Layers, n_layers: int, n_pairs
         n_pairs,
         n_tests,
         request.tests.n_resamples,
+        smallest=min((shape.smallest for shapes in layers.values() for shape in shapes), default=2),
         n_alternatives=alternatives,
         method=request.tests.method,
     )
