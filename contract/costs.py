@@ -16,6 +16,8 @@ LARGEST_DIRECT = 16
 """Up to so many features distances are differences, beyond them they come from inner products."""
 MOST_PAIRS_FOR_EXACT = 515
 """Ways to choose half of twice as many values are no longer numbers of float64; the test draws resamples then."""
+IDLE_BYTES = 300_000_000
+"""What a computing process has allocated before it computes: libraries, stacks of threads, compiled kernels."""
 _PART_ROWS = 1024
 _CHUNK_BYTES = 2**24
 _WIDTHS = {"bool": 1, "int8": 1, "uint8": 1, "float16": 2, "int16": 2, "uint16": 2, "bfloat16": 2, "float32": 4}
@@ -26,10 +28,13 @@ _RESHUFFLES = 300  # between the 20 that a rebuilt membership test makes at leas
 
 @dataclass(frozen=True)
 class Processor:
-    """What computes: threads of a CPU, or a CUDA device beside them."""
+    """What computes: so many threads, with so much working memory where that is bounded (0: it is not)."""
 
     threads: int = 1
-    device: str = "cpu"
+    budget_bytes: int = 0
+
+
+ONE_THREAD = Processor()
 
 
 @dataclass(frozen=True)
@@ -155,12 +160,12 @@ def allocated_to_read(shape: Shape) -> int:
     return reading(shape).memory_bytes - (stored if shape.mapped else 0)
 
 
-def pairs(shape: Shape, processor: Processor = Processor()) -> Cost:
+def pairs(shape: Shape, processor: Processor = ONE_THREAD) -> Cost:
     """All pairs of classes on all rows, and whether there is any separation."""
     return Cost(_seconds(work(shape), "pairs", processor), _measured_bytes(shape, processor))
 
 
-def class_trees(shape: Shape, processor: Processor = Processor()) -> Cost:
+def class_trees(shape: Shape, processor: Processor = ONE_THREAD) -> Cost:
     """Trees of the classes alone, for blocks of pairs."""
     amounts = work(shape)
     for kind in ("distance", "difference", "product"):
@@ -169,7 +174,7 @@ def class_trees(shape: Shape, processor: Processor = Processor()) -> Cost:
     return Cost(_seconds(amounts, "pairs", processor), _measured_bytes(shape, processor))
 
 
-def pair_block(shape: Shape, n_pairs: int, processor: Processor = Processor()) -> Cost:
+def pair_block(shape: Shape, n_pairs: int, processor: Processor = ONE_THREAD) -> Cost:
     """`n_pairs` of the pairs, from trees that are there; every block reads and packs all rows."""
     amounts = work(shape)
     share = n_pairs / shape.pairs
@@ -186,7 +191,7 @@ def fold_plan(shape: Shape) -> tuple[int, int]:
     return (10, shape.smallest // 16) if shape.smallest >= 32 else (0, 0)
 
 
-def fold_cells(shape: Shape, n_cells: int | None = None, processor: Processor = Processor()) -> Cost:
+def fold_cells(shape: Shape, n_cells: int | None = None, processor: Processor = ONE_THREAD) -> Cost:
     """Cells of the random divisions, side by side in the threads; by default all of them."""
     repeats, folds = fold_plan(shape)
     n_cells = repeats * folds if n_cells is None else n_cells
@@ -195,18 +200,18 @@ def fold_cells(shape: Shape, n_cells: int | None = None, processor: Processor = 
     return _cells(shape, folds, n_cells, processor)
 
 
-def trend(shape: Shape, processor: Processor = Processor()) -> Cost:
+def trend(shape: Shape, processor: Processor = ONE_THREAD) -> Cost:
     """Four quarters and two halves of the rows."""
     return _cells(shape, 4, 4, processor) + _cells(shape, 2, 2, processor)
 
 
-def further_draws(shape: Shape, n_draws: int, processor: Processor = Processor()) -> Cost:
+def further_draws(shape: Shape, n_draws: int, processor: Processor = ONE_THREAD) -> Cost:
     """More draws of the rows, each read and measured."""
     one = reading(shape) + _measurement(shape, processor)
     return Cost(n_draws * one.seconds, one.memory_bytes)
 
 
-def membership(train: Shape, validation: Shape, method: str, processor: Processor = Processor()) -> Cost:
+def membership(train: Shape, validation: Shape, method: str, processor: Processor = ONE_THREAD) -> Cost:
     """Test training against validation data by `method` ``score`` or ``rebuild``.
 
     ``rebuild`` makes between 20 and 999 reshuffles, as the data decide; what is returned is for 300.
@@ -229,13 +234,14 @@ def shift(train: Shape, validation: Shape) -> Cost:
     )
 
 
-def tests(
+def pair_tests(
     n_pairs: int, n_tests: int, n_resamples: int, *, smallest: int = 1000, n_alternatives: int = 2, method: str = "auto"
 ) -> Cost:
     """Every test over the pairs of a study: exact where there are few pairs, else by resamples that they share.
 
     The exact distribution is one of whole numbers up to about the rows of the `smallest` class; where ties have been
-    averaged they are not whole, and it may take up to 256 MiB. `n_alternatives` says for how many kinds of alternative there are tests: each draws for itself.
+    averaged they are not whole, and it may take up to 256 MiB. `n_alternatives` says for how many kinds of alternative
+    there are tests: each draws for itself.
     """
     if not n_tests:
         return NOTHING
@@ -285,7 +291,7 @@ def _measurement(shape: Shape, processor: Processor) -> Cost:
 def _cells(shape: Shape, share: int, n_cells: int, processor: Processor) -> Cost:
     """Measurements of disjoint parts of the rows, one to a thread."""
     at_once = min(processor.threads, n_cells)
-    one = _measurement(shape.part(share), Processor(1, processor.device))
+    one = _measurement(shape.part(share), replace(processor, threads=1, budget_bytes=processor.budget_bytes // at_once))
     own = one.memory_bytes + _row_bytes(shape.part(share))
     rounds = -(-n_cells // at_once)
     return Cost(rounds * one.seconds, at_once * own)
@@ -333,7 +339,8 @@ def _measured_bytes(shape: Shape, processor: Processor) -> int:
     row = BYTES["row"] + (BYTES["direct_row"] if shape.features <= LARGEST_DIRECT else 2 * shape.features)
     blocks = processor.threads * size * (4 * size + BYTES["block_row"])
     working = shape.rows * row + blocks + BYTES["counted_pair"] * shape.pairs - BYTES["idle"]
-    return int(_copied_bytes(shape) + max(_normalising_bytes(shape), working, BYTES["least"]))
+    own = _copied_bytes(shape) + max(_normalising_bytes(shape), working, BYTES["least"])
+    return int(min(own, processor.budget_bytes or own))
 
 
 def _normalising_bytes(shape: Shape) -> int:

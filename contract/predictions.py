@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import filter as matching_glob
 from math import comb, prod
-from typing import Literal
+from typing import Literal, NoReturn
 
 from contract import costs
-from contract.costs import NOTHING, Cost, Processor, Shape
+from contract.costs import NOTHING, ONE_THREAD, Cost, Processor, Shape
 from contract.schemas import AnalysisRequest, InputReference, InspectedLayer, Inspection, ProblemError
+from contract.settings import Settings
+from contract.workforce import Ability
 
 MOST_PAIRS = 5_000_000
 """A layer with more pairs of classes (about 3,160 classes) is refused: its report would not fit anywhere."""
 _MOST_COMPARISONS = 100_000
+_MEMORY_DOUBT, _TIME_DOUBT = 1.2, 2.0  # what a prediction may be wrong by
 _COMPRESSED = 0.95  # a file smaller than this share of its arrays is deflated
 
 
@@ -49,8 +52,10 @@ class Prediction:
         Peak resident memory of the computing process beyond what it has when idle.
     allocated_bytes
         The part of it that is allocated, not mapped from a file: what the limit of a job is about.
-    class_pairs, rows_per_class, layers
-        Pairs of classes; rows of each class that are used (None: all); layers of all inputs.
+    class_pairs, rows_per_class, layers, spanning_trees
+        Pairs of classes; rows of each class that are used (None: all); layers of all inputs, and trees of them.
+    longest_seconds
+        What one attempt takes, on the reference machine.
     """
 
     seconds: float
@@ -60,9 +65,10 @@ class Prediction:
     rows_per_class: int | None
     layers: int
     spanning_trees: int
+    longest_seconds: float
 
 
-def predict(request: AnalysisRequest, inputs: Sequence[KnownInput], processor: Processor = Processor()) -> Prediction:
+def predict(request: AnalysisRequest, inputs: Sequence[KnownInput], processor: Processor = ONE_THREAD) -> Prediction:
     """Return what the given inputs of a request would take; at least one must be known."""
     per_class = _rows_per_class(request, inputs)
     layers = {item.reference.role: _shapes(request, item, per_class) for item in inputs}
@@ -94,6 +100,37 @@ def predict(request: AnalysisRequest, inputs: Sequence[KnownInput], processor: P
         rows_per_class=per_class,
         layers=n_layers,
         spanning_trees=n_trees,
+        longest_seconds=total + after.seconds,
+    )
+
+
+def require_fit(found: Prediction, ability: Ability, settings: Settings) -> None:
+    """Refuse what cannot be computed here, beyond what a prediction may be wrong by.
+
+    Raises
+    ------
+    ProblemError
+        `job_too_large`, with what it would take and what would help.
+    """
+    needed, limit = found.allocated_bytes + costs.IDLE_BYTES, ability.memory_bytes
+    if found.class_pairs > MOST_PAIRS:
+        _refuse(f"this has {found.class_pairs:,} pairs of classes, and at most {MOST_PAIRS:,} are accepted", "classes")
+    if limit and needed > _MEMORY_DOUBT * limit:
+        what = f"about {needed / 2**30:,.1f} GiB of memory, and a job may use {limit / 2**30:,.1f} GiB"
+        _refuse(f"this would take {what}", "rows per class, classes, or smaller layers")
+    seconds, most = ability.slowness * found.seconds, settings.max_estimated_seconds
+    if seconds > most:
+        what = f"about {seconds / 3600:,.0f} hours, and at most {most / 3600:,.0f} are accepted"
+        _refuse(f"this would take {what}", "rows per class, classes or layers")
+    indivisible, deadline = ability.slowness * found.longest_seconds, settings.deadline_seconds
+    if indivisible > _TIME_DOUBT * deadline:
+        what = f"about {indivisible / 3600:,.1f} hours at a stretch, and is killed after {deadline / 3600:,.1f}"
+        _refuse(f"this would take {what}", "rows per class, classes or layers")
+
+
+def _refuse(why: str, less: str) -> NoReturn:
+    raise ProblemError(
+        "job_too_large", f"{why}; analyse fewer {less} (POST /v1/analyses:estimate tells what that saves)"
     )
 
 
@@ -148,7 +185,7 @@ def _concluding(request: AnalysisRequest, layers: Layers, n_layers: int, n_pairs
     steps = len(layers) * (most - 1 + sum(len(block) - 1 for block in request.components.values()))
     n_tests = max(0, steps + adapted * most + n_splits * (2 * most - 1))
     alternatives = 1 + (n_splits > 0 or len({state for _, state, _, _ in layers}) > 1)
-    tested = costs.tests(
+    tested = costs.pair_tests(
         n_pairs,
         n_tests,
         request.tests.n_resamples,

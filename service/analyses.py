@@ -14,7 +14,7 @@ from contract.jobs import FINAL, NewJob
 from contract.keys import Caller
 from contract.schemas import Analysis, AnalysisRequest, Artifact, ProblemError
 from service.deps import Stores, require_unexpired
-from service.estimate import estimated_seconds
+from service.estimate import require_feasible
 from service.inputs import used_artifacts
 
 Witness = Callable[[Connection, Analysis], None]
@@ -90,15 +90,7 @@ def accept_again(
 def _require_size(body: AnalysisRequest, used: Mapping[str, Artifact], found: Stores, tenant: str) -> None:
     """Refuse what the tenant may not compute today, and what would hopelessly never end."""
     found.quotas.require_compute(tenant)
-    known = [used[item.artifact].inspection for item in body.inputs if item.artifact]
-    inspections = [inspection for inspection in known if inspection is not None]
-    seconds, limit = estimated_seconds(body, inspections), found.settings.max_estimated_seconds
-    if seconds > limit:
-        raise ProblemError(
-            "job_too_large",
-            f"this would take about {seconds / 3600:,.0f} hours, and at most {limit / 3600:,.0f} are accepted; "
-            "analyse fewer rows per class, classes or layers (POST /v1/analyses:estimate tells what that saves)",
-        )
+    require_feasible(body, used, found)
 
 
 def _queue(body: AnalysisRequest, found: Stores) -> str:

@@ -26,6 +26,7 @@ from contract.sessions import Sessions
 from contract.settings import Settings
 from contract.unfinished import Unfinished
 from contract.uploads import Uploads
+from contract.workforce import Workforce
 from service.failures import Failures
 from service.sessions import signed_in
 
@@ -50,6 +51,7 @@ class Stores:
     processes: Processes
     metrics: Metrics
     failures: Failures
+    workforce: Workforce
 
     @classmethod
     def open(cls, settings: Settings) -> "Stores":
@@ -75,6 +77,7 @@ class Stores:
             Processes(database),
             Metrics(settings, database),
             Failures(settings.max_failures_per_minute),
+            Workforce(settings, database),
         )
 
 

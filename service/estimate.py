@@ -1,102 +1,87 @@
-"""What an analysis would take, from the headers of its inputs alone."""
+"""What an analysis would take, from what is known of its inputs, and whether it can be done here at all."""
 
-import math
-from collections.abc import Sequence
-from fnmatch import filter as matching_glob
-from typing import Literal
+from collections.abc import Mapping
 
-from contract.schemas import AnalysisRequest, Estimate, InspectedLayer, Inspection
+from contract.predictions import KnownInput, Prediction, predict, require_fit
+from contract.schemas import AnalysisRequest, Artifact, Estimate, InputReference, ProblemError
+from contract.workforce import Ability, Device
+from service.deps import Stores
 
-# Distances of one feature a second on one modest machine, and seconds that each spanning tree costs beyond them.
-_DISTANCE_FEATURES_PER_SECOND = 2e10
-_SECONDS_PER_TREE_POINT = 2e-7
-_SECONDS_PER_RESAMPLED_PAIR = 1e-10  # random signs over all pairs, one matrix product
-_MOST_COMPARISONS = 100_000
-_THREAD_BYTES = 4 * 2**20
-_FOLD_PASSES = 3.0  # the whole, and ten random divisions into five, which are two passes more
+_SMALLEST_FOR_FOLDS = 32
 
 
-def estimate(request: AnalysisRequest, inspections: Sequence[Inspection]) -> Estimate:
-    """Return pairs, trees, rows, memory and a class of time."""
-    classes = len(inspections[0].classes)
-    smallest = _smallest(inspections)
-    rule = request.sampling.per_class
-    per_class = _rows_per_class(request, inspections)
-    pairs = math.comb(classes, 2)
-    layers = _layers(request, inspections, per_class)
-    seconds = estimated_seconds(request, inspections)
-    notes = []
+Used = Mapping[str, Artifact]  # the files that an analysis names, by id
+
+
+def estimate(request: AnalysisRequest, used: Used, found: Stores) -> Estimate:
+    """Return the estimate of an analysis of inspected files.
+
+    Raises
+    ------
+    ProblemError
+        `model_unsupported` for inputs that are models; `not_finished` where no worker has looked into a file yet.
+    """
+    inputs = [_known(item, used) for item in request.inputs]
+    ability = found.workforce.of(_device(request))
+    prediction = predict(request, inputs, ability.processor)
+    seconds = ability.slowness * prediction.seconds
+    return Estimate(
+        class_pairs=prediction.class_pairs,
+        spanning_trees=prediction.spanning_trees,
+        rows_per_class=prediction.rows_per_class,
+        seconds=float(f"{seconds:.2g}"),
+        memory_bytes=prediction.memory_bytes,
+        time_class="seconds" if seconds < 60 else "minutes" if seconds < 3600 else "hours",
+        notes=[*_notes(request, inputs), *_refusal(prediction, ability, found)],
+    )
+
+
+def require_feasible(request: AnalysisRequest, used: Used, found: Stores) -> None:
+    """Refuse what cannot be done here, as far as the inputs are known; the worker judges the rest by the same rule."""
+    files = [(item, used[item.artifact]) for item in request.inputs if item.artifact is not None]
+    inputs = [_known(item, used) for item, file in files if file.inspection is not None]
+    if inputs:
+        ability = found.workforce.of(_device(request))
+        require_fit(predict(request, inputs, ability.processor), ability, found.settings)
+
+
+def _known(item: InputReference, used: Used) -> KnownInput:
+    if item.artifact is None:
+        raise ProblemError(
+            "model_unsupported",
+            "what a model takes is not known before it runs: how wide its layers are shows then; "
+            "give recorded activations, or start it, and cancel it if it takes too long",
+        )
+    artifact = used[item.artifact]
+    if artifact.inspection is None:
+        raise ProblemError(
+            "not_finished",
+            f"{item.artifact} has not been inspected yet; ask again in a moment, or let the request wait for it "
+            "(`Prefer: wait=10`)",
+            headers={"Retry-After": "1"},
+        )
+    return KnownInput(item, artifact.inspection, "npz" if artifact.format == "npz" else "safetensors", artifact.bytes)
+
+
+def _device(request: AnalysisRequest) -> Device:
+    return "gpu" if request.device == "cuda" else "cpu"
+
+
+def _notes(request: AnalysisRequest, inputs: list[KnownInput]) -> list[str]:
+    notes, rule = [], request.sampling.per_class
+    smallest = min(item.smallest for item in inputs)
     if isinstance(rule, int) and rule > smallest:
         notes.append(f"a class has only {smallest} rows, so per_class {rule} would be refused")
-    if smallest < 32:
+    if smallest < _SMALLEST_FOR_FOLDS:
         notes.append("fewer than 32 rows per class: the subsample test and its intervals are not available")
-    return Estimate(
-        class_pairs=pairs,
-        spanning_trees=pairs * len(layers) * 51,
-        rows_per_class=per_class,
-        memory_bytes=max((_bytes(rows, layer) for rows, layer in layers), default=0),
-        time_class="seconds" if seconds < 60 else "minutes" if seconds < 3600 else "hours",
-        notes=notes,
-    )
+    if request.tests.membership == "rebuild":
+        notes.append("the rebuilt membership test ends after 20 to 999 reshuffles, as the data decide; 300 are assumed")
+    return notes
 
 
-def estimated_seconds(request: AnalysisRequest, inspections: Sequence[Inspection]) -> float:
-    """Return the time that the inputs take whose headers are known; 0 for none."""
-    if not inspections:
-        return 0.0
-    per_class = _rows_per_class(request, inspections)
-    trees = sum(
-        _seconds(rows, layer, math.comb(len(found.classes), 2), len(found.classes))
-        for found in inspections
-        for rows, layer in _layers(request, [found], per_class)
-    )
-    n_pairs = math.comb(len(inspections[0].classes), 2)
-    contrasts = sum(len(found.layers) for found in inspections)
-    return trees + contrasts * n_pairs * request.tests.n_resamples * _SECONDS_PER_RESAMPLED_PAIR
-
-
-def _layers(
-    request: AnalysisRequest, inspections: Sequence[Inspection], per_class: int | None
-) -> list[tuple[int, InspectedLayer]]:
-    """Return the layers that the request wants, each with the number of its rows that are used."""
-    chosen: list[tuple[int, InspectedLayer]] = []
-    for found in inspections:
-        names = [layer.name for layer in found.layers]
-        included, excluded = (
-            _matching(names, patterns) for patterns in (request.layers.include, request.layers.exclude)
-        )
-        rows = found.rows if per_class is None else min(per_class * len(found.classes), found.rows)
-        chosen += [(rows, layer) for layer in found.layers if layer.name in included - excluded]
-    return chosen
-
-
-def _matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
-    globs = {pattern for pattern in patterns if "*" in pattern or "?" in pattern or "[" in pattern}
-    spelled_out = set(names) & set(patterns)
-    if len(globs) * len(names) > _MOST_COMPARISONS:
-        return spelled_out  # rather too few than that an estimate takes seconds
-    return spelled_out.union(*(matching_glob(names, pattern) for pattern in globs))
-
-
-def _smallest(inspections: Sequence[Inspection]) -> int:
-    return min(min(found.classes.values()) for found in inspections)
-
-
-def _rows_per_class(request: AnalysisRequest, inspections: Sequence[Inspection]) -> int | None:
-    rule = request.sampling.per_class
-    return None if rule == "all" else _smallest(inspections) if rule == "equal" else rule
-
-
-def _seconds(rows: int, layer: InspectedLayer, pairs: int, classes: int) -> float:
-    features = math.prod(layer.shape[1:])
-    distances = rows * rows / 2
-    return _FOLD_PASSES * (
-        distances * features / _DISTANCE_FEATURES_PER_SECOND + pairs * (2 * rows / classes) * _SECONDS_PER_TREE_POINT
-    )
-
-
-def _bytes(rows: int, layer: InspectedLayer) -> int:
-    """The layer as it is stored, its 16-bit form in the core, and room for two threads' blocks."""
-    widths: dict[str, Literal[2, 4, 8]] = {"float16": 2, "bfloat16": 4, "float32": 4}
-    features = math.prod(layer.shape[1:])
-    return rows * features * (widths.get(layer.dtype, 8) + 2) + 2 * (_THREAD_BYTES + 4096 * features)
+def _refusal(prediction: Prediction, ability: Ability, found: Stores) -> list[str]:
+    try:
+        require_fit(prediction, ability, found.settings)
+    except ProblemError as error:
+        return [f"it would be refused: {error.problem.detail}"]
+    return []
