@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,6 @@ from contract.predictions import KnownInput, Prediction, predict
 from contract.schemas import AnalysisRequest, InputReference
 from worker.activations import open_activations
 from worker.messages import EVENTS, Event, LayersEvent, ProgressEvent, Work
-
-_MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)
@@ -159,7 +156,7 @@ def written(trial: Trial, folder: Path) -> tuple[AnalysisRequest, dict[str, Path
     return AnalysisRequest.model_validate({"inputs": inputs, **dict(trial.request)}), paths
 
 
-def outcomes(trials: list[Trial]) -> Iterator[tuple[Trial, Outcome]]:
+def outcomes(trials: Sequence[Trial]) -> Iterator[tuple[Trial, Outcome]]:
     """Run trials one after the other, each in a fresh process."""
     for trial in trials:
         with tempfile.TemporaryDirectory() as name, ComputingProcess(Path(name)) as process:
@@ -194,11 +191,26 @@ TRIALS = [
 ]
 
 
-if __name__ == "__main__":
-    for trial, outcome in outcomes(TRIALS[slice(*map(int, sys.argv[1:3]))] if len(sys.argv) > 2 else TRIALS):
-        p = outcome.prediction
-        print(
-            f"{trial.name:75s} s {p.seconds:7.2f} / {outcome.processor_seconds:7.2f} = {p.seconds / outcome.processor_seconds:5.2f}"
-            f"  MB {p.memory_bytes / _MEGABYTE:7.1f} / {outcome.memory_bytes / _MEGABYTE:7.1f} = {p.memory_bytes / outcome.memory_bytes:5.2f} {outcome.event.event}",
-            flush=True,
-        )
+def figures(trials: Sequence[Trial] = TRIALS) -> list[dict[str, Any]]:
+    """Run trials; predicted and measured seconds of the processor, and bytes."""
+    found = []
+    for trial, outcome in outcomes(trials):
+        row = {
+            "name": trial.name,
+            "predicted_seconds": outcome.prediction.seconds,
+            "seconds": outcome.processor_seconds / trial.threads,
+            "predicted_bytes": outcome.prediction.memory_bytes,
+            "bytes": outcome.memory_bytes,
+        }
+        found.append(row)
+        print(f"  {markdown_row(row)}", flush=True)
+    return found
+
+
+def markdown_row(row: Mapping[str, Any]) -> str:
+    """One line of the table."""
+    seconds, memory = row["predicted_seconds"] / row["seconds"], row["predicted_bytes"] / row["bytes"]
+    return (
+        f"| {row['name']} | {row['predicted_seconds']:.2f} | {row['seconds']:.2f} | {seconds:.2f} "
+        f"| {row['predicted_bytes'] / 1e6:.0f} | {row['bytes'] / 1e6:.0f} | {memory:.2f} |"
+    )

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import filter as matching_glob
 from math import comb, prod
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, Self
 
 from contract import costs
 from contract.costs import NOTHING, ONE_THREAD, Cost, Processor, Shape
-from contract.schemas import AnalysisRequest, InputReference, InspectedLayer, Inspection, ProblemError
+from contract.schemas import AnalysisRequest, Artifact, InputReference, InspectedLayer, Inspection, ProblemError
 from contract.settings import Settings
 from contract.workforce import Ability
 
@@ -17,6 +17,8 @@ MOST_PAIRS = 5_000_000
 _MOST_COMPARISONS = 100_000
 _MEMORY_DOUBT, _TIME_DOUBT = 1.2, 2.0  # what a prediction may be wrong by
 _COMPRESSED = 0.95  # a file smaller than this share of its arrays is deflated
+
+Layers = dict[tuple[str, str, str, int | None], list[Shape]]  # by role: instance, state, split, step
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,14 @@ class KnownInput:
     format: Literal["npz", "safetensors"]
     bytes: int
 
+    @classmethod
+    def of(cls, reference: InputReference, artifact: Artifact) -> Self | None:
+        """Return an input that is a file, once a worker has looked into it."""
+        if artifact.inspection is None:
+            return None
+        form: Literal["npz", "safetensors"] = "npz" if artifact.format == "npz" else "safetensors"
+        return cls(reference, artifact.inspection, form, artifact.bytes)
+
     @property
     def smallest(self) -> int:
         """Rows of the smallest class."""
@@ -38,6 +48,31 @@ class KnownInput:
         """Whether the arrays are deflated."""
         whole = sum(prod(layer.shape) * Shape(0, 0, 0, 0, layer.dtype).width for layer in self.inspection.layers)
         return self.format == "npz" and self.bytes < _COMPRESSED * whole
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a job may take.
+
+    Attributes
+    ----------
+    processor, slowness, memory_bytes
+        Of the workers, as in `contract.workforce.Ability`.
+    most_seconds, deadline_seconds
+        Of a whole analysis, and of one attempt.
+    """
+
+    processor: Processor
+    slowness: float
+    memory_bytes: int
+    most_seconds: float
+    deadline_seconds: float
+
+    @classmethod
+    def of(cls, ability: Ability, settings: Settings) -> Self:
+        """Return what an installation with workers of some ability allows."""
+        most = settings.max_estimated_seconds
+        return cls(ability.processor, ability.slowness, ability.memory_bytes, most, settings.deadline_seconds)
 
 
 @dataclass(frozen=True)
@@ -71,7 +106,7 @@ class Prediction:
 def predict(request: AnalysisRequest, inputs: Sequence[KnownInput], processor: Processor = ONE_THREAD) -> Prediction:
     """Return what the given inputs of a request would take; at least one must be known."""
     per_class = _rows_per_class(request, inputs)
-    layers = {item.reference.role: _shapes(request, item, per_class) for item in inputs}
+    layers: Layers = {item.reference.role: _shapes(request, item, per_class) for item in inputs}
     total, allocated, resident = 0.0, 0, 0
     n_trees = n_layers = 0
     for shapes in layers.values():
@@ -104,7 +139,7 @@ def predict(request: AnalysisRequest, inputs: Sequence[KnownInput], processor: P
     )
 
 
-def require_fit(found: Prediction, ability: Ability, settings: Settings) -> None:
+def require_fit(found: Prediction, limits: Limits) -> None:
     """Refuse what cannot be computed here, beyond what a prediction may be wrong by.
 
     Raises
@@ -112,17 +147,17 @@ def require_fit(found: Prediction, ability: Ability, settings: Settings) -> None
     ProblemError
         `job_too_large`, with what it would take and what would help.
     """
-    needed, limit = found.allocated_bytes + costs.IDLE_BYTES, ability.memory_bytes
+    needed, limit = found.allocated_bytes + costs.IDLE_BYTES, limits.memory_bytes
     if found.class_pairs > MOST_PAIRS:
         _refuse(f"this has {found.class_pairs:,} pairs of classes, and at most {MOST_PAIRS:,} are accepted", "classes")
     if limit and needed > _MEMORY_DOUBT * limit:
         what = f"about {needed / 2**30:,.1f} GiB of memory, and a job may use {limit / 2**30:,.1f} GiB"
-        _refuse(f"this would take {what}", "rows per class, classes, or smaller layers")
-    seconds, most = ability.slowness * found.seconds, settings.max_estimated_seconds
+        _refuse(f"this would take {what}", "rows per class or classes, or narrower layers")
+    seconds, most = limits.slowness * found.seconds, limits.most_seconds
     if seconds > most:
         what = f"about {seconds / 3600:,.0f} hours, and at most {most / 3600:,.0f} are accepted"
         _refuse(f"this would take {what}", "rows per class, classes or layers")
-    indivisible, deadline = ability.slowness * found.longest_seconds, settings.deadline_seconds
+    indivisible, deadline = limits.slowness * found.longest_seconds, limits.deadline_seconds
     if indivisible > _TIME_DOUBT * deadline:
         what = f"about {indivisible / 3600:,.1f} hours at a stretch, and is killed after {deadline / 3600:,.1f}"
         _refuse(f"this would take {what}", "rows per class, classes or layers")
@@ -161,9 +196,6 @@ def _comparing(request: AnalysisRequest, train: Shape, validation: Shape, proces
     mapped = sum(costs.held_bytes(each) for each in (train, validation) if each.stays_mapped)
     seconds = sum(costs.reading(each).seconds for each in (train, validation)) + units.seconds
     return Cost(seconds, held + units.memory_bytes), held - mapped + units.memory_bytes
-
-
-Layers = dict[tuple[str, str, str, int | None], list[Shape]]
 
 
 def _both_splits(layers: Layers) -> list[tuple[list[Shape], list[Shape]]]:

@@ -5,8 +5,8 @@ the database keeps two sums that fade: their ratio is the speed of this installa
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -16,18 +16,17 @@ from contract.costs import Processor
 from contract.database import Database, counters
 from contract.settings import Settings
 
-Device = Literal["cpu", "gpu"]
 _PREDICTED, _USED, _THREADS, _MEMORY = "predicted_seconds", "used_seconds", "worker_threads", "worker_memory_bytes"
 _KEPT = 0.9  # of the sums, at each analysis more: the last ten or so decide
 _LEAST_SECONDS = 0.2  # what is over sooner says more of the machine's mood than of its speed
 _PRIOR_SECONDS = 5.0  # so much as if it had been predicted rightly
 _MOST = 50.0
-_LOOK_SECONDS = 2.0
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Ability:
-    """What the workers with one kind of device can do.
+    """What the workers of one queue can do.
 
     Attributes
     ----------
@@ -49,32 +48,28 @@ class Workforce:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings, self._database = settings, database
-        self._known: dict[Device, tuple[float, Ability]] = {}
+        self._known: dict[str, tuple[float, Ability]] = {}
 
-    def announce(self, device: Device, *, threads: int, memory_bytes: int) -> None:
-        """Say what a worker has."""
-        with self._database.write() as connection:
-            for name, value in ((_THREADS, threads), (_MEMORY, memory_bytes)):
-                _fade_and_add(connection, name, device, float(value), kept=0.0)
+    def announce(self, queues: Sequence[str], *, threads: int, memory_bytes: int) -> None:
+        """Say what a worker of some queues has."""
+        self._add(queues, {_THREADS: float(threads), _MEMORY: float(memory_bytes)}, kept=0.0)
 
-    def note(self, device: Device, predicted: float, used: float) -> None:
+    def note(self, queues: Sequence[str], predicted: float, used: float) -> None:
         """Say how many seconds a computation was predicted to take on the reference machine, and took here."""
         if used < _LEAST_SECONDS or predicted <= 0.0:
             return
-        with self._database.write() as connection:
-            for name, value in ((_PREDICTED, predicted), (_USED, used)):
-                _fade_and_add(connection, name, device, value, kept=_KEPT)
+        self._add(queues, {_PREDICTED: predicted, _USED: used}, kept=_KEPT)
 
-    def of(self, device: Device) -> Ability:
-        """Return what is known of the workers with a device."""
-        looked, known = self._known.get(device, (0.0, None))
-        if known is None or time.monotonic() - looked > _LOOK_SECONDS:
-            known = self._look(device)
-            self._known[device] = time.monotonic(), known
+    def of(self, queue: str) -> Ability:
+        """Return what is known of the workers of a queue."""
+        looked, known = self._known.get(queue, (0.0, None))
+        if known is None or time.monotonic() - looked > LOOK_SECONDS:
+            known = self._look(queue)
+            self._known[queue] = time.monotonic(), known
         return known
 
-    def _look(self, device: Device) -> Ability:
-        query = select(counters.c.name, counters.c.value).where(counters.c.label == device)
+    def _look(self, queue: str) -> Ability:
+        query = select(counters.c.name, counters.c.value).where(counters.c.label == queue)
         with self._database.read() as connection:
             found = {row.name: float(row.value) for row in connection.execute(query)}
         ratio = (found.get(_USED, 0.0) + _PRIOR_SECONDS) / (found.get(_PREDICTED, 0.0) + _PRIOR_SECONDS)
@@ -85,12 +80,11 @@ class Workforce:
             self._settings.job_memory_bytes or int(found.get(_MEMORY, 0)),
         )
 
-
-def _fade_and_add(connection: Any, name: str, label: str, amount: float, *, kept: float) -> None:
-    insert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
-    statement = insert(counters).values(name=name, label=label, value=amount)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["name", "label"], set_={"value": counters.c.value * kept + amount}
-        )
-    )
+    def _add(self, queues: Sequence[str], amounts: Mapping[str, float], *, kept: float) -> None:
+        """Add to what is `kept` of each number that is there."""
+        rows = [{"name": name, "label": queue, "value": value} for name, value in amounts.items() for queue in queues]
+        with self._database.write() as connection:
+            insert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+            new = insert(counters).values(rows)
+            total = counters.c.value * kept + new.excluded.value
+            connection.execute(new.on_conflict_do_update(index_elements=["name", "label"], set_={"value": total}))

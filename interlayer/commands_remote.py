@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from contract.schemas import Analysis, AnalysisRequest
+from contract.schemas import Analysis, AnalysisRequest, Estimate
 from interlayer import inputs as given
 from interlayer.client import Client
 from interlayer.commands_local import (
@@ -58,6 +58,9 @@ def submit(
     idempotency_key: Annotated[
         str | None, typer.Option(help="The same key finds the same analysis, however often it is submitted.")
     ] = None,
+    only_estimate: Annotated[
+        bool, typer.Option("--estimate", help="Upload the files and tell what the analysis would take; submit nothing.")
+    ] = False,
     server: ServerOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
@@ -86,6 +89,9 @@ def submit(
             console.print(f"uploaded {visible(item.path.name)}  {artifact.bytes:,} bytes", markup=False)
             references.append(item.reference(artifact.id).model_dump())
         request = AnalysisRequest.model_validate({"inputs": references, "tags": tags, **options})
+        if only_estimate:
+            _print_estimate(client.estimate(request), as_json)
+            return
         analysis = client.submit(request, idempotency_key=idempotency_key)
     _print(analysis, as_json)
 
@@ -200,6 +206,21 @@ def keys(
             for item in client.api_keys():
                 scopes = ",".join(item.scopes)
                 sys.stdout.write(f"{item.id}  {scopes:<18}  {visible(item.name)}\n")
+
+
+def _print_estimate(found: Estimate, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    time = found.time_class if found.seconds is None else f"about {found.seconds:,g} s of computing"
+    rows = "all rows" if found.rows_per_class is None else f"{found.rows_per_class:,} rows"
+    lines = [
+        time,
+        f"{found.memory_bytes / 1e6:,.0f} MB of memory",
+        f"{found.class_pairs:,} pairs of classes, {rows} of each, {found.spanning_trees:,} spanning trees",
+        *(visible(note) for note in found.notes),
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _print(analysis: Analysis, as_json: bool) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from contract.predictions import KnownInput, Prediction, predict, require_fit
+from contract.predictions import KnownInput, Limits, Prediction, predict, require_fit
 from contract.schemas import AnalysisRequest, Artifact, Estimate, InputReference, ProblemError
-from contract.workforce import Ability, Device
+from contract.workforce import Ability
 from service.deps import Stores
 
 _SMALLEST_FOR_FOLDS = 32
@@ -22,7 +22,7 @@ def estimate(request: AnalysisRequest, used: Used, found: Stores) -> Estimate:
         `model_unsupported` for inputs that are models; `not_finished` where no worker has looked into a file yet.
     """
     inputs = [_known(item, used) for item in request.inputs]
-    ability = found.workforce.of(_device(request))
+    ability = found.workforce.of(_queue(request))
     prediction = predict(request, inputs, ability.processor)
     seconds = ability.slowness * prediction.seconds
     return Estimate(
@@ -39,10 +39,10 @@ def estimate(request: AnalysisRequest, used: Used, found: Stores) -> Estimate:
 def require_feasible(request: AnalysisRequest, used: Used, found: Stores) -> None:
     """Refuse what cannot be done here, as far as the inputs are known; the worker judges the rest by the same rule."""
     files = [(item, used[item.artifact]) for item in request.inputs if item.artifact is not None]
-    inputs = [_known(item, used) for item, file in files if file.inspection is not None]
+    inputs = [known for item, file in files if (known := KnownInput.of(item, file)) is not None]
     if inputs:
-        ability = found.workforce.of(_device(request))
-        require_fit(predict(request, inputs, ability.processor), ability, found.settings)
+        ability = found.workforce.of(_queue(request))
+        require_fit(predict(request, inputs, ability.processor), Limits.of(ability, found.settings))
 
 
 def _known(item: InputReference, used: Used) -> KnownInput:
@@ -52,18 +52,18 @@ def _known(item: InputReference, used: Used) -> KnownInput:
             "what a model takes is not known before it runs: how wide its layers are shows then; "
             "give recorded activations, or start it, and cancel it if it takes too long",
         )
-    artifact = used[item.artifact]
-    if artifact.inspection is None:
+    known = KnownInput.of(item, used[item.artifact])
+    if known is None:
         raise ProblemError(
             "not_finished",
             f"{item.artifact} has not been inspected yet; ask again in a moment, or let the request wait for it "
             "(`Prefer: wait=10`)",
             headers={"Retry-After": "1"},
         )
-    return KnownInput(item, artifact.inspection, "npz" if artifact.format == "npz" else "safetensors", artifact.bytes)
+    return known
 
 
-def _device(request: AnalysisRequest) -> Device:
+def _queue(request: AnalysisRequest) -> str:
     return "gpu" if request.device == "cuda" else "cpu"
 
 
@@ -81,7 +81,7 @@ def _notes(request: AnalysisRequest, inputs: list[KnownInput]) -> list[str]:
 
 def _refusal(prediction: Prediction, ability: Ability, found: Stores) -> list[str]:
     try:
-        require_fit(prediction, ability, found.settings)
+        require_fit(prediction, Limits.of(ability, found.settings))
     except ProblemError as error:
         return [f"it would be refused: {error.problem.detail}"]
     return []

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -33,6 +34,8 @@ class ActivationFile:
     rows: Array | None = None
     """Which rows of the data the layers hold, ascending, where a model was run on some of them only."""
     source: ModelSource | None = None
+    format: Literal["npz", "safetensors"] = "safetensors"
+    bytes: int = 0
 
     def inspection(self) -> Inspection:
         """Return what clients may know of the file."""
@@ -75,7 +78,8 @@ def open_activations(path: Path, *, max_unpacked_bytes: int) -> ActivationFile:
     classes, codes = _classes(labels, class_names)
     for array in arrays.values():
         check_layer(array, len(codes))
-    return ActivationFile(classes, codes, _ordered(arrays, names))
+    form: Literal["npz", "safetensors"] = "npz" if magic in _ZIP_MAGIC else "safetensors"
+    return ActivationFile(classes, codes, _ordered(arrays, names), format=form, bytes=path.stat().st_size)
 
 
 def _strings_of(array: StoredArray) -> list[str]:

@@ -10,6 +10,7 @@ from hpcore.study import StateKey, layer_tests
 from worker import reporting
 from worker.activations import ActivationFile, open_activations
 from worker.cautions import warnings
+from worker.feasible import require_feasible
 from worker.findings import findings
 from worker.measuring import TIES, Measured, Progress, Resources, StudyInput, measure
 from worker.models.sources import ModelRunning, open_labels, recorded
@@ -95,6 +96,8 @@ def _analyze(
     for name in dict.fromkeys(name for block in request.components.values() for name in block):
         require_layer(name, layers[0])
     per_class = rows_per_class(request, files)
+    if resources.limits is not None:
+        require_feasible(request, files, resources.limits)
     inputs = [
         StudyInput(
             item,

@@ -112,6 +112,7 @@ def _analyze(work: Work, emitter: Emitter) -> Event:
             n_threads=work.n_threads or None,
             memory_bytes=work.memory_bytes or None,
             max_unpacked_bytes=work.max_unpacked_bytes,
+            limits=work.limits,
         ),
         on_progress=emitter.progress,
         on_layer=FinishedLayers(emitter).add,

@@ -21,10 +21,15 @@ def limit_memory(n_bytes: int) -> None:
 
     The limit is on writable private memory. A mapped input file and the address space that CUDA reserves are free.
     """
-    limit = n_bytes or int(_SHARE * machine_memory())
+    limit = job_memory(n_bytes)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     if most == resource.RLIM_INFINITY or limit < most:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def job_memory(n_bytes: int) -> int:
+    """Return what one job may allocate: `n_bytes`, or for 0 nearly all that the machine has."""
+    return n_bytes or int(_SHARE * machine_memory())
 
 
 def machine_memory() -> int:

@@ -6,6 +6,7 @@ from math import fsum, prod
 
 import numpy as np
 
+from contract.predictions import Limits
 from contract.schemas import AnalysisRequest, InputReference, ProblemError
 from hpcore import pairwise_henze_penrose
 from hpcore.errors import InvalidInput
@@ -26,6 +27,7 @@ class Resources:
     n_threads: int | None = None
     memory_bytes: int | None = None
     max_unpacked_bytes: int = 2**40
+    limits: Limits | None = None  # beyond them an analysis is refused
 
 
 @dataclass(frozen=True)

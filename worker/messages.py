@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from contract.predictions import Limits
 from contract.schemas import Inspection, Problem, Progress, Separation
 
 
@@ -25,6 +26,7 @@ class Work(_Message):
     sandbox_required: bool = False
     model_seconds: float = 3600.0
     model_memory_bytes: int = 0
+    limits: Limits | None = None
     names: dict[str, str | int | None] = Field({}, description="What log lines are found by: job, attempt, request.")
 
 

@@ -30,6 +30,7 @@ from contract.stores import StoreUnavailable
 from contract.unfinished import Unfinished
 from worker.child_process import Child
 from worker.inputs import Inputs
+from worker.learning import Learning
 from worker.messages import (
     Event,
     InspectionEvent,
@@ -85,6 +86,7 @@ class Runner:
         self._counters, self._quotas = Counters(database), Quotas(settings, database)
         self._blobs = Blobs.open(settings)
         self._inputs = Inputs(settings, database, self._blobs)
+        self._learning = Learning(settings, database)
         self._warm = warm
         self._child: Child | None = None
         self.name = f"{socket.gethostname()}:{os.getpid()}"
@@ -94,6 +96,8 @@ class Runner:
         if self._child is not None and not self._child.alive:
             self.close()
         if self._child is None:
+            if self._warm:
+                self._learning.announce()
             self._child = Child(warm=self._warm, memory_bytes=self._settings.job_memory_bytes)
 
     def close(self) -> None:
@@ -124,6 +128,8 @@ class Runner:
         if (cause := _CHILD_EXITS.get(outcome)) is not None:
             self._counters.add("child_exits", cause)
         if claim.kind == "analysis":
+            if outcome == "succeeded":
+                self._learning.note(claim, seconds)
             try:
                 self._quotas.computed(claim.tenant, seconds)
             except OperationalError as error:
@@ -298,6 +304,7 @@ class Runner:
             sandbox_required=self._settings.sandbox == "require",
             model_seconds=self._settings.model_seconds,
             model_memory_bytes=self._settings.job_memory_bytes,
+            limits=self._learning.limits() if claim.kind == "analysis" else None,
             names=_names(claim),
         )
 

@@ -109,7 +109,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "worker_lost": (500, "The worker died while it computed this analysis"),
     "canceled": (409, "The analysis was canceled"),
     "quota_exceeded": (429, "The tenant has used what it may"),
-    "job_too_large": (422, "The analysis is hopelessly large"),
+    "job_too_large": (422, "The analysis is too large"),
     "expired": (410, "This has expired"),
     "queue_full": (429, "Too many unfinished analyses"),
     "not_ready": (503, "The service is not ready"),

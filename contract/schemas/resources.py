@@ -107,7 +107,12 @@ class Estimate(Resource):
     class_pairs: int
     spanning_trees: int
     rows_per_class: int | None
-    memory_bytes: int
+    seconds: float | None = Field(
+        None, description="Of computing, within a factor of two, at the speed that workers have had here so far."
+    )
+    memory_bytes: int = Field(
+        description="Peak resident memory of the computing process beyond what it has when idle, within 20 %."
+    )
     time_class: Literal["seconds", "minutes", "hours"]
     notes: list[str]
 

@@ -35,6 +35,10 @@ def test_a_study_from_files_to_report_with_the_command(tmp_path: Path) -> None:
     study = write_study(tmp_path / "run.npz")
     with interlayer_up(tmp_path / "data", tmp_path / "log") as up:
         service = {"INTERLAYER_SERVER": up.url, "INTERLAYER_KEY": up.key}
+        estimated = interlayer("submit", str(study), "--estimate", **service)
+        assert estimated.returncode == 0, estimated.stderr
+        assert "s of computing" in estimated.stdout
+        assert "MB of memory" in estimated.stdout
         submitted = interlayer("submit", str(study), "--tag", "team=vision", **service)
         assert submitted.returncode == 0, submitted.stderr
         analysis_id = submitted.stdout.strip()

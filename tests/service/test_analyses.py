@@ -382,6 +382,7 @@ class TestEstimate:
         found = answer.json()
         assert (found["class_pairs"], found["rows_per_class"], found["time_class"]) == (3, 36, "seconds")
         assert found["memory_bytes"] >= 108 * 6 * 4
+        assert 0 < found["seconds"] < 60
         too_many = self.estimate(history.caller, {**body, "sampling": {"per_class": 50}}).json()
         assert any("50" in note for note in too_many["notes"])
 

@@ -1,6 +1,7 @@
 """What operators and tenants rely on: rotation, quotas, the audit log, request ids, metrics, readiness."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -10,7 +11,9 @@ from sqlalchemy import insert
 from contract.counters import Counters, Processes
 from contract.database import clock, processes
 from contract.keys import looks_like_key
+from contract.schemas import Inspection
 from contract.settings import Settings, TenantLimits
+from contract.workforce import LOOK_SECONDS, Workforce
 from service.failures import Failures
 from tests.service.running import Caller, Service, npz_bytes, serving
 
@@ -140,8 +143,6 @@ def test_a_tenant_may_have_another_number_of_unfinished_analyses(limited: Servic
 
 
 def test_a_hopelessly_large_analysis_is_refused_with_its_estimate(limited: Service) -> None:
-    from contract.schemas import Inspection
-
     caller = limited.caller()
     artifact = caller.upload()
     classes = {str(number): 40 for number in range(1415)}  # a million pairs
@@ -152,6 +153,30 @@ def test_a_hopelessly_large_analysis_is_refused_with_its_estimate(limited: Servi
     assert code_of(refused) == (422, "job_too_large")
     assert "hours" in refused.json()["detail"]
     caller.submit(artifact, layers={"include": ["layer0"]}, sampling={"per_class": 2}, tests={"n_resamples": 99})
+
+
+def test_an_analysis_that_no_worker_has_the_memory_for_is_refused_and_its_estimate_says_so(service: Service) -> None:
+    caller = service.caller()
+    artifact = caller.upload()
+    layers = [{"name": "wide", "shape": [4000, 500_000], "dtype": "float32"}]
+    found = Inspection.model_validate({"rows": 4000, "classes": {"a": 2000, "b": 2000}, "layers": layers})
+    service.stores.artifacts.inspected(caller.tenant, artifact.removeprefix("sha256:"), found)
+    body = {"inputs": [{"artifact": artifact}]}
+    caller.post(body).raise_for_status()  # nobody knows yet what workers have
+    elsewhere = Workforce(service.stores.settings, service.stores.database)
+    elsewhere.announce(["cpu"], threads=2, memory_bytes=8 * 2**30)
+    time.sleep(LOOK_SECONDS)
+    try:
+        refused = caller.post(body | {"seed": 1})
+        assert code_of(refused) == (422, "job_too_large")
+        assert "GiB of memory, and a job may use 8.0 GiB" in refused.json()["detail"]
+        estimate = caller.http.post("/v1/analyses:estimate", json=body).json()
+        assert estimate["memory_bytes"] > 8 * 2**30
+        assert [note for note in estimate["notes"] if note.startswith("it would be refused")]
+        caller.post(body | {"sampling": {"per_class": 50}}).raise_for_status()
+    finally:
+        elsewhere.announce(["cpu"], threads=1, memory_bytes=0)
+        time.sleep(LOOK_SECONDS)
 
 
 # -- audit log and request ids ----------------------------------------------------------------------------------------

@@ -247,16 +247,33 @@ def test_the_child_gets_no_setting_and_no_secret(monkeypatch: pytest.MonkeyPatch
         child.kill()
 
 
-def test_a_child_allocates_no_more_than_its_limit(
-    settings: Settings, database: Database, store: Jobs, tmp_path: Path
-) -> None:
+@pytest.fixture
+def larger_than_allowed(settings: Settings, tmp_path: Path) -> Settings:
+    """Settings under which a stored file is more than a job may load: 768 MiB that pack into one."""
     arrays: dict[str, Any] = files.study_arrays(n_per_class=8) | {"1.Conv": np.zeros((24, 2**22), np.float64)}
-    np.savez_compressed(tmp_path / "large.npz", **arrays)  # 768 MiB that pack into one
+    np.savez_compressed(tmp_path / "large.npz", **arrays)
     stored_file(settings, (tmp_path / "large.npz").read_bytes())
-    stored_file(settings, good_file(), "cd" * 32)
+    return settings.model_copy(update={"job_memory_bytes": 600 * 2**20, "worker_memory_bytes": 2**26})
+
+
+def test_what_needs_more_memory_than_a_job_may_use_is_refused_before_it_is_loaded(
+    larger_than_allowed: Settings, database: Database, store: Jobs
+) -> None:
+    large = submitted(store)
+    assert work_off(larger_than_allowed, database) == 1
+    error = seen(store, large).error
+    assert error is not None
+    assert error.code == "job_too_large"
+    assert "GiB of memory, and a job may use 0.6 GiB" in error.detail
+
+
+def test_a_child_allocates_no_more_than_its_limit(
+    larger_than_allowed: Settings, database: Database, store: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.learning.job_memory", lambda _: 2**60)  # an estimate that is far too low
+    stored_file(larger_than_allowed, good_file(), "cd" * 32)
     large, small = submitted(store), submitted(store, "cd" * 32)
-    limited = settings.model_copy(update={"job_memory_bytes": 600 * 2**20, "worker_memory_bytes": 2**26})
-    assert work_off(limited, database) == 2
+    assert work_off(larger_than_allowed, database) == 2
     error = seen(store, large).error
     assert error is not None
     assert error.code == "out_of_memory"
