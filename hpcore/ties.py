@@ -88,7 +88,9 @@ def cross_edges(edges: Edges, copies: NDArray[np.int64], tolerance: float, ties:
 
     Notes
     -----
-    Time O(E α(E)) plus O(c³), memory O(c²) for a set of c nodes that are joined by equally long edges in a cycle.
+    Time O(E α(E)) plus O(c³), memory 8 c² bytes for a set of c nodes that are joined by equally long edges in a cycle,
+    not counting what hangs on a single edge. The worst data are those with few distinct lengths and few repeated
+    points, such as binary features: 10 classes of 1000 points with 20 of them take about as long as 10,000 points each.
     """
     a, b = copies[:, 0], copies[:, 1]
     sizes = a + b
@@ -153,8 +155,37 @@ def effective_resistances(
 ) -> NDArray[np.float64]:
     """Effective resistance between the ends of each edge of one connected multigraph without loops.
 
-    With the Laplacian L grounded at one node, ``R(i, j) = (L⁻¹)_ii + (L⁻¹)_jj - 2 (L⁻¹)_ij``.
+    What hangs on a single edge is taken off first, edge by edge, for such an edge is in every tree: R = 1 / conductance.
+    With the Laplacian L of the rest, grounded at one node, ``R(i, j) = (L⁻¹)_ii + (L⁻¹)_jj - 2 (L⁻¹)_ij``. A rest of
+    c nodes takes c³ multiplications (Cholesky) and 8 c² bytes.
+
+    Raises
+    ------
+    TooManyTies
+        c is above `LARGEST_TIE_COMPONENT`.
     """
+    n_nodes = int(max(left.max(), right.max())) + 1
+    key, which = np.unique(np.minimum(left, right) * n_nodes + np.maximum(left, right), return_inverse=True)
+    i, j = np.divmod(key, n_nodes)
+    parallel = np.bincount(which, conductance)
+    resistance = 1.0 / parallel
+    in_core = np.ones(key.shape[0], np.bool_)
+    while True:
+        degree = np.bincount(i[in_core], minlength=n_nodes) + np.bincount(j[in_core], minlength=n_nodes)
+        hangs = in_core & ((degree[i] == 1) | (degree[j] == 1))
+        if not hangs.any():
+            break
+        in_core &= ~hangs
+    if in_core.any():
+        resistance[in_core] = _dense_resistances(i[in_core], j[in_core], parallel[in_core])
+    return np.asarray(resistance[which])
+
+
+def _dense_resistances(
+    left: NDArray[np.intp], right: NDArray[np.intp], conductance: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    from scipy.linalg.lapack import dpotrf, dpotri
+
     nodes, ends = np.unique(np.concatenate((left, right)), return_inverse=True)
     n_nodes = nodes.shape[0]
     if n_nodes > LARGEST_TIE_COMPONENT:
@@ -164,14 +195,16 @@ def effective_resistances(
             '`ties="first"` takes one tree; `cross_edges_min` and `cross_edges_max` then tell how far it can be off.'
         )
     i, j = np.split(ends, 2)
-    laplacian = np.zeros((n_nodes, n_nodes))
-    np.add.at(laplacian, (i, j), -conductance)
-    np.add.at(laplacian, (j, i), -conductance)
-    np.fill_diagonal(laplacian, -laplacian.sum(axis=1))
-    inverse = np.zeros((n_nodes, n_nodes))
-    inverse[1:, 1:] = np.linalg.inv(laplacian[1:, 1:])
-    diagonal = inverse.diagonal()
-    return np.asarray(diagonal[i] + diagonal[j] - inverse[i, j] - inverse[j, i], np.float64)
+    low, high = np.minimum(i, j), np.maximum(i, j)
+    matrix = np.zeros((n_nodes, n_nodes), order="F")
+    matrix[high, low] = -conductance
+    matrix[np.diag_indices(n_nodes)] = np.bincount(i, conductance, n_nodes) + np.bincount(j, conductance, n_nodes)
+    matrix[0], matrix[:, 0], matrix[0, 0] = 0.0, 0.0, 1.0  # grounded: the rest stays positive definite
+    factor, _ = dpotrf(matrix, lower=1, overwrite_a=1)
+    inverse, _ = dpotri(factor, lower=1, overwrite_c=1)  # its lower half
+    diagonal = inverse.diagonal().copy()
+    diagonal[0] = 0.0
+    return np.asarray(diagonal[i] + diagonal[j] - 2.0 * inverse[high, low], np.float64)
 
 
 def _strengths(edges: Edges, weight: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
