@@ -90,7 +90,8 @@ def _tables(results: dict[str, Any], best: str, reference: str) -> str:
     columns = list(next(iter(results["wrong_pairs"].values())))
     lines += ["| data | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, row in results["wrong_pairs"].items():
-        cells = [f"{row[c]['wrong']} ({row[c]['largest']})" if row[c]["wrong"] else "0" for c in columns]
+        most = max(cell["pairs"] for cell in row.values())
+        cells = [_wrong(row[c], most) for c in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     if "gpu" in results:
         lines += ["", *_gpu(results["gpu"])]
@@ -100,6 +101,12 @@ def _tables(results: dict[str, Any], best: str, reference: str) -> str:
         lines += ["", *_figures("What the service costs", results["service"])]
     pictures = " ".join(f"![{title}](scaling-{i}.svg)" for i, title in enumerate(results["scaling"], start=1))
     return "\n".join([*lines, "", "## Scaling", "", pictures])
+
+
+def _wrong(cell: dict[str, int], most: int) -> str:
+    """Wrong pairs, the largest error, and how many pairs were tried where these were not all."""
+    largest = f" ({cell['largest']})" if cell["wrong"] else ""
+    return f"{cell['wrong']}{'' if cell['pairs'] == most else ' of ' + str(cell['pairs'])}{largest}"
 
 
 def _gpu(measured: dict[str, Any]) -> list[str]:

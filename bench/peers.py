@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
+import tempfile
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -62,22 +67,82 @@ def networkx_kruskal(rows: Array, is_first: NDArray[np.bool_]) -> int:
     return _crossing(edges[:, 0], edges[:, 1], is_first)
 
 
+def igraph_full(rows: Array, is_first: NDArray[np.bool_]) -> int:
+    import igraph
+    from scipy.spatial.distance import pdist
+
+    graph = igraph.Graph.Full(len(rows))  # its edges come in the order of pdist
+    kept = graph.spanning_tree(weights=pdist(rows.astype(np.float64)).tolist(), return_tree=False)
+    ends = np.stack(np.triu_indices(len(rows), 1))[:, kept]
+    return _crossing(ends[0], ends[1], is_first)
+
+
+def mlpack_emst(rows: Array, is_first: NDArray[np.bool_]) -> int:
+    """Borůvka on a kd-tree: fast where there are few features."""
+    import mlpack
+
+    tree = mlpack.emst(input_=rows.astype(np.float64))["output"]
+    return _crossing(tree[:, 0], tree[:, 1], is_first)
+
+
+def hyppo_runs(rows: Array, is_first: NDArray[np.bool_]) -> int:
+    """The statistic counts the parts that are left when cross edges are cut: one more than there are such edges."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it imports what scipy and pandas are about to drop
+        from hyppo.ksample import FriedmanRafsky
+
+    return int(FriedmanRafsky().statistic(rows.astype(np.float64), is_first.astype(np.int64))) - 1
+
+
+_MSTREE = """
+suppressMessages(library(ade4))
+arguments <- commandArgs(trailingOnly = TRUE)
+shape <- as.integer(arguments[2:3])
+rows <- matrix(readBin(arguments[1], "double", prod(shape)), shape[1], shape[2], byrow = TRUE)
+edges <- mstree(dist(rows))
+cat(paste(edges[, 1], edges[, 2]), sep = "\n")
+"""
+
+
+def r_mstree(rows: Array, is_first: NDArray[np.bool_]) -> int:
+    """What gTests builds on. A process of its own, whose start is part of its seconds."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(rows.astype(np.float64).tobytes())
+        file.flush()
+        command = ["Rscript", "-e", _MSTREE, file.name, *(str(n) for n in rows.shape)]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    edges = np.array([line.split() for line in answer.stdout.splitlines()], np.intp) - 1
+    return _crossing(edges[:, 0], edges[:, 1], is_first)
+
+
+@cache
+def _has_r() -> bool:
+    if shutil.which("Rscript") is None:
+        return False
+    return subprocess.run(["Rscript", "-e", "library(ade4)"], check=False, capture_output=True).returncode == 0
+
+
 _NEEDS = {
     "scipy pdist + csgraph": (scipy_pdist, ("scipy",)),
     "sklearn pairwise_distances + csgraph": (sklearn_pairwise, ("sklearn",)),
     "torch.cdist + csgraph": (torch_cdist, ("torch",)),
     "torch.cdist + hdbscan Prim": (torch_hdbscan, ("torch", "hdbscan")),
+    "igraph": (igraph_full, ("igraph", "scipy")),
+    "mlpack emst": (mlpack_emst, ("mlpack",)),
+    "hyppo FriedmanRafsky": (hyppo_runs, ("hyppo",)),
     "networkx Kruskal": (networkx_kruskal, ("networkx",)),
 }
 REFERENCE_PEER = "scipy pdist + csgraph"
 BEST_PEER = "torch.cdist + hdbscan Prim"
-SLOW_PEERS = ("networkx Kruskal",)
+SLOW_PEERS = ("hyppo FriedmanRafsky", "networkx Kruskal", "R ade4 mstree")
+"""These get fewer pairs."""
 
 
 def installed() -> dict[str, Peer]:
     """The peers whose packages are at hand."""
-    return {
+    found = {
         name: peer
         for name, (peer, packages) in _NEEDS.items()
         if all(importlib.util.find_spec(package) for package in packages)
     }
+    return found | ({"R ade4 mstree": r_mstree} if _has_r() else {})

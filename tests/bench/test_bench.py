@@ -31,8 +31,8 @@ def test_wrong_counts_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {name: data.ACCURACY[name] for name in ("relu 64", "relu 64 + 100")}
     monkeypatch.setattr(data, "ACCURACY", kinds)
     for row in measure.wrong_pairs(3, 20).values():
-        assert row["hpcore"] == row["hpcore float32"] == {"wrong": 0, "largest": 0}
-        assert row["off by one"] == {"wrong": 3, "largest": 1}
+        assert row["hpcore"] == row["hpcore float32"] == {"wrong": 0, "largest": 0, "pairs": 3}
+        assert row["off by one"] == {"wrong": 3, "largest": 1, "pairs": 3}
 
 
 def test_works_are_interleaved_after_a_warm_up() -> None:
@@ -40,6 +40,10 @@ def test_works_are_interleaved_after_a_warm_up() -> None:
     times = measure.interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b"] * 3
     assert all(each["min"] <= each["median"] <= each["max"] for each in times.values())
+
+
+def _wrong(wrong: int, largest: int, pairs: int) -> dict[str, int]:
+    return {"wrong": wrong, "largest": largest, "pairs": pairs}
 
 
 def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
@@ -57,7 +61,7 @@ def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
         "peers": {"64": {"one": {"seconds_per_pair": 1.0, "pairs": 1}}},
         "alone": {"case": {"seconds": 1.0, "extra_megabytes": 12.0, "seconds_over_25_ssyrk": 0.75}},
         "first_calls": {"cold": 10.0, "warm": 0.5},
-        "wrong_pairs": {"data": {"hpcore": {"wrong": 0, "largest": 0}, "one": {"wrong": 3, "largest": 7}}},
+        "wrong_pairs": {"data": {"hpcore": _wrong(0, 0, 45), "one": _wrong(3, 7, 45), "slow": _wrong(1, 2, 3)}},
         "scaling": {"points": [(10, 0.001), (100, 0.02)]},
         "jobs": {
             "load": 0.5,
@@ -79,7 +83,7 @@ def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
         "1.3 / 1.0",
         "**90 ×**",
         "0.75 (floor 1.5",
-        "3 (7)",
+        "| 0 | 3 (7) | 1 of 3 (2) |",
         "10.0 s with an empty cache",
         "| wait, s | 0.0331 | ≤ 0.05 |  |",
         "| rate | 0.5 | ≥ 0.95 | missed |",
