@@ -140,7 +140,7 @@ SLOW_PEERS = ("hyppo FriedmanRafsky", "networkx Kruskal", "R ade4 mstree")
 
 def installed() -> dict[str, Peer]:
     """The peers whose packages are at hand."""
-    found = {
+    found: dict[str, Peer] = {
         name: peer
         for name, (peer, packages) in _NEEDS.items()
         if all(importlib.util.find_spec(package) for package in packages)

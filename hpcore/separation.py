@@ -107,8 +107,8 @@ def pairwise_henze_penrose(
     n_threads : int, optional
         Threads on the CPU; all that the process may use by default. No number depends on it.
     memory_budget : int, optional
-        Bytes of working memory beyond the input. Averages over ties can take up to 128 MiB a thread more, where thousands
-        of points hang together by equal lengths (see `hpcore.ties.cross_edges`).
+        Bytes of working memory beyond the input. Averages over ties can take up to 128 MiB a thread more, where
+        thousands of points hang together by equal lengths (see `hpcore.ties.cross_edges`).
     on_progress : callable, optional
         Called as ``on_progress(stage, done, total)`` in the calling thread; an exception it raises ends the work.
 

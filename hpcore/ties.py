@@ -155,7 +155,7 @@ def effective_resistances(
 ) -> NDArray[np.float64]:
     """Effective resistance between the ends of each edge of one connected multigraph without loops.
 
-    What hangs on a single edge is taken off first, edge by edge, for such an edge is in every tree: R = 1 / conductance.
+    What hangs on a single edge is taken off first, edge by edge: such an edge is in every tree, R = 1 / conductance.
     With the Laplacian L of the rest, grounded at one node, ``R(i, j) = (L⁻¹)_ii + (L⁻¹)_jj - 2 (L⁻¹)_ij``. A rest of
     c nodes takes c³ multiplications (Cholesky) and 8 c² bytes.
 
