@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._jit import kernel
-
-LANES = 16
-"""Sums that run side by side: feature k goes to sum k mod `LANES`, and halves are added until one is left."""
+from hpcore._simd import LANES, address, fill_lane_sums
 
 
 @kernel()
@@ -18,17 +16,14 @@ def edge_lengths(rows: NDArray[Any], u: NDArray[np.intp], v: NDArray[np.intp], s
     """Fill `squared (E,)` with ``|rows[u] - rows[v]|²``: relative error at most ``(d + 2) u``, u = 2**-53.
 
     The order of summation is fixed and nothing is fused, so an edge has one length only: whichever way its ends are
-    given, on every processor and on every device.
+    given, on every processor and on every device. Feature k goes to sum k mod `LANES`; halves are added until one is
+    left.
     """
     sums = np.empty(LANES)
     n_whole = rows.shape[1] - rows.shape[1] % LANES
     for e in range(u.shape[0]):
         x, y = rows[u[e]], rows[v[e]]
-        sums[:] = 0.0
-        for first in range(0, n_whole, LANES):
-            for lane in range(LANES):
-                difference = np.float64(x[first + lane]) - np.float64(y[first + lane])
-                sums[lane] += difference * difference
+        fill_lane_sums(address(x, 0), address(y, 0), n_whole // LANES, address(sums, 0))
         for lane in range(rows.shape[1] - n_whole):
             difference = np.float64(x[n_whole + lane]) - np.float64(y[n_whole + lane])
             sums[lane] += difference * difference

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from hpcore._approximation import Packed, product_bounds
 from hpcore._boruvka_cuda import bottlenecks
-from hpcore._exact_cpu import LANES
 from hpcore._mst_cpu import CANDIDATES_PER_POINT, Ends, Found, Reaches
 from hpcore._products_cuda import Precision, product, product_error, rounded, rounding_error
+from hpcore._simd import LANES
 from hpcore.errors import OutOfMemory
 
 _INFINITY = float("inf")

@@ -126,6 +126,29 @@ def _squared_tile(
     return signature, generate
 
 
+def _lane_sums(_context: Any, x: Any, y: Any, _n_steps: Any, out: Any) -> Any:
+    signature = types.void(x, y, types.intp, out)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> None:
+        x_pointer, y_pointer, steps, o_pointer = arguments
+        number, exact = x_pointer.type.pointee, ir.VectorType(ir.DoubleType(), LANES)
+        vector, align = ir.VectorType(number, LANES), 4 if isinstance(number, ir.FloatType) else 8
+        sums = cgutils.alloca_once_value(builder, ir.Constant(exact, [0.0] * LANES))  # type: ignore[no-untyped-call]  # numba has no types
+        with cgutils.for_range(builder, steps) as loop:
+            offset = builder.mul(loop.index, ir.Constant(ir.IntType(64), LANES))
+            values = []
+            for pointer in (x_pointer, y_pointer):
+                place = builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+                value = builder.load(place, align=align)
+                values.append(value if vector == exact else builder.fpext(value, exact))
+            difference = builder.fsub(*values)
+            square = builder.fmul(difference, difference)  # no flags: never fused, so the same everywhere
+            builder.store(builder.fadd(builder.load(sums), square), sums)
+        builder.store(builder.load(sums), builder.bitcast(o_pointer, exact.as_pointer()), align=8)
+
+    return signature, generate
+
+
 def _address(_context: Any, array: Any, _index: Any) -> Any:
     signature = types.CPointer(array.dtype)(array, types.intp)  # type: ignore[no-untyped-call]  # numba has no types
 
@@ -157,3 +180,6 @@ add_squared_differences: Callable[..., None] = intrinsic(_squared_tile)
 ``a`` holds points in rows, ``b`` in columns; strides count numbers between rows of ``a``, ``b`` and ``out``, to which
 the distances are added, or from which they begin. A register holds `LANES` float32 or half as many float64.
 """
+
+fill_lane_sums: Callable[..., None] = intrinsic(_lane_sums)
+"""Fill `LANES` float64 sums with ``Σ (x[k] - y[k])²`` over every 16th k: ``(x, y, n_steps, out)``, 16 numbers a step."""

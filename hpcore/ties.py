@@ -167,7 +167,7 @@ def effective_resistances(
     n_nodes = int(max(left.max(), right.max())) + 1
     key, which = np.unique(np.minimum(left, right) * n_nodes + np.maximum(left, right), return_inverse=True)
     i, j = np.divmod(key, n_nodes)
-    parallel = np.bincount(which, conductance)
+    parallel = np.asarray(np.bincount(which, conductance), np.float64)
     resistance = 1.0 / parallel
     in_core = np.ones(key.shape[0], np.bool_)
     while True:
