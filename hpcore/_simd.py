@@ -182,4 +182,4 @@ the distances are added, or from which they begin. A register holds `LANES` floa
 """
 
 fill_lane_sums: Callable[..., None] = intrinsic(_lane_sums)
-"""Fill `LANES` float64 sums with ``Σ (x[k] - y[k])²`` over every 16th k: ``(x, y, n_steps, out)``, 16 numbers a step."""
+"""Fill `LANES` float64 sums with ``Σ (x[k] - y[k])²`` over every 16th k: ``(x, y, n_steps, out)``, 16 a step."""
