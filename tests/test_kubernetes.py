@@ -1,0 +1,328 @@
+"""The example for Kubernetes: valid by the schemas of Kubernetes, the same stack as the compose file, as confined."""
+
+import copy
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from contract.database import Database
+from contract.metrics import Metrics
+from contract.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+KUSTOMIZATION: dict[str, Any] = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())
+VERSIONS = ("1.33", "1.35", "1.37")
+Object = dict[str, Any]
+
+
+def objects_of(text: str) -> list[Object]:
+    return [each for each in yaml.safe_load_all(text) if each is not None]
+
+
+OBJECTS = [each for name in KUSTOMIZATION["resources"] for each in objects_of((DEPLOY / name).read_text())]
+CONFIG = {
+    each["name"]: dict(literal.split("=", 1) for literal in each.get("literals", []))
+    for each in KUSTOMIZATION["configMapGenerator"]
+}
+
+
+def of_kind(*kinds: str) -> list[Object]:
+    return [each for each in OBJECTS if each["kind"] in kinds]
+
+
+WORKLOADS = {each["metadata"]["name"]: each for each in of_kind("Deployment", "StatefulSet")}
+OWN = ("service", "dispatcher", "worker-cpu", "worker-sandbox", "worker-gpu")
+
+
+def pod_of(name: str) -> Object:
+    found: Object = WORKLOADS[name]["spec"]["template"]["spec"]
+    return found
+
+
+def container_of(name: str) -> Object:
+    (found,) = pod_of(name)["containers"]
+    return dict(found)
+
+
+def environment_of(name: str) -> dict[str, Any]:
+    """Return the variables of a container: their value, or the key of the secret that has it."""
+    container, found = container_of(name), {}
+    for source in container.get("envFrom", []):
+        found |= CONFIG[source["configMapRef"]["name"]]
+    for item in container.get("env", []):
+        found[item["name"]] = item["value"] if "value" in item else item["valueFrom"]["secretKeyRef"]["key"]
+    return found
+
+
+def check(found: Object, version: str) -> None:
+    kubernetes_validate.validate(found, version, strict=True)
+
+
+# -- schemas ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_valid(version: str) -> None:
+    assert len(OBJECTS) > 25
+    for each in OBJECTS:
+        check(each, version)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("Deployment", ("spec", "replica"), 1),  # misspelled
+        ("Deployment", ("spec", "replicas"), "one"),
+        ("Deployment", ("spec", "template", "spec", "containers"), None),
+        ("HorizontalPodAutoscaler", ("spec", "maxReplicas"), "many"),
+        ("NetworkPolicy", ("spec", "podSelector"), []),
+        ("PodDisruptionBudget", ("spec", "maxUnavailabe"), 1),
+        ("Ingress", ("spec", "rules"), {}),
+    ],
+)
+def test_a_mistake_is_found(kind: str, path: tuple[str, ...], value: object) -> None:
+    wrong = copy.deepcopy(of_kind(kind)[0])
+    place = wrong
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    with pytest.raises(kubernetes_validate.ValidationError):
+        check(wrong, VERSIONS[-1])
+
+
+def test_what_kustomize_makes_of_it_is_valid_and_complete() -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed; the files themselves are checked all the same")
+    result = subprocess.run([kubectl, "kustomize", str(DEPLOY)], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    made = objects_of(result.stdout)
+    for each in made:
+        check(each, VERSIONS[-1])
+    names = {(each["kind"], each["metadata"]["name"]) for each in made if each["kind"] != "ConfigMap"}
+    assert names == {(each["kind"], each["metadata"]["name"]) for each in OBJECTS}
+    assert {each["metadata"].get("namespace", "interlayer") for each in made} == {"interlayer"}
+    images = set(re.findall(r"image: (\S+)", result.stdout))
+    assert not {image for image in images if image.startswith("interlayer-")}, "each has a registry and a version"
+    config = {each["metadata"]["name"] for each in made if each["kind"] == "ConfigMap"}
+    assert {re.sub(r"-[a-z0-9]{10}$", "", name) for name in config} == set(CONFIG)
+    assert len(re.findall(r"configMapRef:\n\s+name: (\S+)", result.stdout)) > 0
+    assert set(re.findall(r"configMapRef:\n\s+name: (\S+)", result.stdout)) <= config
+
+
+def test_every_file_is_used_and_exists() -> None:
+    assert sorted(KUSTOMIZATION["resources"]) == sorted(
+        f"kubernetes/{p.name}" for p in (DEPLOY / "kubernetes").iterdir()
+    )
+    for each in KUSTOMIZATION["configMapGenerator"]:
+        for name in each.get("files", []):
+            assert (DEPLOY / name).is_file()
+    used = {m["configMapRef"]["name"] for n in WORKLOADS for m in container_of(n).get("envFrom", [])}
+    used |= {v["configMap"]["name"] for n in WORKLOADS for v in pod_of(n).get("volumes", []) if "configMap" in v}
+    assert used == set(CONFIG)
+
+
+# -- the same stack as the compose file -------------------------------------------------------------------------------
+
+
+def test_images_and_commands_are_those_of_the_compose_file() -> None:
+    assert set(WORKLOADS) == set(COMPOSE)
+    for name, definition in COMPOSE.items():
+        container = container_of(name)
+        target = definition.get("build", {}).get("target")
+        assert container["image"] == (definition["image"] if target is None else f"interlayer-{target}"), name
+        command = [word.replace("$$", "$") for word in definition.get("command", [])]
+        assert container.get("command", []) == command, name
+    own = {image["name"] for image in KUSTOMIZATION["images"]}
+    assert own == {container_of(name)["image"] for name in OWN}
+
+
+def test_variables_are_those_of_the_compose_file_and_of_a_bucket() -> None:
+    here_alone = {"INTERLAYER_BLOBS_URL", "INTERLAYER_CACHE_BYTES", "INTERLAYER_METRICS_TOKEN", "AWS_REGION"}
+    here_alone |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PGDATA"}
+    for name, definition in COMPOSE.items():
+        if name != "proxy":
+            assert set(environment_of(name)) - here_alone == set(definition["environment"]), name
+    for name in ("worker-cpu", "worker-sandbox", "worker-gpu"):
+        assert environment_of(name)["INTERLAYER_QUEUES"] == COMPOSE[name]["environment"]["INTERLAYER_QUEUES"]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_variables_are_settings_that_exist_and_their_values_are_valid(name: str) -> None:
+    found = {
+        k.removeprefix("INTERLAYER_").lower(): v for k, v in environment_of(name).items() if k.startswith("INTERL")
+    }
+    assert found.keys() <= Settings.model_fields.keys()
+    settings = Settings.model_validate(found)
+    assert settings.blobs_url is not None, "the data directory is shared by nobody"
+    served = {queue for worker in OWN[2:] for queue in environment_of(worker)["INTERLAYER_QUEUES"].split(",")}
+    if name == "service":
+        assert {*settings.queue_names(), settings.model_queue} == served
+
+
+def test_an_unknown_variable_would_be_found() -> None:
+    assert "cache_byte" not in Settings.model_fields
+    with pytest.raises(ValueError, match="cache_bytes"):
+        Settings.model_validate({"cache_bytes": "many"})
+
+
+def test_secrets_are_referred_to_and_all_are_in_the_page_that_says_how_to_make_them() -> None:
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    for name in WORKLOADS:
+        for item in container_of(name).get("env", []):
+            if re.search("PASSWORD|SECRET|TOKEN|ACCESS_KEY|DATABASE_URL|BROKER_URL", item["name"]):
+                assert item["valueFrom"]["secretKeyRef"]["name"] == "interlayer", item
+                assert f"{item['valueFrom']['secretKeyRef']['key']}=" in page
+    literals = str(KUSTOMIZATION)
+    assert not re.search(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY", literals)
+
+
+# -- what pods may do -------------------------------------------------------------------------------------------------
+
+
+def weaknesses(workloads: dict[str, Object]) -> Iterator[str]:
+    for name, workload in workloads.items():
+        pod = workload["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        outer, inner = pod.get("securityContext", {}), container.get("securityContext", {})
+        limits = container.get("resources", {}).get("limits", {})
+        mounts = {mount["mountPath"]: mount for mount in container.get("volumeMounts", [])}
+        volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
+        expected = {
+            "runAsNonRoot": outer.get("runAsNonRoot") is True and outer.get("runAsUser", 0) > 0,
+            "seccompProfile": outer.get("seccompProfile") == {"type": "RuntimeDefault"},
+            "readOnlyRootFilesystem": inner.get("readOnlyRootFilesystem") is True,
+            "allowPrivilegeEscalation": inner.get("allowPrivilegeEscalation") is False,
+            "capabilities": inner.get("capabilities") == {"drop": ["ALL"]},
+            "automountServiceAccountToken": pod.get("automountServiceAccountToken") is False,
+            "resources": {"cpu", "memory"} <= limits.keys() and container["resources"].get("requests"),
+            "volumes": not any("hostPath" in volume for volume in volumes.values()),
+            "host": not any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")),
+            "tmp": "/tmp" in mounts and "sizeLimit" in volumes[mounts["/tmp"]["name"]].get("emptyDir", {}),
+            "image": container["image"].startswith("interlayer-") or ":" in container["image"],
+        }
+        yield from (f"{name}: {key}" for key, holds in expected.items() if not holds)
+
+
+def test_every_pod_is_confined() -> None:
+    assert list(weaknesses(WORKLOADS)) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [
+        ("pod", "automountServiceAccountToken"),
+        ("outer", "runAsNonRoot"),
+        ("outer", "seccompProfile"),
+        ("inner", "readOnlyRootFilesystem"),
+        ("inner", "allowPrivilegeEscalation"),
+        ("inner", "capabilities"),
+        ("container", "resources"),
+    ],
+)
+def test_a_missing_confinement_is_found(place: str, key: str) -> None:
+    weak = copy.deepcopy(WORKLOADS)
+    for workload in weak.values():
+        pod = workload["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        places = {"pod": pod, "outer": pod["securityContext"], "container": container}
+        del (places | {"inner": container["securityContext"]})[place][key]
+    assert list(weaknesses(weak)) == [f"{name}: {key}" for name in WORKLOADS]
+
+
+def _selects(selector: Object | None, labels: dict[str, str]) -> bool:
+    return selector is not None and selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def _admitted(direction: str, own: dict[str, str], other: dict[str, str], port: int) -> bool:
+    """Tell whether the policies admit traffic in a direction between two pods of the namespace."""
+    side, rules = ("from" if direction == "Ingress" else "to"), []
+    for policy in of_kind("NetworkPolicy"):
+        spec = policy["spec"]
+        if direction in spec["policyTypes"] and _selects(spec["podSelector"], own):
+            rules += spec.get(direction.lower(), [])
+    return any(
+        port in [each["port"] for each in rule["ports"]]
+        and any(_selects(peer.get("podSelector"), other) for peer in rule[side] if "namespaceSelector" not in peer)
+        for rule in rules
+    )
+
+
+def test_who_speaks_to_whom() -> None:
+    labels = {name: workload["spec"]["template"]["metadata"]["labels"] for name, workload in WORKLOADS.items()}
+    ports = {
+        name: container_of(name)["ports"][0]["containerPort"] for name in WORKLOADS if "ports" in container_of(name)
+    }
+    found = {
+        (one, other)
+        for one in WORKLOADS
+        for other, port in ports.items()
+        if one != other
+        and _admitted("Egress", labels[one], labels[other], port)
+        and _admitted("Ingress", labels[other], labels[one], port)
+    }
+    workers = ("worker-cpu", "worker-sandbox", "worker-gpu")
+    expected = {("proxy", "service"), ("service", "postgres"), ("dispatcher", "postgres"), ("dispatcher", "redis")}
+    assert found == expected | {(worker, other) for worker in workers for other in ("postgres", "redis")}
+    closed = next(each for each in of_kind("NetworkPolicy") if each["spec"]["podSelector"] == {})
+    assert closed["spec"]["policyTypes"] == ["Ingress", "Egress"], "what no policy names is refused"
+
+
+# -- life and death ---------------------------------------------------------------------------------------------------
+
+
+def test_pods_have_the_time_to_end_that_the_compose_file_gives() -> None:
+    for name in OWN[2:]:
+        assert f"{pod_of(name)['terminationGracePeriodSeconds']}s" == COMPOSE[name]["stop_grace_period"]
+
+
+def test_the_cache_fits_into_its_volume() -> None:
+    for name in OWN[2:]:
+        (volume,) = [each for each in pod_of(name)["volumes"] if each["name"] == "data"]
+        limit = int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi")) * 2**30
+        assert int(environment_of(name)["INTERLAYER_CACHE_BYTES"]) <= 0.7 * limit
+        assert container_of(name)["resources"]["requests"]["ephemeral-storage"] == volume["emptyDir"]["sizeLimit"]
+
+
+def test_probes_ask_what_the_service_answers() -> None:
+    probes = [
+        container_of("service")[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")
+    ]
+    assert probes == ["/healthz", "/healthz", "/readyz"]
+    assert "server service:8000;" in (DEPLOY / "nginx.conf").read_text()
+    assert container_of("service")["ports"][0]["containerPort"] == 8000
+    assert f"listen {container_of('proxy')['ports'][0]['containerPort']};" in (DEPLOY / "nginx.conf").read_text()
+
+
+def test_services_and_budgets_select_pods_that_exist() -> None:
+    labels = [workload["spec"]["template"]["metadata"]["labels"] for workload in WORKLOADS.values()]
+    for each in of_kind("Service"):
+        assert any(each["spec"]["selector"].items() <= known.items() for known in labels), each["metadata"]["name"]
+    for each in of_kind("PodDisruptionBudget"):
+        assert any(_selects(each["spec"]["selector"], known) for known in labels), each["metadata"]["name"]
+    for name, workload in WORKLOADS.items():
+        assert _selects(workload["spec"]["selector"], workload["spec"]["template"]["metadata"]["labels"]), name
+
+
+def test_autoscalers_follow_metrics_that_exist(settings: Settings, database: Database) -> None:
+    offered = {k.removeprefix("INTERLAYER_").lower(): v for k, v in environment_of("service").items() if "QUEUE" in k}
+    text = Metrics(settings.model_copy(update=offered), database).text().decode()
+    scaled = set()
+    for each in of_kind("HorizontalPodAutoscaler"):
+        target = each["spec"]["scaleTargetRef"]["name"]
+        scaled.add(target)
+        for metric in each["spec"]["metrics"]:
+            name, labels = metric["external"]["metric"]["name"], metric["external"]["metric"]["selector"]["matchLabels"]
+            assert labels["queue"] in environment_of(target)["INTERLAYER_QUEUES"].split(",")
+            for state in ("queued", "running"):
+                assert f'{name}{{queue="{labels["queue"]}",state="{state}"}}' in text
+    assert scaled == set(OWN[2:])
