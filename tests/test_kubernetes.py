@@ -55,7 +55,8 @@ def container_of(name: str) -> Object:
 
 def environment_of(name: str) -> dict[str, Any]:
     """Return the variables of a container: their value, or the key of the secret that has it."""
-    container, found = container_of(name), {}
+    container = container_of(name)
+    found: dict[str, Any] = {}
     for source in container.get("envFrom", []):
         found |= CONFIG[source["configMapRef"]["name"]]
     for item in container.get("env", []):
@@ -65,6 +66,14 @@ def environment_of(name: str) -> dict[str, Any]:
 
 def check(found: Object, version: str) -> None:
     kubernetes_validate.validate(found, version, strict=True)
+
+
+def settings_of(environment: dict[str, Any]) -> Settings:
+    """Return the settings that a process reads; a variable of ours that is none is an error here."""
+    prefix = "INTERLAYER_"
+    found = {k.removeprefix(prefix).lower(): v for k, v in environment.items() if k.startswith(prefix)}
+    assert found.keys() <= Settings.model_fields.keys()
+    return Settings.model_validate(found)
 
 
 # -- schemas ----------------------------------------------------------------------------------------------------------
@@ -158,21 +167,17 @@ def test_variables_are_those_of_the_compose_file_and_of_a_bucket() -> None:
 
 @pytest.mark.parametrize("name", OWN)
 def test_variables_are_settings_that_exist_and_their_values_are_valid(name: str) -> None:
-    found = {
-        k.removeprefix("INTERLAYER_").lower(): v for k, v in environment_of(name).items() if k.startswith("INTERL")
-    }
-    assert found.keys() <= Settings.model_fields.keys()
-    settings = Settings.model_validate(found)
+    settings = settings_of(environment_of(name))
     assert settings.blobs_url is not None, "the data directory is shared by nobody"
     served = {queue for worker in OWN[2:] for queue in environment_of(worker)["INTERLAYER_QUEUES"].split(",")}
     if name == "service":
         assert {*settings.queue_names(), settings.model_queue} == served
 
 
-def test_an_unknown_variable_would_be_found() -> None:
-    assert "cache_byte" not in Settings.model_fields
-    with pytest.raises(ValueError, match="cache_bytes"):
-        Settings.model_validate({"cache_bytes": "many"})
+@pytest.mark.parametrize("wrong", [{"INTERLAYER_CACHE_BYTE": "1"}, {"INTERLAYER_CACHE_BYTES": "many"}])
+def test_a_variable_that_is_no_setting_is_found(wrong: dict[str, str]) -> None:
+    with pytest.raises((AssertionError, ValueError)):
+        settings_of(environment_of("worker-cpu") | wrong)
 
 
 def test_secrets_are_referred_to_and_all_are_in_the_page_that_says_how_to_make_them() -> None:
