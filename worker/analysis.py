@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from contract.schemas import AnalysisRequest, InputReference, ProblemError, Report, Separation
 from hpcore.errors import DeviceUnavailable, HpcoreError, OutOfMemory
@@ -12,6 +11,7 @@ from worker.activations import ActivationFile, open_activations
 from worker.cautions import warnings
 from worker.feasible import require_feasible
 from worker.findings import findings
+from worker.gpu_memory import where_it_fits
 from worker.measuring import TIES, Measured, Progress, Resources, StudyInput, measure
 from worker.models.sources import ModelRunning, open_labels, recorded
 from worker.selection import all_draws, check_same_study, draw_rows, require_layer, rows_per_class, select_layers
@@ -117,9 +117,11 @@ def _analyze(
             lambda stage, done, total, fraction: on_progress(stage, done, total, share * fraction),
             lambda item, layer, found: on_layer(_separation(item, layer, found)),
         )
-        compared = _compare_splits(request, inputs, resources, on_progress, share)
+        compared, left_gpu = where_it_fits(
+            request, lambda request: _compare_splits(request, inputs, resources, on_progress, share)
+        )
         on_progress("tests", len(inputs) * len(layers[0]), len(inputs) * len(layers[0]), 1.0)
-        return _report(request, inputs, measured, compared, per_class), _device(measured)
+        return _report(request, inputs, measured, compared, per_class), _device(measured, left_gpu)
     except OutOfMemory as error:
         raise ProblemError("out_of_memory", f"{error}; analyse fewer rows or smaller layers") from error
     except DeviceUnavailable as error:
@@ -203,6 +205,12 @@ def _separation(item: StudyInput, layer: str, measured: Measured) -> Separation:
     return reporting.separation(item.reference, layer, item.dimension(layer), item.file.classes, measured)
 
 
-def _device(measured: Mapping[StateKey, Mapping[str, Measured]]) -> str:
-    devices: set[Any] = {m.layer.separation.device for layers in measured.values() for m in layers.values()}
-    return "+".join(sorted(devices))
+def _device(measured: Mapping[StateKey, Mapping[str, Measured]], splits_left_gpu: bool) -> str:
+    """Say what computed, and what could not be computed where it was meant to be."""
+    found = [measured for layers in measured.values() for measured in layers.values()]
+    notes = ["+".join(sorted({each.layer.separation.device for each in found}))]
+    if left := sum(each.left_gpu for each in found):
+        notes.append(f"{left} of {len(found)} layers were measured on the CPU, for the GPU's memory is too small")
+    if splits_left_gpu:
+        notes.append("the splits were compared on the CPU, for the GPU's memory is too small")
+    return "; ".join(notes)

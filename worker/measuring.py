@@ -1,7 +1,7 @@
 """Every layer of every input, measured one at a time: no two layers are in memory together."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum, prod
 
 import numpy as np
@@ -14,6 +14,7 @@ from hpcore.study import LayerMeasurement, StateKey, measure_layer
 from hpcore.trend import SampleSizeTrend, sample_size_trend
 from worker.activations import ActivationFile
 from worker.arrays import Array
+from worker.gpu_memory import where_it_fits
 from worker.selection import draw_rows, fold_seed
 
 Progress = Callable[[str, int, int, float], None]
@@ -77,6 +78,7 @@ class Measured:
     layer: LayerMeasurement
     trend: SampleSizeTrend | None = None
     draw_means: tuple[float, ...] | None = None
+    left_gpu: bool = False
 
 
 def measure(
@@ -96,7 +98,12 @@ def measure(
         role = item.reference
         stage = f"instance {role.instance}, {role.state}, {role.split}: {layer}"
         on_progress(stage, done, len(tasks), sum(weights[:done]) / sum(weights))
-        found = measured[item.key][layer] = _measure_layer(request, item, layer, per_class, resources)
+
+        def work(request: AnalysisRequest, item: StudyInput = item, layer: str = layer) -> Measured:
+            return _measure_layer(request, item, layer, per_class, resources)
+
+        found, left_gpu = where_it_fits(request, work)
+        found = measured[item.key][layer] = replace(found, left_gpu=left_gpu)
         on_layer(item, layer, found)
     return measured
 

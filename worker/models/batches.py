@@ -20,6 +20,9 @@ DTYPES = {
 }  # fmt: skip
 
 
+LEFT_GPU = "the model ran on the CPU, for the GPU's memory is too small for a few rows"
+
+
 class LayeredModel(Protocol):
     """What ONNX and PyTorch models have in common."""
 
@@ -124,7 +127,7 @@ def run_all(
                 size //= 2
                 continue
             if may_leave_gpu and model.to_cpu():
-                notes.append("the model ran on the CPU, for a single row did not fit into the GPU's memory")
+                notes.append(LEFT_GPU)
                 size = min(batch_size, n_rows)
                 continue
             detail = "a single row does not fit into memory; choose fewer layers or a smaller model"

@@ -12,7 +12,7 @@ from contract.layer_names import INPUT_LAYER
 from contract.registry import Preprocessing, RegisteredData, RegisteredModel
 from contract.schemas import InspectedLayer, Inspection, LayerSelection, Pooling, ProblemError, Split
 from worker.arrays import MAX_ARRAYS, Array
-from worker.models.batches import DTYPES, LayeredModel, LayerFile, run_all
+from worker.models.batches import DTYPES, LEFT_GPU, LayeredModel, LayerFile, run_all
 from worker.models.data import Batch, DataSet, open_data, open_registered
 from worker.models.onnx_model import OnnxModel, onnx_layers
 from worker.models.onnx_scan import scan_onnx
@@ -99,11 +99,11 @@ def _record(run: Run, work: Recording, show: Callable[[float], None]) -> Recorde
     try:
         model = _model(run, work)
         probe = take(0, min(_PROBED_ROWS, len(rows)))
-        samples = _probe(model, probe, work.layers)
+        samples, notes = _probe_where_it_fits(model, probe, work)
         file = LayerFile(run.out, data.codes[rows].astype(np.int64), samples)
         digest = hashlib.sha256(data.codes[rows].astype("<i8").tobytes())
         batch_size = _BATCH_ROWS if run.entry is None else run.entry.batch_size
-        notes = run_all(
+        notes += run_all(
             model, list(samples), len(rows), batch_size, take, file.write,
             may_leave_gpu=work.device == "auto", on_rows=lambda done: show(done / len(rows)),
         )  # fmt: skip
@@ -173,6 +173,21 @@ class _Pooled:
         return np.asarray((rows * weights).sum(1) / np.maximum(weights.sum(1), 1))
 
 
+def _probe_where_it_fits(model: LayeredModel, batch: Batch, work: Recording) -> tuple[dict[str, Array], list[str]]:
+    """Probe on the GPU, or on the CPU where the model does not fit and may leave; give notes on that, too."""
+    try:
+        return _probe(model, batch, work.layers), []
+    except ProblemError:
+        raise
+    except Exception as error:
+        if not model.is_out_of_memory(error):
+            raise
+        if work.device != "auto" or not model.to_cpu():
+            detail = "a few rows do not fit into memory; choose fewer layers or a smaller model"
+            raise ProblemError("out_of_memory", detail) from error
+    return _probe_where_it_fits(model, batch, work)[0], [LEFT_GPU]
+
+
 def _probe(model: LayeredModel, batch: Batch, selection: LayerSelection) -> dict[str, Array]:
     """Choose the layers by running a few rows, twice: the outputs must be the same."""
     automatic, others = model.names(batch)
@@ -212,13 +227,7 @@ def _present(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
 def _run_in_parts(model: LayeredModel, batch: Batch, layers: Sequence[str]) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for start in range(0, len(layers), _PROBED_LAYERS):
-        try:
-            model.run(batch, layers[start : start + _PROBED_LAYERS], found.__setitem__)
-        except Exception as error:
-            if not model.is_out_of_memory(error):
-                raise
-            detail = "a few rows do not fit into memory; choose fewer layers or a smaller model"
-            raise ProblemError("out_of_memory", detail) from error
+        model.run(batch, layers[start : start + _PROBED_LAYERS], found.__setitem__)
     return found
 
 

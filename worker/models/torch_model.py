@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+# Of the host's allocator, of CUDA where no allocator of PyTorch is asked, and of its libraries.
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 Put = Callable[[str, Array], None]
 
 
@@ -29,7 +31,6 @@ class TorchModel:
 
         self._torch, self._module, self._pooling, self._hidden = torch, module.eval(), pooling, hidden_states
         self.device = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-        self._module.to(self.device)
         self._mask: torch.Tensor | None = None
 
     def names(self, batch: Mapping[str, Array]) -> tuple[list[str], list[str]]:
@@ -68,6 +69,7 @@ class TorchModel:
                 for suffix, value in tensors.items():
                     see(name + suffix, value, True)
 
+        self._module.to(self.device)  # here, so that weights that do not fit are like a batch that does not
         inputs = {name: torch.from_numpy(array).to(self.device) for name, array in batch.items()}
         self._mask = inputs.get("attention_mask")
         first = inputs["inputs"]
@@ -114,8 +116,9 @@ class TorchModel:
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Tell whether an error of `run` means that a smaller batch may do."""
-        text = str(error)
-        return isinstance(error, MemoryError | self._torch.OutOfMemoryError) or "not enough memory" in text
+        if isinstance(error, MemoryError | self._torch.OutOfMemoryError):
+            return True
+        return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
     def to_cpu(self) -> bool:
         """Go on without the GPU; False where there was none."""
