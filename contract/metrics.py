@@ -4,12 +4,11 @@ Workers open no port: what they count is in the database, so every service proce
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import Float, case, func, literal, select
+from sqlalchemy import case, func, select
 
 from contract.blobs import Blobs
 from contract.counters import Counters, Processes
@@ -28,7 +27,6 @@ _COUNTED: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _DEAD_LETTER_SECONDS = 86400.0
 _STATES_OF_WORK = ("queued", "running", "waiting")  # parts wait for others; an analysis that was split is its parts
-_COST: Any = jobs.c.cost if "cost" in jobs.c else literal(None, Float)
 
 
 class Metrics:
@@ -129,9 +127,9 @@ class _State(Collector):
             "Those without a prediction, counted as 0 s.",
             labels=labels,
         )
-        left = _COST * case((jobs.c.state == "running", 1.0 - jobs.c.fraction), else_=1.0)
+        left = jobs.c.cost * case((jobs.c.state == "running", 1.0 - jobs.c.fraction), else_=1.0)
         query = (
-            select(jobs.c.queue, jobs.c.state, func.count(), func.sum(left), func.count(_COST))
+            select(jobs.c.queue, jobs.c.state, func.count(), func.sum(left), func.count(jobs.c.cost))
             .where(UNFINISHED, jobs.c.state.in_(_STATES_OF_WORK))
             .group_by(jobs.c.queue, jobs.c.state)
         )

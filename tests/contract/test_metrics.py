@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-import pytest
 from sqlalchemy import update
 
 from contract.database import Database, clock, jobs
@@ -48,7 +47,6 @@ def test_rows_by_queue_and_state(any_settings: Settings, any_database: Database)
     assert told(any_settings, any_database, FAMILIES[1]) == {}
 
 
-@pytest.mark.skipif("cost" not in jobs.c, reason="nothing is predicted yet")
 def test_predicted_seconds_are_those_that_are_left(any_settings: Settings, any_database: Database) -> None:
     add(any_database, "cpu", "queued", cost=10.0)
     add(any_database, "cpu", "queued", cost=2.5)
