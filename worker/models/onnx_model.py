@@ -77,6 +77,7 @@ class OnnxModel:
         self._device, self._n_threads, self._budget = device, n_threads, budget_bytes
         self._layers = onnx_layers(self._graph)
         self._inputs = [value for value in self._graph.inputs if value.name not in self._graph.constants]
+        self._fixed_rows = _fixed_rows(self._inputs)
         self._sessions: dict[tuple[str, ...], Any] = {}
         self._row_bytes: dict[str, int] = {}
         self.device = "cpu"
@@ -105,11 +106,22 @@ class OnnxModel:
             put(INPUT_LAYER, next(iter(feed.values())))
         tensors = {name: self._layers.get(name, name) for name in layers if name != INPUT_LAYER}
         for group in self._groups(list(tensors), n_rows):
-            outputs = self._session(tuple(tensors[name] for name in group)).run([tensors[n] for n in group], feed)
+            outputs = self._outputs(tuple(tensors[name] for name in group), feed, n_rows)
             for name, output in zip(group, outputs, strict=True):
                 if isinstance(output, np.ndarray) and output.ndim and len(output):
                     self._row_bytes[name] = output.nbytes // len(output)
                 put(name, output)
+
+    def _outputs(self, tensors: tuple[str, ...], feed: dict[str, Array], n_rows: int) -> list[Any]:
+        """Compute some tensors; where the model takes a fixed number of rows, so many at a time."""
+        session, size = self._session(tensors), self._fixed_rows
+        if size is None or size == n_rows:
+            return list(session.run(tensors, feed))
+        parts = []
+        for first in range(0, n_rows, size):
+            rows = np.minimum(np.arange(first, first + size), n_rows - 1)  # the last row fills up the last part
+            parts.append(session.run(tensors, {name: array[rows] for name, array in feed.items()}))
+        return [_joined(column, size, n_rows) for column in zip(*parts, strict=True)]
 
     def _groups(self, names: Sequence[str], n_rows: int) -> list[list[str]]:
         """Divide layers so that those of one group fit the budget; sizes not known yet count as a share of it."""
@@ -175,6 +187,24 @@ class OnnxModel:
         return moved
 
 
+def _fixed_rows(inputs: Sequence[Value]) -> int | None:
+    """Return how many rows a model takes at a time, None where that is free."""
+    sizes = sorted({value.shape[0] for value in inputs if value.shape and value.shape[0] is not None})
+    if len(sizes) > 1:
+        raise ProblemError(
+            "input_mismatch",
+            f"the inputs of the model have first axes of {sizes}, so their rows do not go together; "
+            "export it with a free first axis",
+        )
+    return sizes[0] if sizes else None
+
+
+def _joined(parts: Sequence[Any], size: int, n_rows: int) -> Any:
+    """Join what was computed for a fixed number of rows at a time; what is not for rows stays as it came first."""
+    for_rows = all(isinstance(part, np.ndarray) and part.shape[:1] == (size,) for part in parts)
+    return np.concatenate(parts)[:n_rows] if for_rows else parts[0]
+
+
 def _fitted(given: Array, value: Value) -> Array:
     """Return rows in the type that an input wants, or say why they do not fit."""
     wanted = np.dtype(_TYPES.get(value.dtype, "float32"))
@@ -194,10 +224,6 @@ def _fitted(given: Array, value: Value) -> Array:
         raise ProblemError(
             "input_mismatch",
             f"the model wants {value.name!r} of shape {shown}, the data have rows of {list(given.shape[1:])}",
-        )
-    if shape and shape[0] is not None and shape[0] != len(given):
-        raise ProblemError(
-            "input_mismatch", f"the model takes exactly {shape[0]} rows at a time; export it with a free first axis"
         )
     return given
 

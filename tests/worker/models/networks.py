@@ -98,7 +98,7 @@ def mlp_onnx(path: Path, network: nn.Module, *, dense_as_matmul: bool = False, *
     graph = helper.make_graph(
         nodes,
         "mlp",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 6])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [changes.pop("rows", "n"), 6])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [*constants, *changes.pop("constants", [])],
     )

@@ -296,6 +296,27 @@ class TestOnnx:
         problem = bench.refused(self.item(bench, path, inputs=inputs))
         assert (problem.code, said in problem.detail) == ("input_mismatch", True), problem
 
+    @pytest.mark.parametrize("rows", [1, 5, 64, 200])
+    def test_a_fixed_number_of_rows_is_run_so_many_at_a_time(self, bench: Bench, rows: int) -> None:
+        """The last part is filled up, and what fills it is cut off: 108 rows are no multiple of most of these."""
+        network = networks.seeded(networks.mlp)
+        free = bench.report(self.item(bench, networks.mlp_onnx(bench.folder / "free.onnx", network)))
+        fixed = bench.report(self.item(bench, networks.mlp_onnx(bench.folder / "fixed.onnx", network, rows=rows)))
+        assert fixed.layers == free.layers
+        assert counts(fixed) == counts(free)
+        assert [found.n_per_class for found in fixed.separations] == [[36] * 3] * len(fixed.layers)
+
+    def test_a_fixed_number_of_rows_and_tensors_that_are_not_for_rows(self, bench: Bench) -> None:
+        nodes = [
+            helper.make_node("Relu", ["x"], ["relu"]),
+            helper.make_node("Transpose", ["x"], ["turned"], perm=[1, 0]),
+            helper.make_node("Tanh", ["turned"], ["y"]),
+        ]
+        path = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp), nodes=nodes, rows=4)
+        item = self.item(bench, path)
+        assert bench.report(item).layers == ["0.Input", "0.ReLU"]
+        assert bench.refused(item, layers={"include": ["0.Tanh"]}).code == "layer_unusable"
+
     def test_files_that_are_something_else(self, bench: Bench) -> None:
         data = networks.data_file(bench.folder / "data.npz")
         model = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp))
