@@ -317,6 +317,11 @@ class Database:
         """Open a transaction that only reads."""
         return self._reader.begin()
 
+    def now(self) -> float:
+        """Return the seconds since the epoch by the database's clock."""
+        with self.read() as connection:
+            return float(connection.execute(select(clock())).scalar_one())
+
     def upgrade(self) -> None:
         """Bring the schema to the newest version. Safe to call from several processes at once."""
         from alembic import command

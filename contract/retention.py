@@ -114,17 +114,17 @@ class Retention:
         if not self._blobs.in_place:  # a long list, and each thousand of it is paid for
             self._next_garbage = time.monotonic() + self._settings.garbage_seconds
         count, store = 0, self._blobs.store
+        newest = self._database.now() - self._settings.garbage_seconds  # the clock of this process may be wrong
         for folder in ("artifacts", "reports", "parts"):
             for file in store.files(folder):
                 # The second look: it may have come again since it was listed, and get its row now.
-                unwanted = self._is_old(file.modified) and not self._referred_to(file.key)
-                if unwanted and self._is_old(store.modified(file.key)):
+                if file.modified >= newest or self._referred_to(file.key):
+                    continue
+                modified = store.modified(file.key)
+                if modified is not None and modified < newest:
                     store.delete(file.key)
                     count += 1
         return count
-
-    def _is_old(self, modified: float | None) -> bool:
-        return modified is not None and modified < time.time() - self._settings.garbage_seconds
 
     def _referred_to(self, key: str) -> bool:
         folder, tenant, sha256 = key.partition("/")[0], key.split("/")[1], digest_of(key)

@@ -252,6 +252,63 @@ def _give_back() -> None:
     Jobs.release = only_lost  # type: ignore[method-assign]  # the point
 
 
+def _commit_of_uploads() -> None:
+    from contract.uploads import Appending
+
+    def commit(self: Appending) -> None:
+        """Write nothing down."""
+
+    Appending.commit = commit  # type: ignore[method-assign]  # the point
+
+
+def _pinned_inputs() -> None:
+    from contract.database import artifacts
+    from contract.retention import Retention
+
+    def expire(self: Retention) -> int:
+        key, seconds = (artifacts.c.tenant, artifacts.c.sha256), self._settings.artifact_seconds
+        return self._expire(artifacts, artifacts.c.created_at, seconds, key, artifacts.c.bytes > 0, prefix="sha256:")
+
+    Retention._expire_artifacts = expire  # type: ignore[method-assign]  # the point
+
+
+def _clock_of_the_database() -> None:
+    from sqlalchemy import literal
+
+    from contract import retention
+
+    vars(retention)["clock"] = lambda: literal(time.time())
+
+
+def _age_of_garbage() -> None:
+    from contract.database import Database
+
+    def now(self: Database) -> float:
+        """Tell the time of this process."""
+        return time.time()
+
+    Database.now = now  # type: ignore[method-assign]  # the point
+
+
+def _database_first() -> None:
+    from contract import backup
+
+    copy_files, copy_database = backup._copy_files, backup._copy_database
+
+    def files_first(source: Path, target: Path) -> None:
+        from contract.blobs import Blobs
+        from contract.database import Database
+        from contract.settings import Settings
+
+        live = Settings(data_dir=source.parent)
+        copy_files(Blobs.open(live), target.parent, Database(live))
+        time.sleep(1)
+        copy_database(source, target)
+
+    backup._copy_database = files_first
+    backup._copy_files = lambda *_: None
+
+
 GUARDS = {
     "fence": Guard("P2", "`AND attempt = ?` in every commit", "worker frozen", _fence),
     "final": Guard("P2", "`AND state = 'running'` in every commit", "worker frozen", _final),
@@ -271,5 +328,10 @@ GUARDS = {
     "deadline": Guard("P14", "a computation has a deadline", "deadlines", _deadline),
     "memory limit": Guard("P12", "a computation has a limit of memory", "memory", _memory_limit),
     "follow parent": Guard("P12", "a computation ends when its worker dies", "worker kills", _follow_parent),
+    "offset": Guard("P17", "what has arrived of an upload is written down", "uploads resumed", _commit_of_uploads),
+    "pinned inputs": Guard("P16", "an unfinished analysis keeps its inputs", "expiry", _pinned_inputs),
+    "expiry clock": Guard("P16", "expiry goes by the database's clock", "expiry", _clock_of_the_database),
+    "age of garbage": Guard("P16", "files without a row age by the database's clock", "expiry", _age_of_garbage),
+    "database first": Guard("P19", "a backup copies the database before the files", "backups", _database_first),
     "give back": Guard("P15", "a worker that is stopped gives its job back", "rolling restarts", _give_back),
 }

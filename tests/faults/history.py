@@ -70,11 +70,26 @@ def changes(database: Database, since: int = 0) -> list[Change]:
         return [Change(**row._mapping) for row in connection.execute(query, {"since": since})]
 
 
+def by_job(database: Database, since: int = 0) -> dict[str, list[Change]]:
+    """Return the changes of every job after number `since`."""
+    found: dict[str, list[Change]] = {}
+    for change in changes(database, since):
+        found.setdefault(change.job, []).append(change)
+    return found
+
+
 def of_job(database: Database, job: str) -> list[Change]:
     """Return the changes of one job."""
     query = text(f"SELECT {_COLUMNS} FROM history WHERE job = :job ORDER BY seq")
     with database.read() as connection:
         return [Change(**row._mapping) for row in connection.execute(query, {"job": job})]
+
+
+def ended(database: Database) -> set[str]:
+    """Return the jobs that have ended, those included that have expired since."""
+    query = text("SELECT DISTINCT job FROM history WHERE new IN ('succeeded', 'failed', 'canceled')")
+    with database.read() as connection:
+        return set(connection.execute(query).scalars())
 
 
 def worker_of(database: Database, job: str) -> int:

@@ -2,13 +2,12 @@
 
 import hashlib
 import time
-from collections import defaultdict
 from pathlib import Path
 
 from sqlalchemy import select, text
 
 from contract.blobs import Blobs
-from contract.database import jobs
+from contract.database import Database, expired, jobs
 from contract.jobs import FINAL
 from tests.faults import history
 from tests.faults.history import Change
@@ -32,18 +31,17 @@ _ARROWS = {
 def violations(stand: Stand, accepted: dict[str, Accepted], since: int) -> list[str]:
     """Return every promise that does not hold for what was accepted and done since a point of the history."""
     found = torn_files(stand) + [f"process {pid} has no parent of ours" for pid in stand.orphans()]
-    by_job: dict[str, list[Change]] = defaultdict(list)
-    for change in history.changes(stand.database, since):
-        by_job[change.job].append(change)
+    by_job = history.by_job(stand.database, since)
     with stand.database.read() as connection:
         rows = {row.id: row for row in connection.execute(select(jobs).where(jobs.c.id.in_(by_job)))}
         if not stand.cluster:
             answer = connection.execute(text("PRAGMA integrity_check")).scalar_one()
             found += [] if answer == "ok" else [f"the database is damaged: {answer}"]
-    found += [f"{job} was accepted and is lost" for job in accepted if job not in rows]
+    gone = rows.keys() | expiries(stand.database).keys()
+    found += [f"{job} was accepted and is lost" for job in accepted if job not in gone]
     found += [f"{job} runs though nobody was told of it" for job in rows if job not in accepted]
     for job, row in rows.items():
-        found += [f"{job}: {problem}" for problem in _of_changes(by_job[job])]
+        found += [f"{job}: {problem}" for problem in of_changes(by_job[job])]
         if row.state not in FINAL:
             found.append(f"{job} is {row.state} and does not end")
         if row.state == "succeeded" and row.device != "cpu" and row.device != row.workers[-1].rpartition(":")[2]:
@@ -60,7 +58,14 @@ def violations(stand: Stand, accepted: dict[str, Accepted], since: int) -> list[
     return found + list(_queues(stand))
 
 
-def _of_changes(changes: list[Change]) -> list[str]:
+def expiries(database: Database) -> dict[str, float]:
+    """Return when each thing that is gone has expired, by its id."""
+    with database.read() as connection:
+        return {row.id: row.at for row in connection.execute(select(expired))}
+
+
+def of_changes(changes: list[Change]) -> list[str]:
+    """Return what is wrong with the life of one job."""
     found, ends = [], 0
     for before, change in zip([None, *changes], changes, strict=False):
         if (change.old, change.new) not in _ARROWS:

@@ -91,12 +91,12 @@ class Load:
             self._artifacts[tenant] = answer.json()["id"]
         return self._artifacts[tenant]
 
-    def submit(self, order: Order, *, key: str | None = None) -> str:
+    def submit(self, order: Order, *, key: str | None = None, artifact: str | None = None) -> str:
         """Submit one job and return its id, which is then remembered as accepted."""
         tags = {} if order.fault is None else {"fault": order.fault, "amount": str(order.amount)}
         key = key or str(uuid.uuid4())
         body = {
-            "inputs": [{"artifact": self.artifact(order.tenant)}],
+            "inputs": [{"artifact": artifact or self.artifact(order.tenant)}],
             "tests": {"n_resamples": 99},
             "tags": tags | {"key": key},
         }

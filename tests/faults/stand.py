@@ -59,6 +59,7 @@ class Stand:
         self._lock = threading.Lock()
         self._sockets = {role: socket.create_server(("127.0.0.1", 0)) for role in self._roles("service")}
         self.urls = [f"http://127.0.0.1:{each.getsockname()[1]}" for each in self._sockets.values()]
+        self.url: str | None = None  # of the database, where there is a server
         self._broker_port = _free_port()
 
     def _roles(self, kind: str) -> list[str]:
@@ -91,7 +92,7 @@ class Stand:
             url = self._exits.enter_context(_postgresql(self.folder))
             self.start_broker()
         self.settings = Settings(data_dir=self.data, database_url=None if url is None else SecretStr(url))
-        self._url = url
+        self.url = url
         self.database = Database(self.settings)
         self.database.upgrade()
         if self._keep_history:
@@ -127,8 +128,8 @@ class Stand:
             "INTERLAYER_WORKER_THREADS": "1",
             _MARK: self.folder.name,
         }
-        if self._url is not None:
-            found["INTERLAYER_DATABASE_URL"] = self._url
+        if self.url is not None:
+            found["INTERLAYER_DATABASE_URL"] = self.url
             found["INTERLAYER_BROKER_URL"] = self.broker_url
         return os.environ | found | self.changed
 
@@ -296,9 +297,7 @@ class Stand:
 
     def finished(self, ids: set[str]) -> int:
         """Return how many of the jobs have ended."""
-        query = select(jobs.c.id).where(jobs.c.state.in_(FINAL))
-        with self.database.read() as connection:
-            return len(ids & set(connection.execute(query).scalars()))
+        return len(ids & history.ended(self.database))
 
 
 def _signal(pid: int, number: int) -> None:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from tests.faults import trials, trials_broker, trials_limits
+from tests.faults import trials, trials_broker, trials_limits, trials_storage
 from tests.faults.guards import GUARDS
 from tests.faults.stand import Profile, Stand
 from tests.faults.trials import Outcome, Trial, run_trial
@@ -24,12 +24,15 @@ TRIALS: dict[str, tuple[Callable[[Trial], None], str]] = {
     "deadlines": (trials_limits.deadlines, "P14"),
     "memory": (trials_limits.memory, "P12"),
     "uploads cut off": (trials_limits.uploads_cut_off, "P17"),
+    "uploads resumed": (trials_storage.uploads_resumed, "P17"),
     "rolling restarts": (trials.rolling_restarts, "P15"),
     "wrong clocks": (trials.wrong_clocks, "P6"),
     "fairness": (trials.fairness, "P18"),
     "broker wiped": (trials_broker.broker_wiped, "P5"),
     "broker away": (trials_broker.broker_away, "P5"),
     "duplicates": (trials_broker.duplicates, "P3"),
+    "backups": (trials_storage.backups, "P19"),
+    "expiry": (trials_storage.expiry, "P16"),
     _DISK: (trials_limits.disk_full, "P11"),
 }
 _WITH_BROKER = ("broker wiped", "broker away", "duplicates")
