@@ -14,11 +14,8 @@ from contract.uploads import Uploads
 def sweep_spool(settings: Settings, database: Database, blobs: Blobs) -> tuple[int, int]:
     """Drop uploads whose time is over, and files that nobody writes to any more; return how many of each."""
     dropped = Uploads(settings, database, blobs).sweep()
+    files = sweep_unfinished(settings, database, blobs)
     newest = database.now() - settings.garbage_seconds  # the clock of this process may be wrong
-    files = 0
-    for path in _old(blobs.temporary, newest):  # of a process that was killed
-        path.unlink(missing_ok=True)
-        files += 1
     for path in _old(blobs.uploads, newest):
         query = select(literal(1)).where(uploads.c.id == path.name)
         with database.read() as connection:
@@ -26,6 +23,15 @@ def sweep_spool(settings: Settings, database: Database, blobs: Blobs) -> tuple[i
                 path.unlink(missing_ok=True)  # somebody else sweeps, too
                 files += 1
     return dropped, files
+
+
+def sweep_unfinished(settings: Settings, database: Database, blobs: Blobs) -> int:
+    """Delete files in the making whose process was killed; return how many."""
+    count = 0
+    for path in _old(blobs.temporary, database.now() - settings.garbage_seconds):
+        path.unlink(missing_ok=True)
+        count += 1
+    return count
 
 
 def _old(folder: Path, newest: float) -> list[Path]:

@@ -23,7 +23,7 @@ def keep_house(settings: Settings, database: Database, stop: threading.Event) ->
     cache = cache_of(settings, blobs)
     while not stop.wait(settings.sweep_seconds):
         try:
-            files = sweep_unfinished(settings, blobs)
+            files = sweep_unfinished(settings, database, blobs)
             copies = cache.forget(lambda tenant, sha256: artifacts.get(tenant, sha256) is not None)
         except (OperationalError, OSError) as error:
             log.warning("this host was not swept", error=str(error))
