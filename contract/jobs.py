@@ -28,6 +28,10 @@ from contract.turns import WAITS, MostRunning, next_in_turn
 __all__ = ["FINAL", "Claim", "Jobs", "NewJob"]
 
 
+_RENEWED_AFTER = 1 / 3  # of a lease: two more heartbeats may fail before it runs out
+_LEAST_STEP = 0.01  # of a fraction done, to be written down
+
+
 class Jobs:
     """All statements on the job table."""
 
@@ -224,7 +228,21 @@ class Jobs:
     def heartbeat(
         self, claim: Claim, lease_seconds: float, progress: Progress | None
     ) -> Literal["held", "cancel", "lost"]:
-        """Renew the lease, note the progress, and learn whether to go on."""
+        """Renew the lease, note the progress, and learn whether to go on.
+
+        Asked several times a second, this writes only where a third of the lease is over or there is progress to show:
+        a thousand workers that ask are readers, and there may be many of those.
+        """
+        left = (jobs.c.lease_until - clock()).label("left")
+        shown = (jobs.c.stage, jobs.c.done, jobs.c.total, jobs.c.fraction)
+        with self._database.read() as connection:
+            row = connection.execute(select(jobs.c.cancel_requested, left, *shown).where(_held(claim))).one_or_none()
+        if row is None:
+            return "lost"
+        if row.cancel_requested:
+            return "cancel"
+        if row.left > lease_seconds * (1 - _RENEWED_AFTER) and not _shows_more(row, progress):
+            return "held"
         values: dict[str, Any] = {"lease_until": clock() + lease_seconds}
         if progress is not None:
             values |= progress.model_dump()
@@ -366,6 +384,14 @@ _REQUEUED: dict[str, Any] = {
 
 def _is(tenant: str, job_id: str) -> Any:
     return and_(jobs.c.tenant == tenant, jobs.c.id == job_id, jobs.c.kind == "analysis")
+
+
+def _shows_more(row: Row[Any], progress: Progress | None) -> bool:
+    """Tell whether progress is worth a write beside what a row shows."""
+    if progress is None:
+        return False
+    moved = progress.fraction - row.fraction >= _LEAST_STEP
+    return moved or (progress.stage, progress.done, progress.total) != (row.stage, row.done, row.total)
 
 
 def _held(claim: Claim) -> Any:

@@ -228,6 +228,27 @@ class TestLoss:
         assert store.heartbeat(claim, LEASE, None) == "held"
         assert store.requeue_expired(3) == 0
 
+    def test_heartbeats_write_only_what_is_due(self, store: Jobs, any_database: Database) -> None:
+        writes: list[str] = []
+
+        @event.listens_for(any_database.engine, "before_cursor_execute")
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if statement.startswith("UPDATE"):
+                writes.append(statement)
+
+        def beat(fraction: float, stage: str = "layer") -> int:
+            writes.clear()
+            assert store.heartbeat(claim, LEASE, Progress(stage=stage, done=1, total=4, fraction=fraction)) == "held"
+            return len(writes)
+
+        submitted(store)
+        claim = claimed(store)
+        assert [beat(0.25), beat(0.25), beat(0.255), beat(0.27), beat(0.27, "next layer")] == [1, 0, 0, 1, 1]
+        half_over = update(jobs).where(jobs.c.id == claim.id).values(lease_until=clock() + LEASE / 2)
+        with any_database.write() as connection:
+            connection.execute(half_over)
+        assert (beat(0.27, "next layer"), beat(0.27, "next layer")) == (1, 0)
+
     def test_an_expired_lease_puts_the_job_back(self, store: Jobs, any_database: Database) -> None:
         store.announced([submitted(store)])
         claim = claimed(store)
