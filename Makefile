@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults check bench calibrate up down lock audit clean
+.PHONY: help setup demo test faults check bench calibrate simulate up down lock audit clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ bench: setup ## ratios to the limit of the machine and to other tools; writes be
 
 calibrate: setup ## simulate the tests' error rates; writes docs/calibration.md
 	$(BIN)/python -m calibration
+
+simulate: setup ## simulate an analysis on 1 to 1,000 workers from measured costs; writes docs/scaling.md
+	$(BIN)/python -m simulation
 
 up: setup ## the whole service on this machine, in the background; data in interlayer-data/
 	@mkdir -p interlayer-data
