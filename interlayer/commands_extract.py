@@ -68,3 +68,5 @@ def models(server: ServerOption = None, key: KeyOption = None, as_json: JsonOpti
         sys.stdout.write(f"model  {visible(model.name)}  {state}  {visible(model.description)}".rstrip() + "\n")
     for data in offer.data:
         sys.stdout.write(f"data  {visible(data.name)}  {visible(data.description)}".rstrip() + "\n")
+    if not offer.models and not offer.data:
+        sys.stderr.write("no model and no data set is registered on this service\n")

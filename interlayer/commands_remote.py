@@ -106,7 +106,8 @@ def status(
         print_json(analysis)
         return
     progress = analysis.progress
-    lines = [f"{analysis.id}  {analysis.status}  {progress.fraction:.0%}  {visible(progress.stage)}"]
+    stage = f"  {progress.fraction:.0%}  {visible(progress.stage)}" if analysis.status == "running" else ""
+    lines = [f"{analysis.id}  {analysis.status}{stage}"]
     if analysis.error is not None:
         lines.append(f"{analysis.error.title}: {visible(analysis.error.detail)} [{analysis.error.code}]")
     sys.stdout.write("\n".join(lines) + "\n")

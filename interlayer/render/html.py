@@ -78,7 +78,7 @@ def _findings(report: Report, bodies: Mapping[str, str]) -> str:
     items = []
     for finding in report.findings:
         shown = wording.shown_in(finding, bodies)
-        link = f' <a href="#{shown}">See {escape(wording.SECTIONS[shown].title.lower())}</a>' if shown else ""
+        link = f' <a href="#{shown}">{escape(wording.link_to(shown))}</a>' if shown else ""
         badge = f"{_MARK[finding.severity]} {wording.SEVERITY[finding.severity]}"
         items.append(
             f'<li><span class="badge {finding.severity}">{badge}</span>'

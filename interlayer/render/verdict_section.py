@@ -29,7 +29,7 @@ def _rule(rule: RuleVerdict, bodies: Mapping[str, str]) -> str:
     lesser = "" if rule.severity == "error" else f" ({rule.severity})"
     chip = f'<span class="verdict-chip {rule.outcome}">{MARKS[rule.outcome]} {_WORDS[rule.outcome]}{lesser}</span>'
     place = _shown_in(rule, bodies)
-    link = f' <a href="#{place[0]}">See {escape(place[1].lower())}</a>' if place else ""
+    link = f' <a href="#{place[0]}">{escape(place[1])}</a>' if place else ""
     told = f" {escape(text.visible(rule.description))}" if rule.description else ""
     notable = [case for wanted in ("violation", "inconclusive") for case in rule.cases if case.outcome == wanted]
     return f"<li>{chip}<div><p><strong>{escape(text.visible(rule.id))}</strong>{told}{link}</p>{_cases(notable)}</div>"
@@ -44,9 +44,9 @@ def _cases(notable: list[Case]) -> str:
 
 
 def _shown_in(rule: RuleVerdict, bodies: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return id and title of the section with what a rule judges."""
+    """Return the id of the section, and the text of a link to it, with what a rule judges."""
     if rule.check == "finding":
-        return "findings", "What was found"
+        return "findings", "See what was found"
     wanted = "pairs" if any(case.pair for case in rule.cases) else _SECTION_OF_CHECK.get(rule.check, "layers")
     section = next((section for section in (wanted, "layers") if section in bodies), None)
-    return None if section is None else (section, wording.SECTIONS[section].title)
+    return None if section is None else (section, wording.link_to(section))

@@ -149,10 +149,21 @@ _SHOWN_IN = {
 }
 
 
+def section_of(finding: Finding) -> str:
+    """Return the section that shows what a finding says, in a report that has it."""
+    return _SHOWN_IN.get(finding.code, "layers")
+
+
 def shown_in(finding: Finding, sections: Mapping[str, str]) -> str | None:
     """Return the section that a finding is linked to, among those the page has."""
-    wanted = _SHOWN_IN.get(finding.code, "layers")
+    wanted = section_of(finding)
     return wanted if wanted in sections else "layers" if "layers" in sections else None
+
+
+def link_to(section: str) -> str:
+    """Return the text of a link to a section; a title that is a question stays one."""
+    title = SECTIONS[section].title
+    return title if title.endswith("?") else f"See {title.lower()}"
 
 
 def method(name: str) -> Method:

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from contract.keys import Caller
 from contract.schemas import Problem, ProblemError
 from interlayer.render.text import count, shortened, visible
+from interlayer.render.wording import link_to, section_of
 from service.pages import assets
 from service.sessions import signed_in
 
@@ -124,6 +125,8 @@ def _templates() -> Environment:
     )
     environment.filters |= {
         "visible": visible,
+        "section": section_of,
+        "link_to_section": lambda finding: link_to(section_of(finding)),
         "shortened": shortened,
         "bytes": size,
         "ago": ago,

@@ -11,6 +11,7 @@ from contract.schemas.history import Baseline, BaselineRequest, ReportReference
 from interlayer.render.html import report_body
 from service.deps import Reader, Stores, Submitter, WithStores
 from service.pages.answers import PageRoute, page, see_other
+from service.pages.judging import judged, not_judged
 from service.references import bytes_of, kept_report, report_of_analysis
 from service.routes_analyses import AnalysisPath
 from service.routes_baselines import delete_baseline, get_baseline_history, put_baseline
@@ -18,6 +19,8 @@ from service.routes_history import ReportPath, delete_report, list_reports
 
 router = APIRouter(route_class=PageRoute)
 _PAGE_LENGTH = 25
+PolicyText = Annotated[str, Form(max_length=200_000)]
+BaselineName = Annotated[str, Form(max_length=100)]
 _SUFFIXES = (("html", "page"), ("json", "JSON"), ("md", "Markdown"), ("csv", "CSV of pairs"))
 
 
@@ -61,24 +64,65 @@ def report_of(request: Request, analysis_id: AnalysisPath, found: WithStores, ca
 
 
 def _report_page(
-    request: Request, found: Stores, caller: Caller, reference: str, sha256: str, *, analysis: str | None, sent: bool
+    request: Request,
+    found: Stores,
+    caller: Caller,
+    reference: str,
+    sha256: str,
+    *,
+    analysis: str | None,
+    sent: bool,
+    given: tuple[str, str] | None = None,
 ) -> Response:
     report = Report.model_validate_json(bytes_of(found, sha256))
+    judgement = not_judged() if given is None else judged(found, caller.tenant, report, *given)
     baselines = found.baselines.list(caller.tenant)
     address = f"/v1/reports/{reference}" if sent else f"/v1/analyses/{reference}/report"
     return page(
         request,
         "report.html",
         caller,
+        status_code=judgement.problem.status if judgement.problem else 200,
+        judged=judgement,
         reference=reference,
         analysis=analysis if analysis and found.jobs.get(caller.tenant, analysis) else None,
         sent=sent,
         downloads=[(f"{address}.{suffix}", name) for suffix, name in _SUFFIXES],
         address=address,
-        body=report_body(report),
+        body=report_body(report, judgement.verdict),
         naming=[baseline for baseline in baselines if baseline.report.sha256 == sha256],
         names=[baseline.name for baseline in baselines],
     )
+
+
+@router.post("/reports/{report_id}")
+def judge_stored_report(
+    request: Request,
+    report_id: ReportPath,
+    found: WithStores,
+    caller: Reader,
+    policy: PolicyText = "",
+    baseline: BaselineName = "",
+) -> Response:
+    """Show a report of the history with what a policy says of it."""
+    kept = kept_report(found, caller.tenant, report_id)
+    given = (policy, baseline)
+    return _report_page(request, found, caller, report_id, kept.sha256, analysis=kept.analysis, sent=True, given=given)
+
+
+@router.post("/analyses/{analysis_id}/report")
+def judge_report_of(
+    request: Request,
+    analysis_id: AnalysisPath,
+    found: WithStores,
+    caller: Reader,
+    policy: PolicyText = "",
+    baseline: BaselineName = "",
+) -> Response:
+    """Show the report of an analysis with what a policy says of it."""
+    sha256 = report_of_analysis(found, caller.tenant, analysis_id)
+    given = (policy, baseline)
+    return _report_page(request, found, caller, analysis_id, sha256, analysis=analysis_id, sent=False, given=given)
 
 
 @router.post("/reports/{report_id}/delete")

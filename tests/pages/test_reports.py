@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.interlayer.render.sample import sample_report
-from tests.pages.browser import Visitor, visiting
+from tests.pages.browser import Theme, Visitor, visiting
 from tests.pages.conftest import Lab
 from tests.service.running import Caller
 
@@ -54,6 +54,53 @@ def test_a_report_that_was_sent_is_listed_shown_and_blessed(lab: Lab, plain: Vis
     expect(row.locator("time")).to_have_count(1)
     row.get_by_role("link", name="Compare with it").click()
     expect(page.locator("#base")).to_have_value("main")
+
+
+def test_a_policy_judges_a_report_on_its_page(lab: Lab, plain: Visitor) -> None:
+    caller, page = lab.service.caller(scopes=("read", "submit")), plain.page
+    report = push(caller, 1)  # of a network that memorized
+    body = {"report": report, "note": ""}
+    caller.http.put("/v1/baselines/main", json=body, headers={"If-None-Match": "*"}).raise_for_status()
+    plain.sign_in(lab.url, lab.service.caller(caller.tenant, scopes=("read",)).key)  # nothing is changed by it
+    plain.open(f"{lab.url}/reports/{report}")
+    policy = page.get_by_label("Policy, as YAML")
+    expect(policy).to_have_value(re.compile("^# |version: 1"))
+    page.get_by_role("button", name="Judge").click()
+    expect(page.get_by_role("heading", name="Audit violated: 4 rules")).to_be_visible()
+    rule = page.locator(".rules > li").filter(has_text="generalizes")
+    expect(rule).to_contain_text("? inconclusive")  # the sample has no folds
+    rule.get_by_role("link").click()
+    assert page.url.endswith("#gap")
+    change = "version: 1\nrules: [{id: <steady>, check: change, split: train, max_drop: 0.03}]\n"
+    policy.fill(change)
+    page.get_by_role("button", name="Judge").click()
+    expect(page.get_by_role("alert")).to_contain_text("interlayer.yaml:2: rules.0.id")
+    policy.fill(change.replace("<steady>", "steady"))
+    page.get_by_role("button", name="Judge").click()
+    expect(page.get_by_role("heading", name="Audit inconclusive: 1 rule")).to_be_visible()
+    page.get_by_label("Compared with").select_option("main")
+    page.get_by_role("button", name="Judge").click()
+    expect(page.get_by_role("heading", name="Audit passed: 1 rule")).to_be_visible()
+    assert "steady" in policy.input_value()
+    policy.fill("repeat: 3\n" + policy.input_value())
+    page.get_by_role("button", name="Judge").click()
+    expect(page.get_by_role("alert")).to_contain_text("run `interlayer audit`")
+    stranger = lab.service.caller().http.post(f"/reports/{report}", data={"policy": change})
+    assert stranger.status_code in (303, 401, 403, 404)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_verdict_is_readable(lab: Lab, browser: Browser, theme: Theme) -> None:
+    caller = lab.service.caller()
+    report = push(caller, 1)
+    with visiting(browser, theme=theme, width=390) as visitor:
+        visitor.sign_in(lab.url, caller.key)
+        visitor.open(f"{lab.url}/reports/{report}")
+        visitor.page.get_by_role("button", name="Judge").click()
+        expect(visitor.page.get_by_role("heading", name="Audit violated")).to_be_visible()
+        assert visitor.violations() == []
+        assert not visitor.is_too_wide()
+        assert visitor.complaints == []
 
 
 def test_who_looked_too_long_overrules_nobody(lab: Lab, plain: Visitor) -> None:
