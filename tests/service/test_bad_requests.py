@@ -11,71 +11,126 @@ import pytest
 
 from contract.settings import Settings
 from service.pagination import encode_cursor
-from tests.service.conftest import History
+from tests.service.conftest import MAX_ARTIFACT_BYTES, History
+from tests.service.process import Process, service_process
 from tests.service.running import Caller, Service, npz_bytes, serving
+from tests.service.test_artifacts import REFUSED
+from tests.service.test_problems import BODIES
 
 _JSON = {"Content-Type": "application/json"}
 _ARTIFACT = "sha256:" + "0" * 64
+_MOST_MEMORY = 32 * 2**20  # beyond what the service had; bodies are at most some megabytes before they are refused
+_MOST_CPU_SECONDS = 2.0  # of the processor, not by the clock: a busy machine makes nobody fail
 
 
 def _study(**more: Any) -> bytes:
     return json.dumps({"inputs": [{"artifact": _ARTIFACT}], **more}).encode()
 
 
-def _kept(service: Service) -> list[Path]:
-    """Return every file of the service but its database."""
-    return sorted(p for p in service.settings.data_dir.rglob("*") if p.is_file() and ".db" not in p.name)
+def _kept(data: Path) -> list[Path]:
+    """Return every file of an installation but its database."""
+    return sorted(path for path in data.rglob("*") if path.is_file() and ".sqlite3" not in path.name)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "headers", "status", "code"),
-    [
-        (
-            "POST",
-            "/v1/artifacts",
-            b"--x\r\n\r\n" * 100,
-            {"Content-Type": "multipart/form-data"},
-            400,
-            "multipart_invalid",
-        ),
-        (
-            "POST",
-            "/v1/artifacts",
-            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n' * 8_000 + b"--x--\r\n",
-            {"Content-Type": "multipart/form-data; boundary=x"},
-            400,
-            "multipart_invalid",
-        ),
-        ("POST", "/v1/analyses", b"[" * 100_000, _JSON, 400, "invalid_json"),
-        ("POST", "/v1/analyses", b'{"seed": NaN}', _JSON, 400, "invalid_json"),
-        ("POST", "/v1/analyses", b'{"seed": 1, "seed": 2}', _JSON, 400, "invalid_json"),
-        ("POST", "/v1/analyses", b" " * 50_000_000, _JSON, 413, "request_too_large"),
-        ("POST", "/v1/analyses", _study(layers={"include": ["a"] * 1_000_000}), _JSON, 413, "request_too_large"),
-        ("POST", "/v1/analyses", _study(layers={"include": ["a"] * 10_001}), _JSON, 422, "invalid_request"),
-        ("POST", "/v1/analyses", _study(), {**_JSON, "Idempotency-Key": "k" * 256}, 400, "idempotency_key_invalid"),
-        ("POST", "/v1/analyses", _study(), {**_JSON, "Idempotency-Key": "a\tb"}, 400, "idempotency_key_invalid"),
-        ("GET", "/v1/analyses/an_%2e%2e%2f%2e%2e", b"", {}, 404, "not_found"),
-        ("GET", "/v1/analyses/not-an-id", b"", {}, 404, "not_found"),
-        ("PUT", "/v1/artifacts", b"", {}, 422, "empty_file"),
-        ("GET", "/v1/analyses?token=x", b"", {}, 400, "key_in_url"),
-    ],
-    ids=lambda value: None if isinstance(value, bytes | dict) else str(value)[:40],
-)
-def test_it_is_refused_and_nothing_stays(
-    service: Service, method: str, path: str, body: bytes, headers: dict[str, str], status: int, code: str
-) -> None:
-    caller = service.caller()
-    before = _kept(service)
-    answer = httpx.request(
-        method,
-        service.url + path,
-        content=body,
-        headers=headers | {"Authorization": f"Bearer {caller.key}"},
-        timeout=60,
-    )
+def _sent_raw(name: str) -> tuple[bytes, dict[str, str], int, str]:
+    content, status, code = REFUSED[name]
+    return content, {"Content-Type": "application/octet-stream"}, status, code
+
+
+def _sent_as_json(name: str) -> tuple[bytes, dict[str, str], int, str]:
+    content, status, code = BODIES[name]
+    return content, _JSON, status, code
+
+
+_FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+_MANY_PARTS = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n' * 8_000 + b"--x--\r\n"
+_HUGE_HEADER = b"--x\r\nContent-Disposition: form-data; name=" + b"a" * 400_000 + b"\r\n\r\n1\r\n--x--\r\n"
+Request = tuple[str, str, bytes, dict[str, str], int, str]
+# what is wrong: method, path, body, headers, and the status and code of the answer
+REQUESTS: dict[str, Request] = {
+    "a form without a boundary": (
+        "POST", "/v1/artifacts", b"--x\r\n" * 100, {"Content-Type": "multipart/form-data"}, 400, "multipart_invalid",
+    ),
+    "a form of very many parts": ("POST", "/v1/artifacts", _MANY_PARTS, _FORM, 400, "multipart_invalid"),
+    "a part with huge headers": ("POST", "/v1/artifacts", _HUGE_HEADER, _FORM, 400, "multipart_invalid"),
+    "a deep body": ("POST", "/v1/analyses", b"[" * 100_000, _JSON, 400, "invalid_json"),
+    "NaN": ("POST", "/v1/analyses", b'{"seed": NaN}', _JSON, 400, "invalid_json"),
+    "a name twice": ("POST", "/v1/analyses", b'{"seed": 1, "seed": 2}', _JSON, 400, "invalid_json"),
+    "50 MB of JSON": ("POST", "/v1/analyses", b" " * 50_000_000, _JSON, 413, "request_too_large"),
+    "a million layers": (
+        "POST", "/v1/analyses", _study(layers={"include": ["a"] * 1_000_000}), _JSON, 413, "request_too_large",
+    ),
+    "10001 layers": (
+        "POST", "/v1/analyses", _study(layers={"include": ["a"] * 10_001}), _JSON, 422, "invalid_request",
+    ),
+    "an unknown field": ("POST", "/v1/analyses", _study(deadline=1), _JSON, 422, "invalid_request"),
+    "a priority beyond all bounds": ("POST", "/v1/analyses", _study(priority=10**6), _JSON, 422, "invalid_request"),
+    "a webhook, which there is none of": (
+        "POST", "/v1/analyses", _study(callback="http://169.254.169.254/"), _JSON, 422, "invalid_request",
+    ),
+    "a wrong type": ("POST", "/v1/analyses", _study(seed="one"), _JSON, 422, "invalid_request"),
+    "packed JSON": (
+        "POST", "/v1/analyses", b"\x1f\x8b", {**_JSON, "Content-Encoding": "gzip"}, 415, "unsupported_media_type",
+    ),
+    "a packed file": (
+        "PUT", "/v1/artifacts", b"\x1f\x8b", {"Content-Encoding": "gzip"}, 415, "unsupported_media_type",
+    ),
+    "a file that says it is text": (
+        "PUT", "/v1/artifacts", b"PK\x03\x04", {"Content-Type": "text/html"}, 415, "unsupported_media_type",
+    ),
+    "a long Idempotency-Key": (
+        "POST", "/v1/analyses", _study(), {**_JSON, "Idempotency-Key": "k" * 256}, 400, "idempotency_key_invalid",
+    ),
+    "an Idempotency-Key with a tab": (
+        "POST", "/v1/analyses", _study(), {**_JSON, "Idempotency-Key": "a\tb"}, 400, "idempotency_key_invalid",
+    ),
+    "an id that is a path": ("GET", "/v1/analyses/an_%2e%2e%2f%2e%2e", b"", {}, 404, "not_found"),
+    "an id that is none": ("GET", "/v1/analyses/not-an-id", b"", {}, 404, "not_found"),
+    "an absent input": ("POST", "/v1/analyses", _study(), _JSON, 404, "artifact_not_found"),
+    "an empty file": ("PUT", "/v1/artifacts", b"", {}, 422, "empty_file"),
+    "a key in the address": ("GET", "/v1/analyses?token=x", b"", {}, 400, "key_in_url"),
+    "a forged cursor": ("GET", "/v1/analyses?cursor=YW5fJyBPUiAxPTE", b"", {}, 400, "invalid_cursor"),
+    **{f"as a file: {name}": ("PUT", "/v1/artifacts", *_sent_raw(name)) for name in REFUSED},
+    **{f"as JSON: {name}": ("POST", "/v1/analyses", *_sent_as_json(name)) for name in BODIES},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A service whose memory and work are its own, warm after some good requests."""
+    with service_process(tmp_path_factory.mktemp("process") / "data", max_artifact_bytes=MAX_ARTIFACT_BYTES) as running:
+        for seed in range(3):
+            _good(running, seed)
+        yield running
+
+
+def _send(process: Process, method: str, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+    bearer = {"Authorization": f"Bearer {process.key}"}
+    return httpx.request(method, process.url + path, content=body, headers=headers | bearer, timeout=120)
+
+
+def _good(process: Process, seed: int) -> None:
+    artifact = _send(process, "PUT", "/v1/artifacts", npz_bytes(seed), {}).json()["id"]
+    body = json.dumps({"inputs": [{"artifact": artifact}]}).encode()
+    accepted = _send(process, "POST", "/v1/analyses", body, _JSON)
+    assert accepted.status_code == 202
+    path = f"/v1/analyses/{accepted.json()['id']}"
+    assert _send(process, "POST", f"{path}/cancel", b"", {}).status_code == 200
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_it_is_refused_at_little_cost_and_nothing_stays(process: Process, name: str) -> None:
+    method, path, body, headers, status, code = REQUESTS[name]
+    before = _kept(process.data)
+    process.reset_peak_memory()
+    memory, work = process.peak_memory(), process.cpu_seconds()
+    answer = _send(process, method, path, body, headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert _kept(service) == before
-    caller.submit()
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert process.peak_memory() - memory < _MOST_MEMORY
+    assert process.cpu_seconds() - work < _MOST_CPU_SECONDS
+    assert _kept(process.data) == before
+    _good(process, 0)
 
 
 def test_ten_thousand_ranges_are_ignored(history: History, report: bytes) -> None:
@@ -114,8 +169,8 @@ def test_no_way_in_stores_more_than_a_tenant_may(full: Service, report: bytes, p
     assert len(content) > 1000
     types = {"Content-Type": "application/json" if path == "/v1/reports" else "application/octet-stream"}
     method = "POST" if path == "/v1/reports" else "PUT"
-    before = _kept(full)
+    before = _kept(full.settings.data_dir)
     answer = caller.http.request(method, path, content=iter([content]) if chunked else content, headers=types)
     assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
-    assert _kept(full) == before
+    assert _kept(full.settings.data_dir) == before
     assert full.stores.quotas.bytes_of(caller.tenant) == 0

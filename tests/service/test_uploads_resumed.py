@@ -1,18 +1,11 @@
 """A standard tus client against a service process that is killed in the middle."""
 
 import hashlib
-import os
 import random
-import re
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -20,70 +13,18 @@ import pytest
 from tusclient.client import TusClient
 
 from contract.database import Database
-from contract.keys import Keys
 from contract.settings import Settings
 from contract.uploads import COMMIT_BYTES
+from tests.service.process import Process, service_process
 
 MEGABYTE = 2**20
-
-
-@dataclass
-class Process:
-    """A service process that can be killed and started again on the same socket."""
-
-    data: Path
-    listening: socket.socket
-    key: str
-    process: subprocess.Popen[bytes] = field(init=False)
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.listening.getsockname()[1]}"
-
-    def start(self) -> None:
-        """Start, and wait until it answers."""
-        descriptor = self.listening.fileno()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service.app", "--fd", str(descriptor)],
-            env=os.environ | {"INTERLAYER_DATA_DIR": str(self.data), "INTERLAYER_FREE_DISK_RESERVE_BYTES": "0"},
-            pass_fds=(descriptor,),
-            stderr=subprocess.DEVNULL,
-        )
-        httpx.get(f"{self.url}/healthz", timeout=120).raise_for_status()
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(60)
-
-    def offset(self, url: str) -> int:
-        """Return what the service says has arrived."""
-        headers = {"Tus-Resumable": "1.0.0", "Authorization": f"Bearer {self.key}"}
-        return int(httpx.head(url, headers=headers, timeout=120).headers["Upload-Offset"])
-
-    def peak_memory(self) -> int:
-        """Return the most memory that it has ever had."""
-        match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())
-        assert match is not None
-        return int(match[1]) * 1024
 
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
     """A running service."""
-    settings = Settings(data_dir=tmp_path / "data")
-    settings.data_dir.mkdir()
-    database = Database(settings)
-    database.upgrade()
-    key = Keys(database).create("a", "test", ["read", "submit"]).key
-    database.close()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        running = Process(settings.data_dir, listening, key)
-        running.start()
+    with service_process(tmp_path / "data") as running:
         yield running
-        running.process.kill()
-        running.process.wait(60)
 
 
 @pytest.fixture

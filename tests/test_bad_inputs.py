@@ -1,0 +1,215 @@
+"""The catalogue of bad inputs, and where each is tried: none is forgotten, and none names a test that is gone.
+
+Costs: `test_bad_requests` bounds memory and processor time of the service for whole requests, `test_cost_of_bad_files`
+those of the process that looks into files. Both send a good one right after each bad one.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+_REQUESTS = "service/test_bad_requests.py::test_it_is_refused_at_little_cost_and_nothing_stays"
+_FILES = "worker/test_cost_of_bad_files.py::test_it_is_refused_at_little_cost"
+
+# what comes → the tests that send it; of tests over a dictionary of cases, the case
+CATALOGUE: dict[str, tuple[str, ...]] = {
+    "a body over the limit that says so": (f"{_REQUESTS}[50 MB of JSON]", f"{_REQUESTS}[as a file: too large]"),
+    "a body over the limit without a length": (
+        "service/test_problems.py::test_bodies",
+        "service/test_connections.py::test_an_endless_body_is_not_read_after_its_refusal",
+    ),
+    "a body shorter than its length": ("service/test_artifacts.py::test_a_client_that_hangs_up_leaves_nothing",),
+    "a body longer than its length, two lengths, a negative one": (
+        "service/test_connections.py::test_a_body_longer_than_its_length_is_two_requests_of_which_one_is_none",
+        "service/test_connections.py::test_what_is_not_http_is_refused",
+    ),
+    "headers that come byte by byte": (
+        "service/test_connections.py::test_headers_that_come_byte_by_byte_do_not_put_the_deadline_off",
+    ),
+    "a body that stops": (
+        "service/test_connections.py::test_a_body_that_stops_ends_the_connection_and_leaves_nothing",
+    ),
+    "two thousand idle connections": (
+        "service/test_connections.py::test_two_thousand_silent_connections_hinder_nobody",
+    ),
+    "a form of very many parts, or with huge headers": (
+        f"{_REQUESTS}[a form of very many parts]",
+        f"{_REQUESTS}[a part with huge headers]",
+    ),
+    "a packed body": (f"{_REQUESTS}[packed JSON]", f"{_REQUESTS}[a packed file]"),
+    "a wrong content type": (
+        f"{_REQUESTS}[a file that says it is text]",
+        "service/test_problems.py::test_content_types",
+    ),
+    "JSON that is deep, large, NaN, or names a field twice": (
+        f"{_REQUESTS}[a deep body]",
+        f"{_REQUESTS}[50 MB of JSON]",
+        f"{_REQUESTS}[NaN]",
+        f"{_REQUESTS}[a name twice]",
+    ),
+    "an unknown field, a wrong type": (f"{_REQUESTS}[an unknown field]", f"{_REQUESTS}[a wrong type]"),
+    "a million layer names": (f"{_REQUESTS}[a million layers]", f"{_REQUESTS}[10001 layers]"),
+    "an Idempotency-Key that cannot be one": (
+        f"{_REQUESTS}[a long Idempotency-Key]",
+        f"{_REQUESTS}[an Idempotency-Key with a tab]",
+    ),
+    "an Idempotency-Key with another body": (
+        "service/test_analyses.py::TestIdempotency::test_another_body_under_the_same_key_is_refused",
+    ),
+    "an upload offset behind or ahead": (
+        "service/test_uploads.py::TestRefused::test_an_upload_that_stands_elsewhere_says_where",
+    ),
+    "a part whose checksum differs": ("service/test_uploads.py::TestRefused::test_a_part",),
+    "a file whose digest differs": (
+        "service/test_uploads.py::TestRefused::test_another_file_than_announced_is_refused_and_nothing_kept",
+        "service/test_artifacts.py::TestPut::test_a_wrong_digest_is_refused_and_nothing_kept",
+    ),
+    "two clients of one upload": ("service/test_uploads.py::TestLife::test_two_clients_at_once_are_told_apart",),
+    "an input that is absent, foreign or expired": (
+        f"{_REQUESTS}[an absent input]",
+        "service/test_access.py::TestTenants::test_foreign_inputs_are_absent_inputs",
+        "service/test_expiry.py::test_what_has_expired_is_gone_and_says_so",
+    ),
+    "more than the quota": (
+        "service/test_bad_requests.py::test_no_way_in_stores_more_than_a_tenant_may",
+        "contract/test_quotas.py::test_uploads_and_files_that_begin_and_end_at_once",
+        "service/test_analyses.py::TestCreate::test_too_many_unfinished_analyses",
+    ),
+    "a full disk": (
+        "service/test_artifacts.py::test_a_full_disk_is_said_before_anything_is_read",
+        "service/test_uploads.py::TestRefused::test_a_disk_that_fills_up_meanwhile_loses_nothing",
+    ),
+    "a file name that is a path, or much else": (
+        "service/test_uploads.py::TestFile::test_the_name_of_a_file_is_text_and_no_path",
+    ),
+    "an id that is a path, or another tenant's": (
+        f"{_REQUESTS}[an id that is a path]",
+        "service/test_openapi.py::test_a_foreign_id_is_answered_exactly_as_an_absent_one",
+    ),
+    "an empty file": (f"{_REQUESTS}[an empty file]",),
+    "a program, a page, an archive of something else": (
+        f"{_REQUESTS}[as a file: program]",
+        f"{_REQUESTS}[as a file: HTML]",
+        f"{_FILES}[nothing]",
+    ),
+    "a bare pickle": (f"{_REQUESTS}[as a file: pickle]", "worker/test_bad_files.py::test_a_pickle_is_never_opened"),
+    "an array of objects": (f"{_FILES}[object array]", f"{_FILES}[structured with objects]"),
+    "7 TiB in 128 bytes": (f"{_FILES}[7 TiB in 128 bytes]",),
+    "2 GiB in 16 bytes": (f"{_FILES}[2 GiB in 16 bytes]",),
+    "an array that is too short or too long": (f"{_FILES}[payload too short]", f"{_FILES}[payload too long]"),
+    "a shape that overflows, is negative, or has 70 axes": (
+        f"{_FILES}[overflowing shape]",
+        f"{_FILES}[negative shape]",
+        f"{_FILES}[70 dimensions]",
+    ),
+    "a header of 400 KB or 3000 brackets": (f"{_FILES}[header of 400 KB]", f"{_FILES}[3000 nested lists]"),
+    "other versions, byte orders and memory orders": (
+        "worker/test_activations.py::test_npz_layers_come_back_as_they_are",
+        "worker/test_activations.py::test_every_npy_version_is_read",
+    ),
+    "types that are not numbers of ours": (
+        f"{_FILES}[booleans]",
+        f"{_FILES}[complex numbers]",
+        f"{_FILES}[bfloat16 as void]",
+    ),
+    "no rows, one row, no columns": (f"{_FILES}[no rows]", f"{_FILES}[a class of one]", f"{_FILES}[columns: none]"),
+    "NaN and infinities": ("worker/test_analysis.py::test_a_number_that_is_none_is_refused",),
+    "a bomb that its directory admits": (f"{_FILES}[bomb by its directory]",),
+    "a bomb that lies": (f"{_FILES}[bomb that lies]", f"{_FILES}[zip64 lie]"),
+    "a zip in a zip, 20,000 members": (f"{_FILES}[a zip in a zip]", f"{_FILES}[20000 members]"),
+    "members that are paths": (
+        f"{_FILES}[a path upwards]",
+        f"{_FILES}[an absolute path]",
+        f"{_FILES}[backslashes]",
+    ),
+    "a member twice": (f"{_FILES}[a member twice]",),
+    "an archive that is damaged, encrypted, or packed otherwise": (
+        f"{_FILES}[checksum of the labels]",
+        f"{_FILES}[truncated]",
+        f"{_FILES}[encrypted]",
+        f"{_FILES}[bzip2]",
+        f"{_FILES}[LZMA]",
+    ),
+    "members that overlap": (f"{_FILES}[overlapping members]",),
+    "a tensor header of 2**63 bytes": (f"{_FILES}[header of 2**63]", f"{_FILES}[header of 101 MB]"),
+    "very many tensors": (f"{_FILES}[5000 tensors]",),
+    "tensors that overlap, leave holes, or do not fit": (
+        f"{_FILES}[overlap]",
+        f"{_FILES}[hole]",
+        f"{_FILES}[short]",
+        f"{_FILES}[trailing]",
+        f"{_FILES}[overflow]",
+        f"{_FILES}[negative]",
+    ),
+    "a tensor twice": (f"{_FILES}[a name twice]",),
+    "tensor metadata of 10 MB, or of no text": (
+        f"{_FILES}[metadata of 10 MB]",
+        f"{_FILES}[metadata that is no text]",
+    ),
+    "HDF5": (f"{_REQUESTS}[as a file: HDF5]",),
+    "a checkpoint of torch": (f"{_FILES}[torch.save]",),
+    "a million pairs of classes": (
+        "service/test_operations.py::test_a_hopelessly_large_analysis_is_refused_with_its_estimate",
+    ),
+    "a priority or a deadline that nobody may have": (
+        f"{_REQUESTS}[a priority beyond all bounds]",
+        f"{_REQUESTS}[an unknown field]",
+    ),
+    "the report of an analysis that has none": ("service/test_reports.py::test_an_analysis_without_a_report",),
+    "ten thousand ranges": ("service/test_bad_requests.py::test_ten_thousand_ranges_are_ignored",),
+    "a forged cursor": (
+        f"{_REQUESTS}[a forged cursor]",
+        "service/test_bad_requests.py::test_a_forged_cursor_shows_no_more_than_ones_own",
+    ),
+    "a cancel of what has ended, a deletion of what runs": (
+        "service/test_analyses.py::TestCancel::test_a_finished_analysis_stays",
+        "service/test_analyses.py::TestDelete::test_only_finished_ones",
+    ),
+    "a key that is absent, wrong, expired, revoked, or in the address": (
+        f"{_REQUESTS}[a key in the address]",
+        "service/test_access.py::test_without_a_key_everything_is_closed",
+        "service/test_access.py::TestKeys::test_an_expired_key_is_refused",
+        "service/test_access.py::TestKeys::test_a_key_is_made_used_listed_and_revoked",
+    ),
+    "a key without the scope": ("service/test_access.py::test_a_key_opens_what_its_scope_says",),
+    "a webhook": (f"{_REQUESTS}[a webhook, which there is none of]",),
+    "a pickled message in the broker": ("faults/trials_broker.py::duplicates",),
+    "a clock that is an hour wrong": ("faults/trials.py::wrong_clocks", "faults/trials_storage.py::expiry"),
+    "the same file of two tenants": (
+        "service/test_artifacts.py::TestPut::test_another_tenant_cannot_tell_that_the_bytes_were_there",
+    ),
+}
+
+
+def names_in(path: Path) -> set[str]:
+    """Return the functions, and the methods as `Class::method`, of a file."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}::{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+    return found
+
+
+def cases_of(function: str) -> set[str]:
+    from tests.service.test_bad_requests import REQUESTS
+    from tests.worker.test_bad_files import NPZ, SAFETENSORS
+
+    return {_REQUESTS: set(REQUESTS), _FILES: {*NPZ, *SAFETENSORS}}[function]
+
+
+@pytest.mark.parametrize("what", CATALOGUE)
+def test_the_test_is_there(what: str) -> None:
+    for test in CATALOGUE[what]:
+        function, bracket, case = test.partition("[")
+        file, _, name = function.partition("::")
+        assert (TESTS / file).exists(), test
+        assert name == "" or name in names_in(TESTS / file), test
+        assert not bracket or case.removesuffix("]") in cases_of(function), test
+
+
+def test_nothing_was_taken_out() -> None:
+    assert len(CATALOGUE) == 63
