@@ -27,6 +27,7 @@ class Claim:
     losses: int
     request_id: str | None = None
     parent: str | None = None
+    queue: str = "cpu"
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,9 @@ class Jobs:
         ).one_or_none()
         if row is None:
             return None
-        return Claim(row.id, row.tenant, row.kind, row.request, row.attempt, row.losses, row.request_id, row.parent)
+        return Claim(
+            row.id, row.tenant, row.kind, row.request, row.attempt, row.losses, row.request_id, row.parent, row.queue
+        )
 
     def heartbeat(
         self, claim: Claim, lease_seconds: float, progress: Progress | None

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     )
     deadline_seconds: PositiveSeconds = Field(6 * 3600.0, description="An attempt that runs longer is killed.")
     max_attempts: Annotated[int, Field(gt=0)] = Field(3, description="Attempts before a job that kills workers fails.")
+    part_seconds: Annotated[float, Field(ge=0)] = Field(
+        20.0, description="Predicted time of one part; analyses of less than two are not split. 0: none is."
+    )
     queues: str = Field(
         "cpu", description="Comma-separated queues that this worker serves and this service offers: cpu, gpu."
     )

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import exists, func, insert, literal, select
+from sqlalchemy import case, delete, exists, func, insert, literal, select
 
 from contract.database import Database, finished_layers, jobs
 from contract.job_rows import Claim
 from contract.schemas import Separation
+
+_IN_PARTS = 0  # the attempts of parts are their own
 
 
 class Unfinished:
@@ -16,30 +18,38 @@ class Unfinished:
         self._database = database
 
     def add_layers(self, claim: Claim, first: int, separations: Sequence[Separation]) -> None:
-        """Note layers that an attempt has finished, the first of them its `first`; a lost attempt writes nothing."""
+        """Note layers that an attempt has finished, the first with number `first`; a lost attempt writes nothing.
+
+        Those of a part are its analysis's, whoever computed them.
+        """
         held = exists().where(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)
+        job, attempt = (claim.id, claim.attempt) if claim.parent is None else (claim.parent, _IN_PARTS)
+        numbers = range(first, first + len(separations))
         with self._database.write() as connection:
             if not connection.execute(select(literal(1)).where(held)).first():
                 return
+            known = (finished_layers.c.job_id == job) & (finished_layers.c.attempt == attempt)
+            connection.execute(delete(finished_layers).where(known, finished_layers.c.number.in_(numbers)))
             connection.execute(
                 insert(finished_layers),
                 [
                     {
-                        "job_id": claim.id,
-                        "attempt": claim.attempt,
-                        "number": first + offset,
+                        "job_id": job,
+                        "attempt": attempt,
+                        "number": number,
                         "separation": separation.model_dump(mode="json"),
                     }
-                    for offset, separation in enumerate(separations)
+                    for number, separation in zip(numbers, separations, strict=True)
                 ],
             )
 
     def layers(self, tenant: str, job_id: str) -> list[Separation]:
-        """Return the layers that the newest attempt of a tenant's analysis has finished, in the order of finishing."""
+        """Return the layers that the newest attempt of a tenant's analysis, or its parts, have finished, in order."""
+        newest = case((jobs.c.parts.is_not(None), _IN_PARTS), else_=jobs.c.attempt)
         query = (
             select(finished_layers.c.separation)
             .join(jobs, jobs.c.id == finished_layers.c.job_id)
-            .where(jobs.c.tenant == tenant, jobs.c.id == job_id, jobs.c.attempt == finished_layers.c.attempt)
+            .where(jobs.c.tenant == tenant, jobs.c.id == job_id, newest == finished_layers.c.attempt)
             .order_by(finished_layers.c.number)
         )
         with self._database.read() as connection:

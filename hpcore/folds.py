@@ -118,13 +118,49 @@ def fold_means(
     Cost: ``n_repeats / n_folds`` times that of `pairwise_henze_penrose` on all rows (twice, by default).
     Memory: for each thread a copy of one fold of the rows, and what the kernel needs for it.
     """
+    return fold_cells(
+        activations,
+        labels,
+        0,
+        n_repeats * n_folds,
+        n_repeats=n_repeats,
+        n_folds=n_folds,
+        rng=rng,
+        metric=metric,
+        device=device,
+        ties=ties,
+        n_threads=n_threads,
+        memory_budget=memory_budget,
+        on_progress=on_progress,
+    ).reshape(n_repeats, n_folds)
+
+
+def fold_cells(
+    activations: ArrayLike,
+    labels: ArrayLike,
+    first: int,
+    stop: int,
+    *,
+    n_repeats: int,
+    n_folds: int,
+    rng: RandomSource = 0,
+    metric: str = "euclidean",
+    device: str = "auto",
+    ties: str = "average",
+    n_threads: int | None = None,
+    memory_budget: int | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Floats:
+    """Some of the numbers of `fold_means`: (stop - first,), division by division; parameters and errors are its own."""
     from hpcore import pairwise_henze_penrose
 
     rows = _validate.activation_matrix(activations)
     codes = np.asarray(labels)
     _validate.class_labels(codes, len(rows))
     folds = fold_assignment(codes, n_repeats=n_repeats, n_folds=n_folds, rng=rng)
-    tasks = list(np.ndindex(n_repeats, n_folds))
+    tasks = list(np.ndindex(n_repeats, n_folds))[first:stop]
+    if not 0 <= first < stop <= n_repeats * n_folds:
+        raise InvalidInput(f"`first`, `stop` must be a range within the {n_repeats * n_folds} folds")
     threads = available_threads() if n_threads is None else _validate.positive_integer(n_threads, "n_threads")
     threads = min(threads, len(tasks))
 
@@ -142,10 +178,10 @@ def fold_means(
         )
         return float(separation.statistic.mean())
 
-    means = np.empty((n_repeats, n_folds))
+    means = np.empty(len(tasks))
     # Folds side by side rather than threads within a fold: the problems are small and many.
-    for done, (task, mean) in enumerate(zip(tasks, in_threads(fold_mean, tasks, threads), strict=True), start=1):
-        means[task] = mean
+    for done, mean in enumerate(in_threads(fold_mean, tasks, threads), start=1):
+        means[done - 1] = mean
         if on_progress is not None:
             on_progress("folds", done, len(tasks))
     return means

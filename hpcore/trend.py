@@ -1,7 +1,7 @@
 """How the mean statistic of a layer depends on the number of points: the estimate is biased towards zero."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum
 
 import numpy as np
@@ -106,6 +106,13 @@ def sample_size_trend(
     quarter, half = (float(part.mean()) for part in parts)
     limit, reason = _extrapolated(quarter, half, whole_mean)
     return SampleSizeTrend(n_min=(n // 4, n // 2, n), means=(quarter, half, whole_mean), limit=limit, reason=reason)
+
+
+def with_whole_mean(trend: SampleSizeTrend, whole_mean: float) -> SampleSizeTrend:
+    """Return a trend with another mean on all points, as `sample_size_trend` gives it."""
+    quarter, half, _ = trend.means
+    limit, reason = _extrapolated(quarter, half, whole_mean)
+    return replace(trend, means=(quarter, half, whole_mean), limit=limit, reason=reason)
 
 
 def _extrapolated(quarter: float, half: float, full: float) -> tuple[float | None, str | None]:

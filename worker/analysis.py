@@ -1,6 +1,8 @@
 """From a request and the files it names to a report. The only place that maps schemas to hpcore and back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from contract.schemas import AnalysisRequest, InputReference, ProblemError, Report, Separation
@@ -12,11 +14,13 @@ from worker.cautions import warnings
 from worker.feasible import require_feasible
 from worker.findings import findings
 from worker.gpu_memory import where_it_fits
-from worker.measuring import TIES, Measured, Progress, Resources, StudyInput, measure
+from worker.measuring import TIES, Measured, Progress, Resources, Study, StudyInput
 from worker.models.sources import ModelRunning, open_labels, recorded
 from worker.selection import all_draws, check_same_study, draw_rows, require_layer, rows_per_class, select_layers
 from worker.shared_rows import shared_rows
-from worker.split_tests import SplitTests, compare_splits, diagnostics, relative_cost, with_membership
+from worker.split_tests import SplitTests, diagnostics, with_membership
+from worker.task_costs import task_cost
+from worker.tasks import Result, Task, layer_tasks, perform, split_tasks
 
 
 def analyze(
@@ -87,6 +91,25 @@ def _analyze(
     on_progress: Progress,
     on_layer: Callable[[Separation], None],
 ) -> tuple[Report, str]:
+    study = _study(request, files, resources)
+    tasks = [*layer_tasks(study), *split_tasks(study)]
+    costs = [task_cost(task, study) for task in tasks]
+    results: dict[Task, Result] = {}
+    for done, task in enumerate(tasks):
+        on_progress(stage_of(task, study), done, len(tasks), sum(costs[:done]) / sum(costs))
+        results[task] = performed(task, study)
+        if task.kind == "layer":
+            on_layer(separation_of(task, study, results[task]))
+    on_progress("tests", len(tasks), len(tasks), 1.0)
+    return assembled(study, results)
+
+
+def open_study(request: AnalysisRequest, paths: Mapping[str, Path], resources: Resources) -> Study:
+    """Open the files of a request that runs no model; errors as those of `analyze`."""
+    return _study(request, [_open(item, paths, resources, None) for item in request.inputs], resources)
+
+
+def _study(request: AnalysisRequest, files: list[ActivationFile], resources: Resources) -> Study:
     # A model has recorded what was asked for, and nothing else.
     layers = [
         tuple(select_layers(list(file.layers), request.layers) if file.source is None else file.layers)
@@ -107,21 +130,49 @@ def _analyze(
         )
         for item, file in zip(request.inputs, files, strict=True)
     ]
+    return Study(request, tuple(inputs), per_class, resources)
+
+
+def performed(task: Task, study: Study, results: Mapping[Task, Result] | None = None) -> Result:
+    """Perform a task of an analysis; `results` are those that it needs."""
+    with _problems():
+        found, left_gpu = where_it_fits(
+            study.request, lambda request: perform(task, replace(study, request=request), results or {})
+        )
+    return replace(found, left_gpu=left_gpu) if isinstance(found, Measured | SplitTests) else found
+
+
+def assembled(study: Study, results: Mapping[Task, Result]) -> tuple[Report, str]:
+    """Make the report of the results of all layers, measured at once or joined, and of all splits."""
+    with _problems():
+        measured: dict[StateKey, dict[str, Measured]] = {item.key: {} for item in study.inputs}
+        for task, result in results.items():
+            if task.kind in ("layer", "joined"):
+                measured[study.inputs[task.item].key][task.layer] = result
+        ordered = {key: {layer: layers[layer] for layer in study.layers} for key, layers in measured.items()}
+        compared = [results[task] for task in split_tasks(study)]
+        return _report(study.request, list(study.inputs), ordered, compared, study.per_class), _device(
+            ordered, compared
+        )
+
+
+def separation_of(task: Task, study: Study, measured: Measured) -> Separation:
+    """Return a measured layer as clients see it."""
+    return _separation(study.inputs[task.item], task.layer, measured)
+
+
+def stage_of(task: Task, study: Study) -> str:
+    """Say what a task is about."""
+    role = study.inputs[task.item].reference
+    if task.kind == "splits":
+        return f"instance {role.instance}, {role.state}, training against validation: {task.layer}"
+    return f"instance {role.instance}, {role.state}, {role.split}: {task.layer}"
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
     try:
-        share = 1 / (1 + relative_cost(request.tests))  # of the work that measuring is
-        measured = measure(
-            request,
-            inputs,
-            per_class,
-            resources,
-            lambda stage, done, total, fraction: on_progress(stage, done, total, share * fraction),
-            lambda item, layer, found: on_layer(_separation(item, layer, found)),
-        )
-        compared, left_gpu = where_it_fits(
-            request, lambda request: _compare_splits(request, inputs, resources, on_progress, share)
-        )
-        on_progress("tests", len(inputs) * len(layers[0]), len(inputs) * len(layers[0]), 1.0)
-        return _report(request, inputs, measured, compared, per_class), _device(measured, left_gpu)
+        yield
     except OutOfMemory as error:
         raise ProblemError("out_of_memory", f"{error}; analyse fewer rows or smaller layers") from error
     except DeviceUnavailable as error:
@@ -142,28 +193,6 @@ def _open(
     except FileNotFoundError as error:
         detail = f"the file of {item.artifact or item.data} is gone; upload it again"
         raise ProblemError("artifact_not_found", detail) from error
-
-
-def _compare_splits(
-    request: AnalysisRequest, inputs: list[StudyInput], resources: Resources, on_progress: Progress, share: float
-) -> list[SplitTests]:
-    by_key = {item.key: item for item in inputs}
-
-    def show(key: StateKey, layer: str, done: int, total: int) -> None:
-        stage = f"instance {key.instance}, {key.state}, training against validation: {layer}"
-        on_progress(stage, done, total, share + (1 - share) * done / total)
-
-    return compare_splits(
-        list(by_key),
-        inputs[0].layers,
-        lambda key, layer: (by_key[key].load(layer), by_key[key].codes),
-        request.tests,
-        metric=request.metric,
-        device=request.device,
-        seed=request.seed,
-        n_threads=resources.n_threads,
-        on_layer=show,
-    )
 
 
 def _report(
@@ -205,12 +234,12 @@ def _separation(item: StudyInput, layer: str, measured: Measured) -> Separation:
     return reporting.separation(item.reference, layer, item.dimension(layer), item.file.classes, measured)
 
 
-def _device(measured: Mapping[StateKey, Mapping[str, Measured]], splits_left_gpu: bool) -> str:
+def _device(measured: Mapping[StateKey, Mapping[str, Measured]], compared: list[SplitTests]) -> str:
     """Say what computed, and what could not be computed where it was meant to be."""
     found = [measured for layers in measured.values() for measured in layers.values()]
     notes = ["+".join(sorted({each.layer.separation.device for each in found}))]
     if left := sum(each.left_gpu for each in found):
         notes.append(f"{left} of {len(found)} layers were measured on the CPU, for the GPU's memory is too small")
-    if splits_left_gpu:
+    if any(each.left_gpu for each in compared):
         notes.append("the splits were compared on the CPU, for the GPU's memory is too small")
     return "; ".join(notes)

@@ -21,9 +21,19 @@ import structlog
 from contract.logs import configure_logs
 from contract.schemas import AnalysisRequest, Pairs, Problem, ProblemError, Progress, Separation
 from worker.limits import COMPUTING, die_at_oom, limit_memory
-from worker.messages import Event, InspectionEvent, LayersEvent, ProblemEvent, ProgressEvent, ReportEvent, Work
+from worker.messages import (
+    Event,
+    InspectionEvent,
+    LayersEvent,
+    PlanEvent,
+    ProblemEvent,
+    ProgressEvent,
+    ReportEvent,
+    Work,
+)
 
 if TYPE_CHECKING:
+    from worker.measuring import Resources
     from worker.models.sources import ModelRunning
 
 _PROGRESS_SECONDS = 0.1
@@ -61,21 +71,29 @@ class FinishedLayers:
         self._told = 0
         self._waiting: list[Separation] = []
 
-    def add(self, separation: Separation) -> None:
-        """Note one more layer; what only the report needs of it is left out."""
+    def add(self, separation: Separation, number: int | None = None) -> None:
+        """Note one more layer, and its number if that is not the next; what only the report needs is left out."""
+        if number is not None and number != self._told + len(self._waiting):
+            self.tell()
+            self._told = number
         if len(separation.pairs.statistic) > _MOST_PARTIAL_PAIRS:
             empty: dict[str, list[str]] = {name: [] for name in Pairs.model_fields}
             separation = separation.model_copy(update={"pairs": Pairs.model_validate(empty)})
         self._waiting.append(separation.model_copy(update={"fold_means": None}))
         if time.monotonic() - self._last >= _LAYERS_SECONDS:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell of those that have not been told of."""
+        if self._waiting:
             self._emitter.emit(LayersEvent(first=self._told, separations=self._waiting))
-            self._last, self._told, self._waiting = time.monotonic(), self._told + len(self._waiting), []
+        self._last, self._told, self._waiting = time.monotonic(), self._told + len(self._waiting), []
 
 
 def perform(work: Work, emitter: Emitter) -> Event:
     """Do one job and return how it ended."""
     try:
-        return _inspect(work) if work.kind == "inspection" else _analyze(work, emitter)
+        return {"inspection": _inspect, "analysis": _analyze, "part": _compute_part}[work.kind](work, emitter)
     except ProblemError as error:
         return ProblemEvent(problem=error.problem)
     except MemoryError:
@@ -90,7 +108,7 @@ def perform(work: Work, emitter: Emitter) -> Event:
         )
 
 
-def _inspect(work: Work) -> Event:
+def _inspect(work: Work, _emitter: Emitter) -> Event:
     from worker.activations import open_activations
     from worker.models.sources import inspect_model, is_onnx
 
@@ -103,22 +121,44 @@ def _inspect(work: Work) -> Event:
 
 def _analyze(work: Work, emitter: Emitter) -> Event:
     from worker.analysis import analyze
-    from worker.measuring import Resources
+    from worker.part import planned
 
+    request = AnalysisRequest.model_validate(work.request)
+    paths = {artifact: Path(path) for artifact, path in work.inputs.items()}
+    if parts := planned(request, paths, _resources(work), work.part_seconds):
+        return PlanEvent(parts=parts)
     report, device = analyze(
-        AnalysisRequest.model_validate(work.request),
-        {artifact: Path(path) for artifact, path in work.inputs.items()},
-        Resources(
-            n_threads=work.n_threads or None,
-            memory_bytes=work.memory_bytes or None,
-            max_unpacked_bytes=work.max_unpacked_bytes,
-            limits=work.limits,
-        ),
+        request,
+        paths,
+        _resources(work),
         on_progress=emitter.progress,
         on_layer=FinishedLayers(emitter).add,
         running=_running(work),
     )
     return written(report.to_bytes(), device, Path(work.blobs), emitter)
+
+
+def _compute_part(work: Work, emitter: Emitter) -> Event:
+    from worker.part import computed
+
+    assert work.part is not None
+    finished = FinishedLayers(emitter)
+    content, device = computed(
+        work, work.part, _resources(work), emitter.progress, lambda number, found: finished.add(found, number)
+    )
+    finished.tell()
+    return written(content, device, Path(work.blobs), emitter)
+
+
+def _resources(work: Work) -> "Resources":
+    from worker.measuring import Resources
+
+    return Resources(
+        n_threads=work.n_threads or None,
+        memory_bytes=work.memory_bytes or None,
+        max_unpacked_bytes=work.max_unpacked_bytes,
+        limits=work.limits,
+    )
 
 
 def _running(work: Work) -> "ModelRunning":
@@ -137,7 +177,7 @@ def _running(work: Work) -> "ModelRunning":
 
 
 def written(report: bytes, device: str, folder: Path, emitter: Emitter) -> ReportEvent:
-    """Write a report down. A full disk is waited out, as long as cancel and deadline allow: the work took hours."""
+    """Write a report or a result down. A full disk is waited out, as long as cancel allows: the work took hours."""
     name = secrets.token_hex(16)
     path = folder / "tmp" / name
     while True:

@@ -1,6 +1,7 @@
 """The files of a job, where the computing process can open them."""
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from contract.artifacts import ID_PREFIX, Artifacts
@@ -8,7 +9,9 @@ from contract.blobs import Blobs
 from contract.database import Database
 from contract.schemas import ProblemError
 from contract.settings import Settings
+from contract.stores import StoreUnavailable
 from worker.cache import Cache, DamagedFile
+from worker.messages import NeededResult
 from worker.patience import Patience
 
 
@@ -61,3 +64,36 @@ class Inputs:
 
     def _key(self, tenant: str, artifact_id: str) -> str:
         return self._blobs.artifact(tenant, artifact_id.removeprefix(ID_PREFIX))
+
+
+class Results:
+    """Results of parts, opened in place, or fetched from the store for as long as they are read."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def fetched(self, results: Mapping[int, str], patience: Patience) -> tuple[list[NeededResult], ExitStack]:
+        """Return where results (number of the part → digest) lie, and what deletes the copies.
+
+        Whether one is there, and whole, is seen by who reads it. Raises `GivenUp`.
+        """
+        with ExitStack() as stack:
+            found = [self._fetched(sha256, patience, stack) for _, sha256 in sorted(results.items())]
+            return found, stack.pop_all()
+
+    def _fetched(self, sha256: str, patience: Patience, stack: ExitStack) -> NeededResult:
+        key = self._blobs.part(sha256)
+        path = self._blobs.store.path(key)
+        while path is None:
+            patience.require()
+            try:
+                content = self._blobs.read(key)
+            except StoreUnavailable as error:
+                patience.trouble("waiting for the store of files", error)
+            except FileNotFoundError as error:
+                raise ProblemError("internal_error", "the store has lost the result of a part; try again") from error
+            else:
+                path = self._blobs.temporary / secrets.token_hex(16)
+                stack.callback(path.unlink, missing_ok=True)
+                path.write_bytes(content)
+        return NeededResult(path=str(path), sha256=sha256)

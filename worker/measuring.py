@@ -1,8 +1,10 @@
-"""Every layer of every input, measured one at a time: no two layers are in memory together."""
+"""One layer of one input, measured at once or in pieces that come to the same, bit for bit."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from math import fsum, prod
+from typing import Any
 
 import numpy as np
 
@@ -10,11 +12,12 @@ from contract.predictions import Limits
 from contract.schemas import AnalysisRequest, InputReference, ProblemError
 from hpcore import pairwise_henze_penrose
 from hpcore.errors import InvalidInput
+from hpcore.folds import FoldPlan, fold_cells, fold_plan
+from hpcore.layer import ClassTrees, PairBlock, class_trees, joined, pair_block
 from hpcore.study import LayerMeasurement, StateKey, measure_layer
-from hpcore.trend import SampleSizeTrend, sample_size_trend
+from hpcore.trend import SampleSizeTrend, sample_size_trend, with_whole_mean
 from worker.activations import ActivationFile
 from worker.arrays import Array
-from worker.gpu_memory import where_it_fits
 from worker.selection import draw_rows, fold_seed
 
 Progress = Callable[[str, int, int, float], None]
@@ -81,54 +84,134 @@ class Measured:
     left_gpu: bool = False
 
 
-def measure(
-    request: AnalysisRequest,
-    inputs: Sequence[StudyInput],
-    per_class: int | None,
-    resources: Resources,
-    on_progress: Progress,
-    on_layer: Callable[[StudyInput, str, Measured], None],
-) -> dict[StateKey, dict[str, Measured]]:
-    """Measure all layers; `on_progress` gets (what is being measured, layers done, layers, fraction)."""
-    tasks = [(item, layer) for item in inputs for layer in item.layers]
-    # A layer's cost grows with its dimension, and has a part that doesn't.
-    weights = [64 + item.dimension(layer) for item, layer in tasks]
-    measured: dict[StateKey, dict[str, Measured]] = {item.key: {} for item in inputs}
-    for done, (item, layer) in enumerate(tasks):
-        role = item.reference
-        stage = f"instance {role.instance}, {role.state}, {role.split}: {layer}"
-        on_progress(stage, done, len(tasks), sum(weights[:done]) / sum(weights))
+@dataclass(frozen=True)
+class Study:
+    """The inputs of an analysis, checked against each other, and how they are measured."""
 
-        def work(request: AnalysisRequest, item: StudyInput = item, layer: str = layer) -> Measured:
-            return _measure_layer(request, item, layer, per_class, resources)
+    request: AnalysisRequest
+    inputs: tuple[StudyInput, ...]
+    per_class: int | None
+    resources: Resources
 
-        found, left_gpu = where_it_fits(request, work)
-        found = measured[item.key][layer] = replace(found, left_gpu=left_gpu)
-        on_layer(item, layer, found)
-    return measured
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, in the order of the report."""
+        return self.inputs[0].layers
+
+    @property
+    def kernel(self) -> dict[str, Any]:
+        """What every measurement is told."""
+        return {
+            "metric": self.request.metric,
+            "device": self.request.device,
+            "n_threads": self.resources.n_threads,
+            "memory_budget": self.resources.memory_bytes,
+        }
 
 
-def _measure_layer(
-    request: AnalysisRequest, item: StudyInput, layer: str, per_class: int | None, resources: Resources
-) -> Measured:
+def measured(study: Study, item: StudyInput, layer: str) -> Measured:
+    """Measure all that is wanted of a layer; its rows are read once."""
     activations, codes = item.load(layer), item.codes
-    seed = fold_seed(request.seed, item.reference.split)
-    try:
-        found = measure_layer(
+    seed = fold_seed(study.request.seed, item.reference.split)
+    with about_layer(item, layer, activations):
+        found = measure_layer(activations, codes, ties=TIES, seed=seed, **study.kernel)
+        trend = None
+        if study.request.sampling.trend:
+            trend = sample_size_trend(activations, codes, rng=seed, whole_mean=found.mean, ties=TIES, **study.kernel)
+        return Measured(found, trend, _draws(found, draw_means(study, item, layer, 1, n_draws(study, item))))
+
+
+def trees_of(study: Study, item: StudyInput, layer: str) -> ClassTrees:
+    """Build the class trees of a large layer, for all blocks of its pairs."""
+    activations = item.load(layer)
+    with about_layer(item, layer, activations):
+        return class_trees(activations, item.codes, **study.kernel)
+
+
+def block_of(study: Study, item: StudyInput, layer: str, trees: ClassTrees, first: int, stop: int) -> PairBlock:
+    """Count the pairs ``first:stop`` of a large layer."""
+    options = {name: value for name, value in study.kernel.items() if name != "metric"}
+    activations = item.load(layer)
+    with about_layer(item, layer, activations):
+        return pair_block(activations, item.codes, trees, first, stop, ties=TIES, **options)
+
+
+def cells_of(study: Study, item: StudyInput, layer: str, first: int, stop: int) -> Array:
+    """Measure the folds ``first:stop`` of a large layer."""
+    activations, plan = item.load(layer), fold_plan_of(item)
+    assert plan is not None
+    seed = fold_seed(study.request.seed, item.reference.split)
+    with about_layer(item, layer, activations):
+        return fold_cells(
             activations,
-            codes,
-            metric=request.metric,
+            item.codes,
+            first,
+            stop,
+            n_repeats=plan.n_repeats,
+            n_folds=plan.n_folds,
+            rng=seed,
             ties=TIES,
-            device=request.device,
-            seed=seed,
-            n_threads=resources.n_threads,
-            memory_budget=resources.memory_bytes,
+            **study.kernel,
         )
-        return Measured(
-            found,
-            _trend(request, activations, codes, seed, found.mean, resources),
-            _draw_means(request, item, layer, found, per_class, resources),
+
+
+def trend_of(study: Study, item: StudyInput, layer: str) -> SampleSizeTrend:
+    """Measure a large layer at fewer rows; `joined_layer` fills in the mean of all."""
+    activations = item.load(layer)
+    seed = fold_seed(study.request.seed, item.reference.split)
+    with about_layer(item, layer, activations):
+        return sample_size_trend(activations, item.codes, rng=seed, whole_mean=0.0, ties=TIES, **study.kernel)
+
+
+def joined_layer(
+    item: StudyInput,
+    trees: ClassTrees,
+    blocks: Sequence[PairBlock],
+    cells: Sequence[Array],
+    trend: SampleSizeTrend | None,
+    means: Sequence[float],
+) -> Measured:
+    """Put the pieces of a large layer together, each kind in its order."""
+    separation, any_separation = joined(trees, blocks)
+    plan = fold_plan_of(item)
+    folds = None if plan is None else np.concatenate(cells).reshape(plan.n_repeats, plan.n_folds)
+    found = LayerMeasurement(separation=separation, fold_means=folds, any_separation=any_separation)
+    return Measured(found, None if trend is None else with_whole_mean(trend, found.mean), _draws(found, means))
+
+
+def fold_plan_of(item: StudyInput) -> FoldPlan | None:
+    """Return the folds of the used rows."""
+    return fold_plan(int(np.bincount(item.codes).min()))
+
+
+def n_draws(study: Study, item: StudyInput) -> int:
+    """Return how many draws of the rows are measured, the reported one included."""
+    return 1 if item.rows is None else study.request.sampling.repeats
+
+
+def draw_means(study: Study, item: StudyInput, layer: str, first: int, stop: int) -> list[float]:
+    """Return the means of the layer over the further draws ``first:stop`` of its rows; 0 is the reported one."""
+    means = []
+    for number in range(first, stop):
+        rows = draw_rows(
+            item.file.codes, study.per_class, seed=study.request.seed, split=item.reference.split, number=number
         )
+        activations = item.load_rows(layer, rows)
+        with about_layer(item, layer, activations):
+            values = pairwise_henze_penrose(activations, item.file.codes[rows], ties=TIES, **study.kernel).statistic
+        means.append(fsum(values) / len(values))
+    return means
+
+
+def _draws(first: LayerMeasurement, means: Sequence[float]) -> tuple[float, ...] | None:
+    return (first.mean, *means) if means else None
+
+
+@contextmanager
+def about_layer(item: StudyInput, layer: str, activations: Array) -> Iterator[None]:
+    """Have what is wrong with the rows of a layer say which layer it is."""
+    try:
+        yield
     except InvalidInput as error:
         role = item.reference
         where = f"layer {layer!r} of instance {role.instance!r} ({role.state}, {role.split})"
@@ -137,48 +220,3 @@ def _measure_layer(
         raise ProblemError(
             "non_finite", f"{where} holds NaN or infinity; record it again, in float32 if it overflowed float16"
         ) from error
-
-
-def _trend(
-    request: AnalysisRequest, activations: Array, codes: Array, seed: int, whole_mean: float, resources: Resources
-) -> SampleSizeTrend | None:
-    if not request.sampling.trend:
-        return None
-    return sample_size_trend(
-        activations,
-        codes,
-        rng=seed,
-        whole_mean=whole_mean,
-        metric=request.metric,
-        ties=TIES,
-        device=request.device,
-        n_threads=resources.n_threads,
-        memory_budget=resources.memory_bytes,
-    )
-
-
-def _draw_means(
-    request: AnalysisRequest,
-    item: StudyInput,
-    layer: str,
-    first: LayerMeasurement,
-    per_class: int | None,
-    resources: Resources,
-) -> tuple[float, ...] | None:
-    """Means of the layer over further draws of its rows, the reported one first; None where no row was left out."""
-    if item.rows is None or request.sampling.repeats == 1:
-        return None
-    means = [first.mean]
-    for number in range(1, request.sampling.repeats):
-        rows = draw_rows(item.file.codes, per_class, seed=request.seed, split=item.reference.split, number=number)
-        values = pairwise_henze_penrose(
-            item.load_rows(layer, rows),
-            item.file.codes[rows],
-            metric=request.metric,
-            ties=TIES,
-            device=request.device,
-            n_threads=resources.n_threads,
-            memory_budget=resources.memory_bytes,
-        ).statistic
-        means.append(fsum(values) / len(values))
-    return tuple(means)

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -23,23 +23,27 @@ from contract.blobs import Blobs
 from contract.counters import Counters
 from contract.database import Database
 from contract.jobs import Claim, Jobs
+from contract.parts import Context, Parts
 from contract.quotas import Quotas
 from contract.schemas import AnalysisRequest, Problem, ProblemError, Progress
 from contract.settings import Settings
 from contract.stores import StoreUnavailable
 from contract.unfinished import Unfinished
 from worker.child_process import Child
-from worker.inputs import Inputs
+from worker.inputs import Inputs, Results
 from worker.learning import Learning
 from worker.messages import (
     Event,
     InspectionEvent,
     LayersEvent,
+    PartWork,
+    PlanEvent,
     ProblemEvent,
     ProgressEvent,
     ReportEvent,
     Work,
 )
+from worker.parting import Parting
 from worker.patience import Patience
 
 _TICK_SECONDS = 0.25
@@ -65,6 +69,13 @@ class Turn:
     claim: Claim
     deadline: float
     stopping: Callable[[], bool]
+    context: Context | None = None
+    """Of a part: the analysis that it is one of."""
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked for."""
+        return self.claim.request if self.context is None else self.context.request
 
 
 class Left(Exception):
@@ -80,12 +91,13 @@ class Runner:
 
     def __init__(self, settings: Settings, database: Database, *, warm: bool = False) -> None:
         self._settings = settings
-        self._jobs = Jobs(database)
+        self._jobs, self._parts = Jobs(database), Parts(database)
         self._artifacts = Artifacts(database)
         self._unfinished = Unfinished(database)
         self._counters, self._quotas = Counters(database), Quotas(settings, database)
         self._blobs = Blobs.open(settings)
-        self._inputs = Inputs(settings, database, self._blobs)
+        self._inputs, self._results = Inputs(settings, database, self._blobs), Results(self._blobs)
+        self._parting = Parting(settings, database, self._blobs)
         self._learning = Learning(settings, database)
         self._warm = warm
         self._child: Child | None = None
@@ -113,7 +125,7 @@ class Runner:
             self.prepare()
             assert self._child is not None
             begun = time.monotonic()
-            turn = Turn(claim, begun + self._settings.deadline_seconds, stopping)
+            turn = Turn(claim, begun + self._settings.deadline_seconds, stopping, self._context(claim))
             try:
                 outcome = self._attempt(turn, self._child)
             except Left as left:
@@ -127,16 +139,21 @@ class Runner:
             self._counters.add("fenced_completions")
         if (cause := _CHILD_EXITS.get(outcome)) is not None:
             self._counters.add("child_exits", cause)
-        if claim.kind == "analysis":
-            if outcome == "succeeded":
-                self._learning.note(claim, seconds)
+        if claim.kind == "analysis" and outcome == "succeeded":
+            self._learning.note(claim, seconds)
+        if claim.kind != "inspection":
             try:
                 self._quotas.computed(claim.tenant, seconds)
             except OperationalError as error:
                 log.warning("computing time not noted", error=str(error.orig))
 
+    def _context(self, claim: Claim) -> Context | None:
+        return None if claim.parent is None else self._parts.context(claim)
+
     def _attempt(self, turn: Turn, child: Child) -> str:
-        ids = _artifacts_of(turn.claim)
+        if turn.claim.kind == "part" and turn.context is None:
+            raise Left("lost")  # its analysis was deleted
+        ids = _artifacts_of(turn)
         inputs = self._inputs.in_place(turn.claim.tenant, ids)
         with ExitStack() as held:
             if inputs is None:
@@ -146,7 +163,16 @@ class Runner:
                 except ProblemError as error:
                     return self._end(turn, ProblemEvent(problem=error.problem))
                 held.enter_context(stack)
-            child.send(self._work(turn.claim, inputs))
+            part = None
+            if turn.context is not None:
+                fetch_results = partial(self._results.fetched, turn.context.results)
+                try:
+                    needed, stack = self._beside(turn, "fetching results", 0.0, fetch_results)
+                except ProblemError as error:
+                    return self._end(turn, ProblemEvent(problem=error.problem))
+                held.enter_context(stack)
+                part = PartWork(tasks=turn.claim.request["tasks"], results=needed)
+            child.send(self._work(turn, inputs, part))
             return self._watch(turn, child)
 
     def _watch(self, turn: Turn, child: Child) -> str:
@@ -246,18 +272,33 @@ class Runner:
             self._commit(lambda: self._artifacts.inspected(claim.tenant, claim.request["sha256"], found))
             self._commit(lambda: self._jobs.succeed(claim, report_sha256=None, device=None))
             return "inspected"
+        if isinstance(event, PlanEvent):
+            if self._commit(lambda: self._parting.split(claim, event)):
+                return f"split into {len(event.parts)} parts"
+            self._commit(lambda: self._jobs.canceled(claim))
+            return _OVERTAKEN
         if isinstance(event, ReportEvent):
-            self._beside(turn, "storing the report", 1.0, partial(self._keep, event))
-            committed = self._commit(lambda: self._jobs.succeed(claim, report_sha256=event.sha256, device=event.device))
+            self._beside(turn, "storing the report", 1.0, partial(self._keep, event, self._key(claim, event)))
+            committed = self._commit(partial(self._succeed, claim, event))
             if not committed:  # canceled in the last moment, or the lease was lost meanwhile
                 self._commit(lambda: self._jobs.canceled(claim))
-            if event.device == "cpu" and claim.request["device"] == "auto" and "gpu" in self._settings.queue_names():
+            if event.device == "cpu" and turn.request["device"] == "auto" and "gpu" in self._settings.queue_names():
                 self._counters.add("gpu_fallbacks")
             return "succeeded" if committed else "result discarded"
         assert isinstance(event, ProblemEvent)
         if event.problem.code == "out_of_memory":
             self.close()  # a process whose memory ran out is not to be trusted with the next job
         return self._fail(claim, event.problem)
+
+    def _key(self, claim: Claim, event: ReportEvent) -> str:
+        """Return where a result belongs: the part without tasks makes the report."""
+        whole = claim.parent is None or not claim.request["tasks"]
+        return self._blobs.report(event.sha256) if whole else self._blobs.part(event.sha256)
+
+    def _succeed(self, claim: Claim, event: ReportEvent) -> bool:
+        if claim.parent is not None:
+            return self._parts.succeed(claim, sha256=event.sha256, device=event.device)
+        return self._jobs.succeed(claim, report_sha256=event.sha256, device=event.device)
 
     def _fail(self, claim: Claim, problem: Problem) -> str:
         if self._commit(lambda: self._jobs.fail(claim, problem)):
@@ -278,9 +319,9 @@ class Runner:
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
 
-    def _keep(self, event: ReportEvent, patience: Patience) -> None:
-        """Store a report that the child has written. The store is waited for: the work took hours."""
-        path, key = self._blobs.temporary / event.file, self._blobs.report(event.sha256)
+    def _keep(self, event: ReportEvent, key: str, patience: Patience) -> None:
+        """Store what the child has written. The store is waited for: the work took hours."""
+        path = self._blobs.temporary / event.file
         while True:
             try:
                 return self._blobs.store.keep(path, key)
@@ -291,10 +332,13 @@ class Runner:
                     raise
                 patience.trouble("waiting for disk space", error)
 
-    def _work(self, claim: Claim, inputs: dict[str, str]) -> Work:
+    def _work(self, turn: Turn, inputs: dict[str, str], part: PartWork | None) -> Work:
+        claim = turn.claim
         return Work(
             kind=claim.kind,
-            request=claim.request,
+            request=turn.request,
+            part_seconds=self._settings.part_seconds,
+            part=part,
             inputs=inputs,
             blobs=str(self._settings.data_dir),
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
@@ -309,10 +353,10 @@ class Runner:
         )
 
 
-def _artifacts_of(claim: Claim) -> list[str]:
-    if claim.kind == "inspection":
-        return [ID_PREFIX + claim.request["sha256"]]
-    return AnalysisRequest.model_validate(claim.request).artifacts
+def _artifacts_of(turn: Turn) -> list[str]:
+    if turn.claim.kind == "inspection":
+        return [ID_PREFIX + turn.request["sha256"]]
+    return AnalysisRequest.model_validate(turn.request).artifacts
 
 
 def _names(claim: Claim) -> dict[str, str | int | None]:

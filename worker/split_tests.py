@@ -10,8 +10,6 @@ from hpcore.multiplicity import benjamini_hochberg, holm
 from hpcore.study import StateKey, StudyResult, StudyTest
 from worker.arrays import Array
 
-# One layer by all tests asked for, in units of measuring it once: for an honest progress bar.
-_COST = {"none": 0.0, "score": 1.0, "rebuild": 60.0}
 _ADJUSTMENTS = {"holm": holm, "benjamini_hochberg": benjamini_hochberg}
 
 Load = Callable[[StateKey, str], tuple[Array, Array]]
@@ -25,16 +23,19 @@ class SplitTests:
     layer: str
     membership: TestResult | None
     shift: TestResult | None
+    left_gpu: bool = False
 
 
-def relative_cost(options: TestOptions) -> float:
-    """Return the cost of these tests, relative to measuring the layers."""
-    return _COST[options.membership] + 0.2 * options.shift
+def compared_keys(keys: Sequence[StateKey], options: TestOptions) -> list[StateKey]:
+    """Return the training sides of the states that have both splits, if any test of them was asked for."""
+    if options.membership == "none" and not options.shift:
+        return []
+    return [key for key in keys if key.split == "train" and replace(key, split="validation") in keys]
 
 
 def compare_splits(
-    keys: Sequence[StateKey],
-    layers: Sequence[str],
+    key: StateKey,
+    layer: str,
     load: Load,
     options: TestOptions,
     *,
@@ -42,29 +43,17 @@ def compare_splits(
     device: str,
     seed: int,
     n_threads: int | None,
-    on_layer: Callable[[StateKey, str, int, int], None],
-) -> list[SplitTests]:
-    """Run the tests asked for on every layer of every state that has both splits.
-
-    `load` returns (activations, class codes); two layers are in memory at a time.
-    """
-    if options.membership == "none" and not options.shift:
-        return []
-    both = [key for key in keys if key.split == "train" and replace(key, split="validation") in keys]
-    tasks = [(key, layer) for key in both for layer in layers]
-    found = []
-    for done, (key, layer) in enumerate(tasks):
-        on_layer(key, layer, done, len(tasks))
-        (train, codes), (validation, validation_codes) = load(key, layer), load(replace(key, split="validation"), layer)
-        four = (train, validation, codes, validation_codes)
-        membership = None
-        if options.membership != "none":
-            membership = membership_test(
-                *four, method=options.membership, rng=seed, metric=metric, device=device, n_threads=n_threads
-            )
-        shift = shift_test(*four, metric=metric, device=device) if options.shift else None
-        found.append(SplitTests(key, layer, membership, shift))
-    return found
+) -> SplitTests:
+    """Run the tests asked for on one layer of one state; `load` returns (activations, class codes)."""
+    (train, codes), (validation, validation_codes) = load(key, layer), load(replace(key, split="validation"), layer)
+    four = (train, validation, codes, validation_codes)
+    membership = None
+    if options.membership != "none":
+        membership = membership_test(
+            *four, method=options.membership, rng=seed, metric=metric, device=device, n_threads=n_threads
+        )
+    shift = shift_test(*four, metric=metric, device=device) if options.shift else None
+    return SplitTests(key, layer, membership, shift)
 
 
 def with_membership(tests: Sequence[StudyTest], found: Sequence[SplitTests], options: TestOptions) -> list[StudyTest]:
