@@ -151,9 +151,8 @@ def assembled(study: Study, results: Mapping[Task, Result]) -> tuple[Report, str
                 measured[study.inputs[task.item].key][task.layer] = result
         ordered = {key: {layer: layers[layer] for layer in study.layers} for key, layers in measured.items()}
         compared = [results[task] for task in split_tasks(study)]
-        return _report(study.request, list(study.inputs), ordered, compared, study.per_class), _device(
-            ordered, compared
-        )
+        report = _report(study.request, list(study.inputs), ordered, compared, study.per_class)
+        return report, _device(ordered, compared)
 
 
 def separation_of(task: Task, study: Study, measured: Measured) -> Separation:

@@ -40,6 +40,7 @@ def shape_of(study: Study, number: int, layer: str) -> Shape:
         smallest=int(counts.min()),
         dtype=array.dtype,
         metric=study.request.metric,
+        mapped=item.file.format == "safetensors",
         file_rows=None if item.rows is None else array.shape[0],
     )
 
