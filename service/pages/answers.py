@@ -153,7 +153,8 @@ def ago(when: datetime) -> str:
 
 def span(seconds: float) -> str:
     """Return a length of time for people."""
-    seconds = max(0.0, seconds)
+    if seconds < 1:
+        return "less than a second"
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= 1.5 * length:
             return count(round(seconds / length), unit)

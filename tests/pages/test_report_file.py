@@ -53,6 +53,18 @@ def test_a_followed_pair_is_drawn_where_it_is(tmp_path: Path, browser: Browser, 
             assert dot == pytest.approx(mean, abs=0.3)
 
 
+def test_paper_shows_what_the_screen_shows(tmp_path: Path, browser: Browser) -> None:
+    path = write(tmp_path, sample_report(n_layers=6, classes=5, instances=("0", "1")))
+    with visiting(browser, width=700) as visitor:  # as wide as a sheet of A4 within its margins
+        visitor.open(address(path))
+        visitor.page.get_by_role("radio", name="Instance 1").check()
+        visitor.page.emulate_media(media="print")
+        expect(visitor.page.locator(".on-phone svg:visible")).to_have_count(0)
+        expect(visitor.page.locator(".on-screen svg.layers:visible")).to_have_count(1)
+        expect(visitor.page.locator("#pairs .layer:visible")).to_have_count(1)
+        expect(visitor.page.locator("#steps thead:visible").first).to_have_css("position", "static")
+
+
 def test_tables_are_sorted_and_copied(tmp_path: Path, browser: Browser) -> None:
     report = sample_report(n_layers=6, classes=4, layers=["=1+1", "b|c", "2", "3", "4", "5"])
     with visiting(browser, permissions=["clipboard-read", "clipboard-write"]) as visitor:
