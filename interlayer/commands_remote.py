@@ -86,7 +86,7 @@ def submit(
         references = []
         for item in inputs:
             artifact = client.upload(item.path)
-            console.print(f"uploaded {visible(item.path.name)}  {artifact.bytes:,} bytes", markup=False)
+            console.print(f"uploaded {visible(Path(item.path).name)}  {artifact.bytes:,} bytes", markup=False)
             references.append(item.reference(artifact.id).model_dump())
         request = AnalysisRequest.model_validate({"inputs": references, "tags": tags, **options})
         if only_estimate:

@@ -16,7 +16,7 @@ _EXTRA = 'analysing here needs the numerical core: pip install "interlayer[worke
 class LocalInput:
     """A file of activations and its role in the study."""
 
-    path: Path
+    path: Path | str
     state: str = "trained"
     split: str = "train"
     instance: str = "0"
@@ -61,17 +61,21 @@ def analyze(
     AnalysisFailed
         With the same problem that a service would answer.
     UsageError
-        If the numerical core is not installed.
+        If a file is not there; if the numerical core is not installed.
     """
+    files = [Path(item.path) for item in inputs]
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"there is no file {file}")
     try:
         from worker.analysis import analyze as compute
         from worker.measuring import Resources
     except ImportError as error:
         raise UsageError(f"{_EXTRA} [{error}]") from error
-    addresses = [f"sha256:{_sha256(item.path)}" for item in inputs]
+    addresses = [f"sha256:{_sha256(file)}" for file in files]
     references = [item.reference(address).model_dump() for item, address in zip(inputs, addresses, strict=True)]
     request = AnalysisRequest.model_validate({"inputs": references, **(options or {})})
-    paths = {address: item.path for item, address in zip(inputs, addresses, strict=True)}
+    paths = dict(zip(addresses, files, strict=True))
     try:
         report, _ = compute(
             request,
