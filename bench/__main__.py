@@ -163,6 +163,8 @@ def main() -> None:
     if options.only:
         results = json.loads(output.read_text()) if output.exists() else {"machine": own}
         STEPS[options.only](results, options.quick)
+        if options.only == limits.__name__:
+            results["machine"] = own | {"load_after": os.getloadavg()[0]}
         save(results)
     else:
         results = run(quick=options.quick, save=save)

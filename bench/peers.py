@@ -134,8 +134,8 @@ _NEEDS = {
 }
 REFERENCE_PEER = "scipy pdist + csgraph"
 BEST_PEER = "torch.cdist + hdbscan Prim"
-SLOW_PEERS = ("hyppo FriedmanRafsky", "networkx Kruskal", "R ade4 mstree")
-"""These get fewer pairs."""
+SLOW_PEERS = ("mlpack emst", "hyppo FriedmanRafsky", "networkx Kruskal", "R ade4 mstree")
+"""These get fewer pairs, and only few features where they are timed."""
 
 
 def installed() -> dict[str, Peer]:

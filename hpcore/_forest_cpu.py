@@ -183,8 +183,9 @@ def _unique_tree(
     while n_joined < n_nodes and start < u.shape[0]:
         stop = _level_end(weight, start, tolerance)
         n_open = 0
-        for e in range(start, stop):
-            n_open += find(parent, u[e]) != find(parent, v[e])
+        if stop > start + 1:  # an edge of a length of its own is in every tree or in none
+            for e in range(start, stop):
+                n_open += find(parent, u[e]) != find(parent, v[e])
         for e in range(start, stop):
             if _unite(parent, size, u[e], v[e]):
                 n_open -= 1
