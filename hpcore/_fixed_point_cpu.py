@@ -70,7 +70,6 @@ def inner_products(left: NDArray[np.int16], right: NDArray[np.int16], products: 
     n_steps = left.shape[1]
     size = n_steps * 2 * PANEL
     width = products.shape[1]
-    products[:] = 0
     for first in range(0, n_steps, _STEPS):
         steps = min(_STEPS, n_steps - first)
         skip = first * 2 * PANEL
@@ -83,6 +82,7 @@ def inner_products(left: NDArray[np.int16], right: NDArray[np.int16], products: 
                         address(right, column * size + skip),
                         size,
                         steps,
+                        first == 0,
                         address(products, (panel * PANEL + row) * width + column * PANEL),
                         width,
                     )

@@ -39,17 +39,18 @@ def _select(predicate: str) -> Any:
 
 
 def _tile_product(
-    _context: Any, a: Any, _a_row: Any, b: Any, _b_stride: Any, _n_steps: Any, out: Any, _o_stride: Any
+    _context: Any, a: Any, _a_row: Any, b: Any, _b_stride: Any, _n_steps: Any, _is_first: Any, out: Any, _o: Any
 ) -> Any:
-    signature = types.void(a, types.intp, b, types.intp, types.intp, out, types.intp)
+    signature = types.void(a, types.intp, b, types.intp, types.intp, types.boolean, out, types.intp)
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> None:
-        a_pointer, a_first, b_pointer, b_step, steps, o_pointer, o_step = arguments
+        a_pointer, a_first, b_pointer, b_step, steps, is_first, o_pointer, o_step = arguments
         i32, i64 = ir.IntType(32), ir.IntType(64)
         words, wide = (ir.VectorType(ir.IntType(bits), 2 * LANES) for bits in (16, 32))
         sums = ir.VectorType(i32, LANES)
         even, odd = (ir.Constant(sums, list(range(first, 2 * LANES, 2))) for first in (0, 1))
         same, nothing = ir.Constant(sums, [0] * LANES), ir.Constant(sums, ir.Undefined)
+        zeros, begins = ir.Constant(sums, [0] * LANES), builder.trunc(is_first, ir.IntType(1))
 
         def load(pointer: Any, place: Any, kind: Any, align: int) -> Any:
             return builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
@@ -60,7 +61,7 @@ def _tile_product(
 
         cells = {}
         for key in [(i, j) for i in range(TILE_ROWS) for j in range(TILE_PANELS)]:
-            start = builder.load(output(*key), align=4)
+            start = builder.select(begins, zeros, builder.load(output(*key), align=4))
             cells[key] = cgutils.alloca_once_value(builder, start)  # type: ignore[no-untyped-call]  # numba has no types
         with cgutils.for_range(builder, steps) as loop:
             offset = builder.mul(loop.index, ir.Constant(i64, 2 * LANES))
@@ -166,10 +167,11 @@ address: Callable[..., Any] = intrinsic(_address)
 """Pointer to an element of a contiguous array, counted flat."""
 
 add_tile_product: Callable[..., None] = intrinsic(_tile_product)
-"""Add `TILE_ROWS` x (`TILE_PANELS` · `LANES`) dot products: ``(a, a_row, b, b_stride, n_steps, out, o_stride)``.
+"""`TILE_ROWS` x (`TILE_PANELS` · `LANES`) dot products: ``(a, a_row, b, b_stride, n_steps, is_first, out, o_stride)``.
 
 ``a``, ``b`` point at packed panels ``[step][row][2]`` of int16, ``a_row`` is the first row in a's panel; ``b_stride``
-counts int16 between panels, ``o_stride`` int32 between rows of ``out``. Widen, multiply and add the two neighbours:
+counts int16 between panels, ``o_stride`` int32 between rows of ``out``, to which the products are added, or which
+they begin. Widen, multiply and add the two neighbours:
 this matches ``vpmaddwd`` (or ``vpdpwssd``) where the processor has it, and is correct elsewhere.
 """
 

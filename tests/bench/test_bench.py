@@ -53,6 +53,7 @@ def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
         "machine": machine | {"date": "2026-01-01", "threads": 2, "load_before": 0.0, "load_after": 0.0},
         "limit": {
             "64": {
+                "load": 0.5,
                 "seconds": {"ssyrk": seconds, "ours": seconds},
                 "ratio_of_medians": {"ours": 1.25},
                 "ratio_of_minima": {"ours": 1.125},
