@@ -3,6 +3,7 @@
 What is finished lies in a store. What is not, bytes of uploads and files in the making, lies on this host.
 """
 
+import errno
 import fcntl
 import hashlib
 import math
@@ -167,11 +168,19 @@ class Partial:
     BlockingIOError
         While another request, of this process or any other, holds them.
     FileNotFoundError
-        Where there is no such upload any more.
+        Where there is no such upload any more, or only a link to some other file.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise FileNotFoundError(path) from error
+            raise
+        if os.fstat(self._file).st_nlink > 1:  # a file of ours has one name
+            os.close(self._file)
+            raise FileNotFoundError(path)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.blobs import Blobs
+from contract.blobs import Blobs, Partial
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -68,3 +68,28 @@ def test_tenants_have_folders_of_their_own(tmp_path: Path) -> None:
 def test_half_written_files_are_nobodys_business(tmp_path: Path) -> None:
     Blobs(tmp_path)
     assert (tmp_path / "tmp").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_link_in_the_place_of_an_upload_is_no_upload(tmp_path: Path, link: str) -> None:
+    blobs, secret = Blobs(tmp_path / "data"), tmp_path / "secret"
+    secret.write_bytes(b"not for clients")
+    getattr(blobs.partial("up_1"), link)(secret)
+    with pytest.raises(FileNotFoundError):
+        Partial(blobs.partial("up_1"))
+    assert secret.read_bytes() == b"not for clients"
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(tmp_path: Path, link: str) -> None:
+    blobs, secret = Blobs(tmp_path / "data"), tmp_path / "secret"
+    secret.write_bytes(b"not for clients")
+    with blobs.writer() as writer:
+        writer.write(b"a file")
+        target = blobs.root / blobs.artifact("a", writer.sha256())
+        target.parent.mkdir(parents=True)
+        getattr(target, link)(secret)
+        writer.keep(blobs.artifact("a", writer.sha256()))
+    assert not target.is_symlink()
+    assert target.read_bytes() == b"a file"
+    assert secret.read_bytes() == b"not for clients"

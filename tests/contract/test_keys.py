@@ -1,13 +1,16 @@
 """API keys: nothing in the database opens a door."""
 
+import hmac
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from contract.database import Database, api_keys, clock
-from contract.keys import Keys
+from contract.keys import RECALL_SECONDS, Keys
 
 
 @pytest.fixture
@@ -121,3 +124,62 @@ def test_use_is_recorded_about_once_a_minute(keys: Keys, any_database: Database)
         connection.execute(update(api_keys).values(last_used_at=clock() - 120))
     keys.authenticate(made.key)
     assert last_used() >= first
+
+
+def test_a_key_is_recalled_for_a_moment_and_no_longer(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert RECALL_SECONDS <= 5, "what a revocation may take to reach every process"
+    made = keys.create("a", "ci", ["read"])
+    assert keys.recall(made.key) is None, "only what was shown valid is recalled"
+    caller = keys.authenticate(made.key)
+    assert keys.recall(made.key) == caller
+    assert keys.recall(made.key + "x") is None
+    now = time.monotonic()
+    monkeypatch.setattr("contract.keys.time.monotonic", lambda: now + RECALL_SECONDS)
+    assert keys.recall(made.key) is None
+
+
+@pytest.mark.parametrize("end", ["delete", "rotate"])
+def test_a_key_that_ended_is_recalled_no_more(keys: Keys, any_database: Database, end: str) -> None:
+    made = keys.create("a", "ci", ["read"])
+    keys.authenticate(made.key)
+    elsewhere = Keys(any_database)  # of another process
+    elsewhere.authenticate(made.key)
+    keys.delete("a", made.id) if end == "delete" else keys.rotate("a", made.id, 0.0)
+    assert keys.recall(made.key) is None, "the process that ended it obeys at once"
+    assert elsewhere.recall(made.key) is not None, "the others when their moment is over, as they are asked anew"
+    assert elsewhere.authenticate(made.key) is None
+
+
+def test_recalled_keys_are_bounded(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contract.keys._MOST_RECALLED", 2)
+    made = [keys.create("a", "ci", ["read"]).key for _ in range(3)]
+    for key in made:
+        keys.authenticate(key)
+    assert [keys.recall(key) is not None for key in made] == [False, False, True]
+
+
+def test_an_unknown_id_and_a_wrong_secret_take_the_same_path(
+    keys: Keys, any_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not timed, which would depend on the machine: the same statements and the same comparisons."""
+    made = keys.create("a", "ci", ["read"])
+    steps: list[str] = []
+    compare = hmac.compare_digest
+
+    def comparing(one: str, other: str) -> bool:
+        steps.append(f"compare {len(one)} with {len(other)}")
+        return compare(one, other)
+
+    def executing(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        steps.append(statement)
+
+    monkeypatch.setattr("contract.keys.hmac.compare_digest", comparing)
+    event.listen(any_database.engine, "before_cursor_execute", executing)
+    paths = []
+    for key in (made.key[:-1] + "?", f"il_{'0' * 16}_{made.key.split('_', 2)[2]}"):
+        steps.clear()
+        assert keys.authenticate(key) is None
+        paths.append(list(steps))
+    event.remove(any_database.engine, "before_cursor_execute", executing)
+    assert paths[0] == paths[1]
+    assert len([step for step in paths[0] if step != "BEGIN"]) == 3  # one look, two comparisons

@@ -29,6 +29,11 @@ class Process:
     process: subprocess.Popen[bytes] = field(init=False)
 
     @property
+    def log(self) -> Path:
+        """What it has said."""
+        return self.data.with_name(f"{self.data.name}.log")
+
+    @property
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self.listening.getsockname()[1]}"
@@ -36,12 +41,13 @@ class Process:
     def start(self) -> None:
         """Start, and wait until it answers."""
         descriptor = self.listening.fileno()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service.app", "--fd", str(descriptor)],
-            env=os.environ | {"INTERLAYER_DATA_DIR": str(self.data)} | self.settings,
-            pass_fds=(descriptor,),
-            stderr=subprocess.DEVNULL,
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "service.app", "--fd", str(descriptor)],
+                env=os.environ | {"INTERLAYER_DATA_DIR": str(self.data)} | self.settings,
+                pass_fds=(descriptor,),
+                stderr=log,
+            )
         httpx.get(f"{self.url}/healthz", timeout=120).raise_for_status()
 
     def kill(self) -> None:
