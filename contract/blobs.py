@@ -40,7 +40,10 @@ class Blobs:
         """Return the files of an installation."""
         if settings.blobs_url is None:
             return cls(settings.data_dir)
-        from contract.s3 import Bucket
+        try:
+            from contract.s3 import Bucket
+        except ModuleNotFoundError as error:
+            raise RuntimeError(f'{settings.blobs_url} needs the extra s3: pip install "interlayer[s3]"') from error
 
         return cls(settings.data_dir, Bucket(settings.blobs_url))
 

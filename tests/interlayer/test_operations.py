@@ -87,6 +87,27 @@ def test_the_doctor_finds_what_does_not_answer(tmp_path: Path) -> None:
     assert failed == ["service"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "answers"),
+        ({"AWS_SECRET_ACCESS_KEY": "not-the-secret"}, "it refuses the credentials (SignatureDoesNotMatch)"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "it does not answer"),
+        ({"INTERLAYER_BLOBS_URL": "s3://there-is-none"}, "the bucket does not exist"),
+    ],
+)
+def test_the_doctor_says_what_is_wrong_with_the_bucket(
+    bucket_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], says: str
+) -> None:
+    for name, value in ({"INTERLAYER_BLOBS_URL": bucket_url} | changes).items():
+        monkeypatch.setenv(name, value)
+    checked = command("doctor", "--data", str(tmp_path), "--json")
+    (found,) = [check for check in json.loads(checked.stdout) if check["name"] == "store"]
+    assert found["detail"].endswith(f": {says}")
+    assert (found["status"], checked.returncode == 4) == (("ok", False) if not changes else ("fail", True))
+    assert "not-the-secret" not in checked.stdout + checked.stderr
+
+
 @pytest.mark.parametrize("name", ["../x", "a b", "", "x" * 65])
 def test_a_tenant_has_a_plain_name(tmp_path: Path, name: str) -> None:
     assert command("tenant", name, "--data", str(tmp_path)).returncode == 2
