@@ -87,6 +87,7 @@ def _check_directory(members: list[zipfile.ZipInfo], max_unpacked_bytes: int) ->
             f"the archive unpacks to {unpacked} bytes, more than {max_unpacked_bytes}; "
             "record fewer layers or rows per file",
         )
+    _refuse_programs([member.filename for member in members])
     seen: set[str] = set()
     for member in members:
         name = member.filename
@@ -169,3 +170,18 @@ def _load(path: Path, filename: str, size: int) -> Array:
     except _DAMAGED as error:
         raise _corrupt(f"array {filename.removesuffix('.npy')!r}: {error}") from error
     return native(array)
+
+
+def _refuse_programs(names: list[str]) -> None:
+    """Refuse archives of `torch.jit.save` and `torch.export.save` by what they alone contain."""
+    inner = {name.partition("/")[2] for name in names}
+    for kind, is_kind in (
+        ("TorchScript program", any(name.startswith("code/") for name in inner) and "constants.pkl" in inner),
+        ("PyTorch program (.pt2)", "archive_format" in inner),
+    ):
+        if is_kind:
+            raise ProblemError(
+                "pickle_forbidden",
+                f"this is a {kind}, which can run code when it is opened: export the model as ONNX "
+                "(torch.onnx.export), or record its activations (interlayer.record)",
+            )

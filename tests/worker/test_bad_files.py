@@ -69,6 +69,21 @@ def overlapping() -> bytes:
     return directory_field(content, 42, "<I", offset)
 
 
+def torch_script() -> bytes:
+    """As torch.jit.save writes it, without the warning that the library gives."""
+    names = ("data/0", "data.pkl", "code/__torch__/net.py", "constants.pkl", "version", "byteorder")
+    return archive({f"archive/{name}": b"" for name in names})
+
+
+def exported_program() -> bytes:
+    """Write a .pt2 file."""
+    import torch
+
+    written = io.BytesIO()
+    torch.export.save(torch.export.export(torch.nn.ReLU(), (torch.zeros(2, 3),)), written)
+    return written.getvalue()
+
+
 def torch_file() -> bytes:
     import torch
 
@@ -259,6 +274,8 @@ NPZ: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "CRC",
     ),
     "torch.save": (torch_file, "pickle_forbidden", "safetensors"),
+    "torch.jit.save": (torch_script, "pickle_forbidden", "torch.onnx.export"),
+    "torch.export.save": (exported_program, "pickle_forbidden", "torch.onnx.export"),
     "four bytes": (lambda: b"PK\x03\x04", "corrupt_archive", "numpy.savez"),
 }
 

@@ -20,6 +20,7 @@ DTYPES = {
 }  # fmt: skip
 
 
+RESERVED_NAMES = frozenset({"labels", "__metadata__"})
 LEFT_GPU = "the model ran on the CPU, for the GPU's memory is too small for a few rows"
 
 

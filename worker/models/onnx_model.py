@@ -108,7 +108,9 @@ class OnnxModel:
         for group in self._groups(list(tensors), n_rows):
             outputs = self._outputs(tuple(tensors[name] for name in group), feed, n_rows)
             for name, output in zip(group, outputs, strict=True):
-                if isinstance(output, np.ndarray) and output.ndim and len(output):
+                if not isinstance(output, np.ndarray):
+                    continue  # a sequence or a map
+                if output.ndim and len(output):
                     self._row_bytes[name] = output.nbytes // len(output)
                 put(name, output)
 

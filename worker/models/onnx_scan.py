@@ -211,7 +211,7 @@ class _Scan:
                 raise ProblemError(
                     "external_data_forbidden",
                     "the ONNX file keeps weights in other files, which are never opened; export it as a single file "
-                    "(onnx.save(onnx.load(path), path, save_as_external_data=False))",
+                    "(torch.onnx.export(…, external_data=False), or onnx.save(onnx.load(path), path))",
                 )
         if len(tensor.shape) > _MOST_RANK or any(extent >= 2**48 for extent in tensor.shape):
             _invalid(f"the constant {tensor.name[:80]!r} has an impossible shape")

@@ -12,7 +12,7 @@ from contract.layer_names import INPUT_LAYER
 from contract.registry import Preprocessing, RegisteredData, RegisteredModel
 from contract.schemas import InspectedLayer, Inspection, LayerSelection, Pooling, ProblemError, Split
 from worker.arrays import MAX_ARRAYS, Array
-from worker.models.batches import DTYPES, LEFT_GPU, LayeredModel, LayerFile, run_all
+from worker.models.batches import DTYPES, LEFT_GPU, RESERVED_NAMES, LayeredModel, LayerFile, run_all
 from worker.models.data import Batch, DataSet, open_data, open_registered
 from worker.models.onnx_model import OnnxModel, onnx_layers
 from worker.models.onnx_scan import scan_onnx
@@ -192,6 +192,8 @@ def _probe(model: LayeredModel, batch: Batch, selection: LayerSelection) -> dict
     """Choose the layers by running a few rows, twice: the outputs must be the same."""
     automatic, others = model.names(batch)
     candidates, spelled = _candidates(automatic, others, selection)
+    if taken := sorted(RESERVED_NAMES & set(candidates)):
+        raise ProblemError("layer_unusable", f"{taken[0]!r} has another meaning in a file of layers; rename it")
     chosen = select_layers(candidates, LayerSelection(exclude=_present(selection.exclude, candidates)))
     n_rows = len(batch["inputs"])
     first, again = _run_in_parts(model, batch, chosen), _run_in_parts(model, batch, chosen)

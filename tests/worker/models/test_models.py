@@ -1,13 +1,14 @@
 """Models that a job names, from the reference to the report."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
 from contract.schemas import AnalysisRequest, ProblemError, Report
@@ -295,6 +296,38 @@ class TestOnnx:
         path = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp))
         problem = bench.refused(self.item(bench, path, inputs=inputs))
         assert (problem.code, said in problem.detail) == ("input_mismatch", True), problem
+
+    def test_sequences_are_passed_over(self, bench: Bench) -> None:
+        nodes = [
+            helper.make_node("SplitToSequence", ["x"], ["s"], axis=0),
+            helper.make_node("ConcatFromSequence", ["s"], ["y"], axis=0),
+        ]
+        path = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp), nodes=nodes)
+        item = self.item(bench, path)
+        assert bench.report(item).layers == ["0.Input", "0.ConcatFromSequence"]
+        assert bench.refused(item, layers={"include": ["s"]}).code == "layer_unusable"
+
+    def test_a_loop_without_end(self, bench: Bench) -> None:
+        value, yes = helper.make_tensor_value_info, numpy_helper.from_array(np.array(True), "yes")
+        body = helper.make_graph(
+            [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Relu", ["v"], ["w"])],
+            "body",
+            [value("i", TensorProto.INT64, []), value("go", TensorProto.BOOL, []), value("v", TensorProto.FLOAT, None)],
+            [value("on", TensorProto.BOOL, []), value("w", TensorProto.FLOAT, None)],
+        )
+        nodes = [helper.make_node("Loop", ["", "yes", "x"], ["y"], body=body)]
+        path = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp), nodes=nodes, constants=[yes])
+        bench.running = replace(bench.running, confined=replace(bench.running.confined, seconds=5.0))
+        assert bench.refused(self.item(bench, path)).code == "deadline_exceeded"
+
+    @pytest.mark.parametrize("name", ["labels", "__metadata__"])
+    def test_names_that_a_file_keeps_for_itself(self, bench: Bench, name: str) -> None:
+        nodes = [helper.make_node("Relu", ["x"], [name]), helper.make_node("Tanh", [name], ["y"])]
+        path = networks.mlp_onnx(bench.folder / "m.onnx", networks.seeded(networks.mlp), nodes=nodes)
+        item = self.item(bench, path)
+        assert bench.report(item).layers == ["0.Input", "0.ReLU", "0.Tanh"], "by its other name it can be had"
+        problem = bench.refused(item, layers={"include": [name]})
+        assert (problem.code, repr(name) in problem.detail) == ("layer_unusable", True)
 
     @pytest.mark.parametrize("rows", [1, 5, 64, 200])
     def test_a_fixed_number_of_rows_is_run_so_many_at_a_time(self, bench: Bench, rows: int) -> None:
