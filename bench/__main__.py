@@ -143,9 +143,31 @@ def gpu(results: dict[str, Any], quick: bool) -> None:
     results["gpu"] = module.figures(quick)
 
 
+def costs(results: dict[str, Any], quick: bool) -> None:
+    """What the units of an analysis cost; a whole measurement becomes the constants of the cost model."""
+    from bench import costs as module
+
+    found = module.processor_costs(quick)
+    results["costs"] = {"cases": found["cases"], "load": os.getloadavg()[0]}
+    if not quick:
+        module.write_constants(found["seconds"])
+
+
+def estimates(results: dict[str, Any], quick: bool) -> None:
+    """Estimates of whole analyses against what they take."""
+    from bench import estimates as module
+
+    figures = module.figures(module.TRIALS[:4] if quick else module.TRIALS)
+    results["estimates"] = {"figures": figures, "load": os.getloadavg()[0]}
+    if not quick:
+        module.write_page(figures, HERE.parent / "docs" / "estimates.md")
+
+
 STEPS: dict[str, Callable[[dict[str, Any], bool], None]] = {
     **{f"limit-{name}": partial(limit, name) for name in CASES},
-    **{step.__name__: step for step in (alone, scaling, first_calls, wrong_pairs, jobs, service, gpu)},
+    **{
+        step.__name__: step for step in (alone, scaling, first_calls, wrong_pairs, jobs, service, gpu, costs, estimates)
+    },
 }
 
 

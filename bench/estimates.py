@@ -21,6 +21,8 @@ from contract.schemas import AnalysisRequest, InputReference
 from worker.activations import open_activations
 from worker.messages import EVENTS, Event, LayersEvent, ProgressEvent, Work
 
+_START, _END = "<!-- estimates:start -->", "<!-- estimates:end -->"
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -62,6 +64,7 @@ class ComputingProcess:
 
     def __init__(self, blobs: Path) -> None:
         self._blobs = blobs
+        (blobs / "tmp").mkdir(exist_ok=True)  # where a worker writes reports
         self._process = subprocess.Popen(
             [sys.executable, "-m", "worker.child", "--warm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -71,7 +74,7 @@ class ComputingProcess:
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
     def run(self, request: AnalysisRequest, paths: dict[str, Path], threads: int) -> Outcome:
         """Analyse; the peak of the resident memory is the kernel's own count."""
@@ -214,3 +217,14 @@ def markdown_row(row: Mapping[str, Any]) -> str:
         f"| {row['name']} | {row['predicted_seconds']:.2f} | {row['seconds']:.2f} | {seconds:.2f} "
         f"| {row['predicted_bytes'] / 1e6:.0f} | {row['bytes'] / 1e6:.0f} | {memory:.2f} |"
     )
+
+
+def write_page(found: Sequence[Mapping[str, Any]], page: Path) -> None:
+    """Replace the measured part of ``docs/estimates.md``."""
+    before, rest = page.read_text().split(_START)
+    lines = [
+        "| analysis | s, estimated | s, taken | ratio | MB, estimated | MB, taken | ratio |",
+        "|---|---|---|---|---|---|---|",
+        *map(markdown_row, found),
+    ]
+    page.write_text(f"{before}{_START}\n" + "\n".join(lines) + f"\n{_END}{rest.split(_END)[1]}")

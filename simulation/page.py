@@ -41,9 +41,9 @@ def _measured(measured: Mapping[str, Any]) -> list[str]:
 
 
 def _reproduced(measured: Mapping[str, Any]) -> list[str]:
-    lines = ["| workers | measured, s | simulated, s | simulated ÷ measured |", "|---|---|---|---|"]
-    for workers, real, simulated in study.reproduced(measured):
-        lines.append(f"| {workers} | {real:.1f} | {simulated:.1f} | {simulated / real:.2f} |")
+    lines = ["| run | measured, s | simulated, s | simulated ÷ measured |", "|---|---|---|---|"]
+    for name, real, simulated in study.reproduced(measured):
+        lines.append(f"| {name} | {real:.1f} | {simulated:.1f} | {simulated / real:.2f} |")
     return lines
 
 
