@@ -1,7 +1,7 @@
 """`python -m tests.faults --form short|long --profile embedded|cluster|both [--seed N] [--out docs/reliability.md]`.
 
 `--only TRIAL` runs one trial, `--without GUARD` one trial with a guard taken away, which must end with violations, and
-`--guards` all of these.
+`--guards` all of these. `--soak MINUTES` lets an installation work through tiny jobs and tells what grows.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.faults.guards import GUARDS
 from tests.faults.page import write_page
+from tests.faults.soak import soak
 from tests.faults.stand import Profile
 from tests.faults.suite import TRIALS, run_profile, without_guard
 from tests.faults.trials import Outcome
@@ -32,9 +33,15 @@ def main() -> int:
     parser.add_argument("--only", choices=TRIALS, action="append", help="a single trial, several times for several")
     parser.add_argument("--without", choices=GUARDS, help="take a guard away; the trial that needs it must fail")
     parser.add_argument("--guards", action="store_true", help="take every guard away in turn; every trial must fail")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="tiny jobs for so long; nothing may grow")
     parser.add_argument("--out", type=Path, help="write the tables into this page")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else int(time.time()) % 10**6
+    if options.soak:
+        profile: Profile = "cluster" if options.profile == "cluster" else "embedded"
+        grew = soak(profile, options.soak, seed, say)
+        say("\n".join(grew) or "nothing grew")
+        return int(bool(grew))
     if options.without:
         outcome = without_guard(options.without, seed, say)
         return int(bool(outcome.violations))

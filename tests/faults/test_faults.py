@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.guards import GUARDS
 from tests.faults.page import write_page
+from tests.faults.soak import Sample, _judged
 from tests.faults.stand import Profile
 from tests.faults.suite import TRIALS, run_profile, without_guard
 from tests.faults.trials import Outcome
@@ -45,3 +46,14 @@ def test_the_page_shows_what_was_lost(tmp_path: Path) -> None:
     assert "old" not in text
     assert text.startswith("before")
     assert text.endswith("after\n")
+
+
+def test_a_soak_tells_what_grows() -> None:
+    def sample(jobs: int, kilobytes: int, files: int, database: int) -> Sample:
+        return Sample(jobs, {"worker-1": kilobytes}, {"worker-1": files}, database)
+
+    steady = [sample(100 * n, 50_000 + n % 3, 20, 10_000 + 500 * n) for n in range(40)]
+    assert _judged(steady, say) == []
+    assert len(_judged([sample(100 * n, 50_000 + 500 * n, 20, 0) for n in range(40)], say)) == 1
+    assert len(_judged([sample(100 * n, 50_000, 20 + n, 0) for n in range(40)], say)) == 1
+    assert len(_judged([sample(100 * n, 50_000, 20, 300_000 * n) for n in range(40)], say)) == 1

@@ -3,10 +3,11 @@
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from contract.counters import Counters, Processes
 from contract.database import clock, processes
@@ -305,3 +306,27 @@ def test_readiness_tells_degraded_from_dead(limited: Service, monkeypatch: pytes
     here.gone()
     monkeypatch.setattr(type(limited.stores.blobs), "free_bytes", lambda _: -1)
     assert ready()[0] == 503
+
+
+def test_a_request_costs_few_transactions(service: Service, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not timed: what an accepted analysis and a look at it make the database do."""
+    monkeypatch.setattr("contract.keys.RECALL_SECONDS", 1e6)
+    monkeypatch.setattr("contract.workforce.LOOK_SECONDS", 1e6)
+    artifact = caller.upload()
+    seen: list[str] = []
+
+    def begin(connection: Any) -> None:
+        reads = connection.get_execution_options().get("read_only", False)
+        seen.append("read" if reads else "write")
+
+    job = caller.submit(artifact)
+    event.listen(service.stores.database.engine, "begin", begin)
+    try:
+        for _ in range(3):
+            caller.http.get(f"/v1/analyses/{job}").raise_for_status()
+        assert seen == ["read"] * 3
+        seen.clear()
+        caller.submit(artifact, seed=1)
+        assert seen == ["read", "write"], "its input; then the analysis and its line of the audit log in one commit"
+    finally:
+        event.remove(service.stores.database.engine, "begin", begin)
