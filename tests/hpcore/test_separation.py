@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 import hpcore
+from hpcore.distances import distinct_points
 from hpcore.separation import friedman_rafsky_test
 from tests import oracle
 
@@ -430,3 +432,16 @@ def test_lower_tail() -> None:
     found = hpcore.pairwise_henze_penrose(points, labels)
     assert found.z[0] < -5
     assert found.p_value[0] == ndtr(found.z[0]) < 1e-6
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_memory_maps_are_read_in_place(tmp_path: Path, dtype: type) -> None:
+    points, labels = blobs(40, 3, 2.0, 0)
+    file = tmp_path / "layer.npy"
+    np.save(file, points.astype(dtype))
+    mapped = np.load(file, mmap_mode="r")
+    embedded = distinct_points(mapped, "euclidean")
+    assert embedded.copied_bytes == 0
+    assert np.shares_memory(embedded.rows, mapped)
+    found, expected = (hpcore.pairwise_henze_penrose(each, labels) for each in (mapped, points.astype(dtype)))
+    np.testing.assert_array_equal(found.cross_edges, expected.cross_edges)
