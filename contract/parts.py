@@ -18,7 +18,6 @@ from contract.database import Database, clock, jobs
 from contract.job_rows import Claim
 from contract.schemas import Problem
 
-STAGE = "parts"
 CANCELED = Problem.of("canceled", "the analysis was canceled on request").model_dump(mode="json")
 
 
@@ -70,14 +69,13 @@ class Parts:
             rows = _rows(claim, parts, known, now=connection.execute(select(clock())).scalar_one())
             done = [row for row in rows if row["state"] == "succeeded"]
             share = sum(row["cost"] for row in done) / sum(row["cost"] for row in rows)
-            held = and_(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)
             parent = connection.execute(
                 update(jobs)
-                .where(held, jobs.c.cancel_requested.is_(False))
+                .where(_held(claim), jobs.c.cancel_requested.is_(False))
                 .values(
                     state="split",
                     lease_until=None,
-                    stage=STAGE,
+                    stage=_stage(len(done), len(rows)),
                     parts=len(rows),
                     done=len(done),
                     total=len(rows),
@@ -109,11 +107,10 @@ class Parts:
             parent = _locked(connection, claim.parent)
             if parent is None:
                 return False
-            held = and_(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)
             ended = {"finished_at": clock(), "lease_until": None, "stage": "succeeded", "fraction": 1.0}
             part = connection.execute(
                 update(jobs)
-                .where(held, jobs.c.cancel_requested.is_(False))
+                .where(_held(claim), jobs.c.cancel_requested.is_(False))
                 .values(state="succeeded", report_sha256=sha256, device=device, **ended)
                 .returning(jobs)
             ).one_or_none()
@@ -122,7 +119,8 @@ class Parts:
             values = _noted(parent, part, device)
             if part.feeds:
                 share = parent.fraction + part.cost / parent.cost
-                values |= {"done": jobs.c.done + 1, "fraction": min(share, 1.0)}
+                done = parent.done + 1
+                values |= {"done": done, "stage": _stage(done, parent.total), "fraction": min(share, 1.0)}
                 _unlock(connection, part)
             else:
                 values |= {"state": "succeeded", "report_sha256": sha256, "done": jobs.c.total, **ended}
@@ -138,10 +136,9 @@ class Parts:
                 return False
             error = problem.model_dump(mode="json")
             ended = {"finished_at": clock(), "lease_until": None, "stage": "failed"}
-            held = and_(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)
             part = connection.execute(
                 update(jobs)
-                .where(held, jobs.c.cancel_requested.is_(False))
+                .where(_held(claim), jobs.c.cancel_requested.is_(False))
                 .values(state="failed", error=error, **ended)
                 .returning(jobs)
             ).one_or_none()
@@ -149,6 +146,10 @@ class Parts:
                 return False
             fail_parent(connection, part)
             return True
+
+
+def _held(claim: Claim) -> Any:
+    return and_(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)
 
 
 def fail_parent(connection: Connection, part: Row[Any]) -> None:
@@ -202,6 +203,10 @@ def _unlock(connection: Connection, part: Row[Any]) -> None:
     waits = and_(jobs.c.parent == part.parent, jobs.c.number.in_(part.feeds), jobs.c.state == "waiting")
     values = {"waits_for": jobs.c.waits_for - 1, "state": case((jobs.c.waits_for == 1, "queued"), else_="waiting")}
     connection.execute(update(jobs).where(waits).values(values))
+
+
+def _stage(done: int, total: int) -> str:
+    return f"{done} of {total} parts"
 
 
 def _noted(parent: Row[Any], part: Row[Any], device: str) -> dict[str, Any]:

@@ -107,6 +107,7 @@ def test_progress_counts_finished_parts_and_costs(store: Jobs, parts: Parts) -> 
         assert finish(parts, claimed(store))
         progress = seen(store, job).progress
         assert (progress.done, progress.total) == (done, 3)
+        assert progress.stage == (f"{done} of 3 parts" if done < 3 else "succeeded")
         fractions.append(progress.fraction)
     assert fractions == pytest.approx([0, 1 / 3, 2 / 3, 1])
 

@@ -4,6 +4,7 @@ Everything around it is the product: the child process, its events, its progress
 """
 
 import ctypes
+import hashlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from worker import child
 from worker.child import Emitter
-from worker.messages import Event, Work
+from worker.messages import Event, PlanEvent, PlannedPart, Work
 
 _STEPS = 20
 _FOREVER = 10**6
@@ -28,12 +29,52 @@ def install() -> None:
         fault = work.request["tags"].get("fault")
         if fault is None:
             return real(work, emitter)
+        if fault in ("parts", "poison part"):
+            return _planned(work, poisoned=fault == "poison part")
         _ACTS[fault](int(work.request["tags"].get("amount", "0")), emitter)
         content = json.dumps({"request": work.request, "filling": _FILLING}, sort_keys=True).encode()
         # The device names the worker, so that the row tells who committed it.
         return child.written(content, str(os.getppid()), Path(work.blobs), emitter)
 
-    child._analyze = analyze
+    real_part = child._compute_part
+
+    def compute_part(work: Work, emitter: Emitter) -> Event:
+        if work.request["tags"].get("fault") is None:
+            return real_part(work, emitter)
+        return _compute_part(work, emitter)
+
+    child._analyze, child._compute_part = analyze, compute_part
+
+
+def _planned(work: Work, *, poisoned: bool) -> PlanEvent:
+    """Trees, two blocks and what joins them, some parts of their own, and the report of all."""
+    milliseconds, name = int(work.request["tags"]["amount"]), json.dumps(work.request, sort_keys=True)
+    needs = [[], [0], [0], [1, 2], [], [], [], []]
+    needs.append(list(range(len(needs))))
+    return PlanEvent(
+        parts=[
+            PlannedPart(
+                tasks=[{"milliseconds": milliseconds, "poison": poisoned and number == 5}] if number < 8 else [],
+                needs=each,
+                cost=1.0,
+                about=f"part {number}",
+                fingerprint=hashlib.sha256(f"{name} {number}".encode()).hexdigest(),
+            )
+            for number, each in enumerate(needs)
+        ]
+    )
+
+
+def _compute_part(work: Work, emitter: Emitter) -> Event:
+    assert work.part is not None
+    read = [hashlib.sha256(Path(each.path).read_bytes()).hexdigest() for each in work.part.results]
+    assert read == [each.sha256 for each in work.part.results], "a result is not what was stored"
+    for task in work.part.tasks:
+        _take_time(task["milliseconds"], emitter)
+        if task["poison"]:
+            _kill(0, emitter)
+    content = json.dumps({"request": work.request, "read": read, "filling": _FILLING, "tasks": work.part.tasks})
+    return child.written(content.encode(), "cpu", Path(work.blobs), emitter)
 
 
 def _take_time(milliseconds: int, emitter: Emitter) -> None:

@@ -102,9 +102,9 @@ def _claim() -> None:
 
 
 def _fair_order() -> None:
-    from contract import jobs
+    from contract import turns
 
-    vars(jobs)["func"] = _Uncounting(vars(jobs)["func"])
+    vars(turns)["func"] = _Uncounting(vars(turns)["func"])
 
 
 class _Uncounting:
@@ -214,6 +214,12 @@ class _Kills:
 
     def __getattr__(self, name: str) -> Any:
         return self._module.kill if name == "killpg" else getattr(self._module, name)
+
+
+def _end_of_parts() -> None:
+    from contract import jobs, parts
+
+    parts.end_parts = jobs.end_parts = lambda *_: None  # type: ignore[attr-defined]  # the point
 
 
 def _deadline() -> None:
@@ -333,5 +339,6 @@ GUARDS = {
     "expiry clock": Guard("P16", "expiry goes by the database's clock", "expiry", _clock_of_the_database),
     "age of garbage": Guard("P16", "files without a row age by the database's clock", "expiry", _age_of_garbage),
     "database first": Guard("P19", "a backup copies the database before the files", "backups", _database_first),
+    "end of parts": Guard("P8", "what is left of an analysis that has ended is canceled", "parts", _end_of_parts),
     "give back": Guard("P15", "a worker that is stopped gives its job back", "rolling restarts", _give_back),
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, text
 
 from contract.database import Database, jobs
+from contract.job_rows import FINAL
 
 _COLUMNS = "job, old, new, attempt, losses, fraction, cancel, sha256, at"
 _VALUES = "NEW.id, {old}, NEW.state, NEW.attempt, NEW.losses, NEW.fraction, NEW.cancel_requested, NEW.report_sha256"
@@ -14,7 +15,7 @@ CREATE TABLE history (
     fraction DOUBLE PRECISION NOT NULL, cancel BOOLEAN NOT NULL, sha256 TEXT, at DOUBLE PRECISION NOT NULL)
 """
 _SQLITE = """
-CREATE TRIGGER history_of_{event} AFTER {event} ON jobs WHEN NEW.kind = 'analysis' BEGIN
+CREATE TRIGGER history_of_{event} AFTER {event} ON jobs WHEN NEW.kind IN ('analysis', 'part') BEGIN
     INSERT INTO history ({columns}) VALUES ({values}, (julianday('now') - 2440587.5) * 86400.0);
 END
 """
@@ -23,7 +24,7 @@ CREATE FUNCTION history_of_{event}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGI
     INSERT INTO history ({columns}) VALUES ({values}, extract(epoch from clock_timestamp()));
     RETURN NEW;
 END $$;
-CREATE TRIGGER history_of_{event} AFTER {event} ON jobs FOR EACH ROW WHEN (NEW.kind = 'analysis')
+CREATE TRIGGER history_of_{event} AFTER {event} ON jobs FOR EACH ROW WHEN (NEW.kind IN ('analysis', 'part'))
     EXECUTE FUNCTION history_of_{event}();
 """
 
@@ -101,9 +102,16 @@ def worker_of(database: Database, job: str) -> int:
 
 def busy(database: Database) -> set[int]:
     """Return the processes that hold a running job."""
-    query = select(jobs.c.workers).where(jobs.c.state == "running", jobs.c.kind == "analysis")
+    query = select(jobs.c.workers).where(jobs.c.state == "running", jobs.c.kind != "inspection")
     with database.read() as connection:
         return {int(workers[-1].rpartition(":")[2]) for workers in connection.execute(query).scalars()}
+
+
+def open_parts(database: Database) -> int:
+    """Return how many parts have not ended."""
+    query = select(jobs.c.id).where(jobs.c.parent.is_not(None), jobs.c.state.not_in(FINAL))
+    with database.read() as connection:
+        return len(connection.execute(query).all())
 
 
 def all_announced(database: Database, ids: set[str]) -> bool:

@@ -22,9 +22,20 @@ _ARROWS = {
     ("running", "succeeded"),
     ("running", "failed"),
     ("running", "canceled"),
+    ("running", "split"),
+    ("split", "succeeded"),
+    ("split", "failed"),
+    ("split", "canceled"),
+    # Of parts:
+    (None, "waiting"),
+    (None, "succeeded"),
+    ("waiting", "queued"),
+    ("waiting", "canceled"),
     # The same state again: heartbeats, a cancel that was asked for, an announcement.
     ("queued", "queued"),
     ("running", "running"),
+    ("waiting", "waiting"),
+    ("split", "split"),
 }
 
 
@@ -33,15 +44,26 @@ def violations(stand: Stand, accepted: dict[str, Accepted], since: int) -> list[
     found = torn_files(stand) + [f"process {pid} has no parent of ours" for pid in stand.orphans()]
     by_job = history.by_job(stand.database, since)
     with stand.database.read() as connection:
-        rows = {row.id: row for row in connection.execute(select(jobs).where(jobs.c.id.in_(by_job)))}
+        known = select(jobs).where(jobs.c.id.in_(by_job))
+        rows = {row.id: row for row in connection.execute(known.where(jobs.c.parent.is_(None)))}
+        parts = connection.execute(known.where(jobs.c.parent.is_not(None))).all()
         if not stand.cluster:
             answer = connection.execute(text("PRAGMA integrity_check")).scalar_one()
             found += [] if answer == "ok" else [f"the database is damaged: {answer}"]
     gone = rows.keys() | expiries(stand.database).keys()
     found += [f"{job} was accepted and is lost" for job in accepted if job not in gone]
     found += [f"{job} runs though nobody was told of it" for job in rows if job not in accepted]
+    found += [f"{job}: {problem}" for job, changes in by_job.items() for problem in of_changes(changes)]
+    for part in parts:
+        if part.state not in FINAL:
+            found.append(f"{part.id} is {part.state} and does not end")
+        if rows[part.parent].state == "succeeded":
+            found.append(f"{part.id} is kept though its report is there")
+        if part.state == "succeeded" and not _has_content(
+            stand.data / Blobs(stand.data).part(part.report_sha256), part.report_sha256
+        ):
+            found.append(f"{part.id} has succeeded, and its result is not there")
     for job, row in rows.items():
-        found += [f"{job}: {problem}" for problem in of_changes(by_job[job])]
         if row.state not in FINAL:
             found.append(f"{job} is {row.state} and does not end")
         if row.state == "succeeded" and row.device != "cpu" and row.device != row.workers[-1].rpartition(":")[2]:
@@ -73,7 +95,7 @@ def of_changes(changes: list[Change]) -> list[str]:
         ends += change.new in FINAL
         if before is None:
             continue
-        same = change.attempt == before.attempt and change.new == before.new == "running"
+        same = change.attempt == before.attempt and change.new == before.new and change.new in ("running", "split")
         if same and change.fraction < before.fraction:
             found.append(f"progress fell from {before.fraction} to {change.fraction}")
         if change.attempt < before.attempt:
@@ -116,7 +138,8 @@ def silent_attempts(stand: Stand, since: int, seconds: float) -> list[str]:
 
 def torn_files(stand: Stand) -> list[str]:
     """Return the files that lie under an address which is not the digest of what they hold."""
-    paths = [path for folder in ("reports", "artifacts") for path in (stand.data / folder).rglob("*") if path.is_file()]
+    folders = [stand.data / name for name in ("reports", "artifacts", "parts")]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return [f"{path.relative_to(stand.data)} is torn" for path in paths if not _has_content(path, path.stem)]
 
 

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from tests.faults import trials, trials_broker, trials_limits, trials_storage
+from tests.faults import trials, trials_broker, trials_limits, trials_parts, trials_storage
 from tests.faults.guards import GUARDS
 from tests.faults.stand import Profile, Stand
 from tests.faults.trials import Outcome, Trial, run_trial
@@ -21,6 +21,7 @@ TRIALS: dict[str, tuple[Callable[[Trial], None], str]] = {
     "one key, many clients": (trials.one_key_many_clients, "P10"),
     "cancels": (trials.cancels, "P8"),
     "poison": (trials_limits.poison, "P7"),
+    "parts": (trials_parts.parts, "P1 P2 P7 P8"),
     "deadlines": (trials_limits.deadlines, "P14"),
     "memory": (trials_limits.memory, "P12"),
     "uploads cut off": (trials_limits.uploads_cut_off, "P17"),
