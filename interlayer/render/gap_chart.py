@@ -1,4 +1,4 @@
-"""The picture of memorisation: mean separation on training minus validation data, at every layer, with its interval."""
+"""The picture of memorization: mean separation on training minus validation data, at every layer, with its interval."""
 
 from collections.abc import Sequence
 from html import escape

@@ -58,19 +58,19 @@ METHODS = {
     "membership": Method(
         "membership permutation",
         "if samples of a class that were trained on could be exchanged with those that were not, as where nothing was "
-        "memorised; all trees are built anew for every exchange.",
+        "memorized; all trees are built anew for every exchange.",
     ),
     "membership_score": Method(
         "membership score",
         "if samples of a class that were trained on could be exchanged with those that were not, as where nothing was "
-        "memorised; over fixed trees, it compares how many neighbours are of another class, not the gap itself.",
+        "memorized; over fixed trees, it compares how many neighbours are of another class, not the gap itself.",
     ),
 }
 
 SHIFT = Method(
     "shift",
     "for independent samples: do training and validation samples of a class differ at all? A large z says that they "
-    "do; without a gap this is a difference of the data and no memorisation. Its p is not adjusted.",
+    "do; without a gap this is a difference of the data and no memorization. Its p is not adjusted.",
 )
 
 
@@ -113,7 +113,7 @@ SECTIONS = {
     "adaptation": Section(
         "What training changed",
         "Δ is the trained network's mean separation at a layer minus that of its untrained twin. Layers near zero "
-        "could have stayed as they were initialised.",
+        "could have stayed as they were initialized.",
     ),
     "consistency": Section(
         "Where training and validation part",
