@@ -68,8 +68,11 @@ def running(command: list[str], **environment: str) -> Iterator[tuple[str, int]]
             process.wait(60)
 
 
-def figures(quick: bool) -> list[Figure]:
-    """Measure everything against a service and a bare server, both of them processes of their own."""
+def figures(quick: bool, requests: int = 0) -> list[Figure]:
+    """Measure everything against a service and a bare server, both of them processes of their own.
+
+    With `requests`, only so many small ones of each kind are measured.
+    """
     folder = Path(tempfile.mkdtemp(prefix="interlayer-bench-"))
     limits = {"INTERLAYER_MAX_UNFINISHED_JOBS": "1000000", "INTERLAYER_DATA_DIR": str(folder)}
     try:
@@ -81,6 +84,8 @@ def figures(quick: bool) -> list[Figure]:
             httpx.Client(base_url=bare, timeout=600) as other,
         ):
             body = {"inputs": [{"artifact": ours.put("/v1/artifacts", content=_small_file()).json()["id"]}]}
+            if requests:
+                return _small_requests(ours, other, body, requests)
             return [
                 *_small_requests(ours, other, body, 200 if quick else 1000),
                 *_uploads(ours, other, pid, key, quick),
@@ -291,15 +296,18 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="python -m bench.service", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller")
+    parser.add_argument("--requests", type=int, default=0, help="only so many small requests, and write nothing")
     parser.add_argument("--output", type=Path, help="JSON file (default: bench/results/service-<machine>.json)")
     options = parser.parse_args()
     own = machine()
-    found = figures(options.quick)
+    found = figures(options.quick, options.requests)
     own["load_after"] = os.getloadavg()[0]
     for each in found:
         kept = each["value"] >= each["limit"] if each["least"] else each["value"] <= each["limit"]
         wanted = f"{'at least' if each['least'] else 'at most'} {each['limit']:g}"
         print(f"{'ok  ' if kept else 'MISS'} {each['value']:8.3f}  ({wanted})  {each['name']}")
+    if options.requests:
+        return
     name = re.sub(r"[^a-z0-9]+", "-", f"{own['cpu']} {own['threads']} threads".lower()).strip("-")
     output = options.output or HERE / "results" / f"service-{name}.json"
     output.write_text(json.dumps({"machine": own, "figures": found}, indent=1) + "\n")
