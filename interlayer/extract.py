@@ -8,9 +8,9 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from contract.schemas import ProblemError
+from contract.schemas import Pooling, ProblemError
 from interlayer.errors import AnalysisFailed, InterlayerError, UsageError
 from interlayer.record import RecordedLayers, RecordingError, record
 from interlayer.record.row_sample import RowSample
@@ -90,6 +90,8 @@ def _from_onnx(model: Path, data: Path, labels: "np.ndarray", output: Path, opti
     for name, given in (("--dtype", options.dtype), ("--weights", options.weights)):
         if given is not None:
             raise UsageError(f"{name} does not go with an .onnx file")
+    if options.pooling not in get_args(Pooling):
+        raise UsageError(f"--pooling of an .onnx file may be {', '.join(get_args(Pooling))}, not {options.pooling!r}")
     rows = None
     if options.per_class is not None:
         kept, _ = RowSample(options.per_class, options.seed).place(labels)

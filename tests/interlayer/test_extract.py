@@ -134,6 +134,7 @@ REFUSED = [
     ([f"{__name__}:no_model"], 2, "returned a int"),
     ([HERE, "--layer", "secnd"], 4, "no layer 'secnd'"),
     ([HERE, "--pooling", "max"], 4, "`pooling` is 'max'"),
+    (["network.onnx", "--pooling", "last"], 2, "may be none, mean, cls, not 'last'"),
 ]
 
 

@@ -61,3 +61,26 @@ def test_what_is_refused_at_once(models: Settings, database: Database, tmp_path:
         ):
             answer = client.post("/v1/analyses", json={"inputs": [{"model": model, "data": source}]}).json()
             assert (answer["code"], answer["errors"][0]["pointer"]) == (code, f"/body/inputs/0/{pointer}")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        {"uri": "https://example.org/m.onnx"},
+        {"path": "/etc/passwd"},
+        {"name": "file:///etc/passwd"},
+        {"name": "os:system"},
+        {"artifact": "../../etc/passwd"},
+        {"name": "m", "artifact": "sha256:" + "0" * 64},
+        {},
+    ],
+)
+def test_addresses_and_paths_are_no_models(models: Settings, database: Database, model: object) -> None:
+    key = Keys(database).create("tenant", "test", ["read", "submit"]).key
+    with TestClient(create_app(models), headers={"Authorization": f"Bearer {key}"}) as client:
+        body = {"inputs": [{"model": model, "data": {"name": "digits"}}]}
+        answer = client.post("/v1/analyses", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["code"] in ("invalid_request", "unknown_model"), answer.json()
+        assert answer.json()["errors"][0]["pointer"].startswith("/body/inputs/0/model")
