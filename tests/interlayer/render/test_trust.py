@@ -236,7 +236,7 @@ def test_shift_and_sample_size_findings_lead_to_their_sections(report: Report) -
     finding = report.findings[0].model_copy(update={"code": "shift", "severity": "info"})
     small = finding.model_copy(update={"code": "small_sample"})
     content = to_html(report.model_copy(update={"findings": [finding, small]}))
-    links = re.findall(r'</p>|<a href="#(\w+)">See', content)
+    links = re.findall(r'</p>|<a href="#(\w+)">(?:See|Can these numbers be trusted)[^<]*</a></p>', content)
     assert [link for link in links if link] == ["gap", "trust"]
 
 
