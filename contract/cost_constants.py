@@ -75,7 +75,7 @@ BYTES: dict[str, float] = {
     "idle": 1e7,
     "least": 2.5e5,
     "drawn_cell": 34.0,
-    "exact_state": 12.0,
+    "exact_state": 5.0,
     "digest": 120.0,
     "test_of_pair": 32.0,
     "measured_layer": 4e3,
