@@ -30,9 +30,10 @@ def main() -> None:
         computing.install()
         arguments = [argument for argument in arguments if argument != "--warm"]  # nothing is computed
     elif module.startswith("worker."):
-        from worker import runner
+        from worker import child_process
 
-        vars(runner)["_COMPUTE"] = (sys.executable, "-m", "tests.faults.launch", *options, "worker.child")
+        assert "_COMPUTE" in vars(child_process), "else the jobs of this suite would compute what they like"
+        vars(child_process)["_COMPUTE"] = (sys.executable, "-m", "tests.faults.launch", *options, "worker.child")
     sys.argv = arguments
     importlib.import_module(module).main()
 
