@@ -60,6 +60,8 @@ class Limits:
         Of the workers, as in `contract.workforce.Ability`.
     most_seconds, deadline_seconds
         Of a whole analysis, and of one attempt.
+    divides
+        Whether analyses are split into parts, each of which is an attempt of its own.
     """
 
     processor: Processor
@@ -67,12 +69,19 @@ class Limits:
     memory_bytes: int
     most_seconds: float
     deadline_seconds: float
+    divides: bool = True
 
     @classmethod
     def of(cls, ability: Ability, settings: Settings) -> Self:
         """Return what an installation with workers of some ability allows."""
-        most = settings.max_estimated_seconds
-        return cls(ability.processor, ability.slowness, ability.memory_bytes, most, settings.deadline_seconds)
+        return cls(
+            ability.processor,
+            ability.slowness,
+            ability.memory_bytes,
+            settings.max_estimated_seconds,
+            settings.deadline_seconds,
+            divides=settings.part_seconds > 0,
+        )
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ class Prediction:
     class_pairs, rows_per_class, layers, spanning_trees
         Pairs of classes; rows of each class that are used (None: all); layers of all inputs, and trees of them.
     longest_seconds
-        What one attempt takes, on the reference machine.
+        The longest piece of it that is never divided, on the reference machine.
     """
 
     seconds: float
@@ -109,6 +118,7 @@ def predict(request: AnalysisRequest, inputs: Sequence[KnownInput], processor: P
     layers: Layers = {item.reference.role: _shapes(request, item, per_class) for item in inputs}
     total, allocated, resident = 0.0, 0, 0
     n_trees = n_layers = 0
+    longest = 0.0
     for shapes in layers.values():
         for shape in shapes:
             cost, own = measuring(request, shape, processor)
@@ -119,7 +129,7 @@ def predict(request: AnalysisRequest, inputs: Sequence[KnownInput], processor: P
     for train, validation in _both_splits(layers):
         for one, other in zip(train, validation, strict=False):
             cost, own = _comparing(request, one, other, processor)
-            total += cost.seconds
+            total, longest = total + cost.seconds, max(longest, cost.seconds)
             allocated, resident = max(allocated, own), max(resident, cost.memory_bytes)
         if train and validation:
             cost = costs.shared_rows(train[0], validation[0])
@@ -135,7 +145,7 @@ def predict(request: AnalysisRequest, inputs: Sequence[KnownInput], processor: P
         rows_per_class=per_class,
         layers=n_layers,
         spanning_trees=n_trees,
-        longest_seconds=total + after.seconds,
+        longest_seconds=max(longest, after.seconds),
     )
 
 
@@ -157,7 +167,8 @@ def require_fit(found: Prediction, limits: Limits) -> None:
     if seconds > most:
         what = f"about {seconds / 3600:,.0f} hours, and at most {most / 3600:,.0f} are accepted"
         _refuse(f"this would take {what}", "rows per class, classes or layers")
-    indivisible, deadline = limits.slowness * found.longest_seconds, limits.deadline_seconds
+    piece = found.longest_seconds if limits.divides else found.seconds
+    indivisible, deadline = limits.slowness * piece, limits.deadline_seconds
     if indivisible > _TIME_DOUBT * deadline:
         what = f"about {indivisible / 3600:,.1f} hours at a stretch, and is killed after {deadline / 3600:,.1f}"
         _refuse(f"this would take {what}", "rows per class, classes or layers")

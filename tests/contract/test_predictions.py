@@ -101,13 +101,14 @@ class TestRefusal:
         seconds = predict(asked, known(asked, 1000)).seconds
         require_fit(predict(asked, known(asked, 1000)), self.limits(most_seconds=2 * seconds))
         assert "hours" in self.refusal(most_seconds=2 * seconds, slowness=3.0)
-        assert "killed after" in self.refusal(deadline_seconds=0.4 * seconds)
+        assert "killed after" in self.refusal(deadline_seconds=0.4 * seconds, divides=False)
+        require_fit(predict(asked, known(asked, 1000)), self.limits(deadline_seconds=0.4 * seconds))  # in parts
 
     def test_what_a_prediction_may_be_wrong_by_is_left(self) -> None:
         asked = request()
         found = predict(asked, known(asked, 1000))
         require_fit(found, self.limits(memory_bytes=int((found.allocated_bytes + IDLE_BYTES) / 1.19)))
-        require_fit(found, self.limits(deadline_seconds=found.longest_seconds / 1.9))
+        require_fit(found, self.limits(deadline_seconds=found.seconds / 1.9, divides=False))
 
     def test_pairs_beyond_any_report(self) -> None:
         asked = request()
