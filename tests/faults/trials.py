@@ -5,8 +5,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+
+from sqlalchemy.exc import OperationalError
 
 from tests.faults import history
 from tests.faults.invariants import early_losses, silent_attempts, torn_files, violations
@@ -135,13 +137,33 @@ def _freeze_a_worker(trial: Trial) -> bool:
     job = load.submit(Order("slow", 3500))
     stand.until(lambda: trial.attempts(job) == 1, "the job to start")
     holder = _holder(stand, job)
-    stand.freeze(holder)
+    _freeze_between_transactions(stand, holder)
     load.submit_all(slow(trial.random, 4))
     stand.until(lambda: trial.attempts(job) >= 2, "another worker to take the job")
     _wait_for_report(stand)  # that of the frozen worker's child, which goes on
     stand.thaw(holder)
     stand.until_ended({job})
     return trial.attempts(job) > 1
+
+
+def _freeze_between_transactions(stand: Stand, role: str) -> None:
+    """Freeze a worker at a moment in which it holds no lock of the database: what it holds then, all wait for."""
+
+    def write() -> None:
+        with stand.database.write() as connection:
+            stand.database.one_at_a_time(connection, "claim")
+
+    with ThreadPoolExecutor(1) as pool:
+        while True:
+            stand.freeze(role)
+            writing = pool.submit(write)
+            try:
+                return writing.result(2)
+            except (TimeoutError, OperationalError):
+                stand.thaw(role)
+                stand.kills["frozen"] -= 1
+                wait([writing])
+                time.sleep(0.05)
 
 
 def _wait_for_report(stand: Stand) -> None:
