@@ -73,8 +73,8 @@ def record(
     Notes
     -----
     Memory: one batch beside the model, and the labels. Disk: the file, and beside it the largest layer while it is
-    assembled. Where the loader is a list, or a `DataLoader` over a data set with a length, and every row is kept, all
-    but the first batch is written to where it stays.
+    assembled. Where the loader is a list, or a `DataLoader` over a data set with a length, and every row is kept, rows
+    are written to where they stay.
     """
     torch = import_torch()
     if device is None:
