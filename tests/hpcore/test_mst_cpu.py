@@ -162,6 +162,16 @@ def test_class_sizes(sizes: tuple[int, ...], d: int) -> None:
     np.testing.assert_array_equal(counts(rows, labels).count, oracle.pairwise_cross_edges(rows, labels))
 
 
+@pytest.mark.parametrize("by", [None, "fixed_point"])
+def test_runs_of_columns_that_the_filter_drops_at_once(by: str | None) -> None:
+    """Classes of several runs and strips, their far points sorted to the end."""
+    n = 3 * _block_cpu.CHUNK
+    rows, labels = softmax(2 * logits(np.random.default_rng(1), n)), np.repeat(np.arange(4), n)
+    chosen = labels < 2
+    found = counts(rows[chosen], labels[chosen], by=by)
+    np.testing.assert_array_equal(found.count, oracle.pairwise_cross_edges(rows[chosen], labels[chosen]))
+
+
 @pytest.mark.parametrize("by", ["fixed_point", "float32", "direct32"])
 @pytest.mark.parametrize("part_size", [16, 33, 100])
 @pytest.mark.parametrize("name", ["relu", "sub-clusters", "softmax, logits x8", "near duplicates", "isotropic"])
