@@ -26,6 +26,7 @@ from contract.jobs import Claim, Jobs, NewJob
 from contract.queue import INSPECTION_QUEUE
 from contract.schemas import Analysis, AnalysisRequest, Inspection, Problem, Progress, Report
 from contract.settings import Settings
+from tests.e2e.processes import until
 from tests.worker import files
 from tests.worker.jobs import next_claim, runner_of, work_off
 from worker import child as child_module
@@ -240,7 +241,8 @@ def test_the_child_gets_no_setting_and_no_secret(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("NOT_OURS", "kept")
     child = Child(warm=False)
     try:
-        environment = Path(f"/proc/{child._process.pid}/environ").read_bytes().split(b"\0")
+        shown = Path(f"/proc/{child._process.pid}/environ")
+        environment = until(shown.read_bytes, "environment of the child").split(b"\0")  # empty until it has begun
         assert b"NOT_OURS=kept" in environment
         assert not [item for item in environment if item.startswith(b"INTERLAYER_")]
     finally:
