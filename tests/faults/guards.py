@@ -138,7 +138,7 @@ def _cancel() -> None:
         return "held" if answer == "cancel" else answer
 
     Jobs._finish = finish  # type: ignore[method-assign]  # the point
-    Jobs.heartbeat = deaf  # type: ignore[method-assign]
+    Jobs.heartbeat = deaf  # type: ignore[method-assign, assignment]
 
 
 def _commit_before_answer() -> None:
