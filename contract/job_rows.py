@@ -28,6 +28,7 @@ class Claim:
     request_id: str | None = None
     parent: str | None = None
     queue: str = "cpu"
+    cost: float | None = None  # predicted seconds of a part, on the reference machine
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def foreign_edge_shares(
         nodes, place = np.unique(points.index[members], return_inverse=True)
         is_second = codes[members] == second
         copies = np.stack([np.bincount(place, ~is_second), np.bincount(place, is_second)], axis=1).astype(np.int64)
-        cross, degree = _expected_degrees(points.coordinates[nodes], copies, points.tie_tolerance)
+        coordinates = np.asarray(points.rows[points.representative[nodes]], np.float64)
+        cross, degree = _expected_degrees(coordinates, copies, points.tie_tolerance)
         scores[members] += cross[place, is_second.astype(np.intp)] / degree[place]
         report("class_pairs", done, len(pairs))
     return scores

@@ -46,9 +46,12 @@ class Learning:
         return Limits.of(own, self._settings)
 
     def note(self, claim: Claim, seconds: float) -> None:
-        """Note how long an analysis took beside what was predicted, where all of its files are known."""
-        request = AnalysisRequest.model_validate(claim.request)
+        """Note how long a part, or an analysis whose files are all known, took beside what was predicted."""
         try:
+            if claim.kind == "part":
+                self._workforce.note(self._queues, claim.cost or 0.0, seconds)
+                return
+            request = AnalysisRequest.model_validate(claim.request)
             artifacts = self._artifacts.several(claim.tenant, [i.removeprefix(ID_PREFIX) for i in request.artifacts])
             files = {artifact.id: artifact for artifact in artifacts}
             found = [KnownInput.of(item, files[item.artifact]) for item in request.inputs if item.artifact in files]

@@ -139,7 +139,7 @@ class Runner:
             self._counters.add("fenced_completions")
         if (cause := _CHILD_EXITS.get(outcome)) is not None:
             self._counters.add("child_exits", cause)
-        if claim.kind == "analysis" and outcome == "succeeded":
+        if claim.kind != "inspection" and outcome == "succeeded":
             self._learning.note(claim, seconds)
         if claim.kind != "inspection":
             try:

@@ -6,13 +6,15 @@ import numpy as np
 
 from contract import costs
 from contract.costs import NOTHING, Cost, Processor, Shape
+from hpcore.spanning_tree import available_threads
 from worker.measuring import Study, n_draws
 from worker.tasks import Task
 
 
 def task_cost(task: Task, study: Study) -> float:
     """Return the seconds that a task takes on the reference machine, with reading what it needs."""
-    shape, processor = shape_of(study, task.item, task.layer), Processor(threads=study.resources.n_threads or 1)
+    shape = shape_of(study, task.item, task.layer)
+    processor = Processor(threads=study.resources.n_threads or available_threads())
     if task.kind == "splits":
         return _splits(task, study, shape, processor)
     further = n_draws(study, study.inputs[task.item]) - 1
