@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from contract.artifacts import Artifacts
@@ -208,3 +209,29 @@ def test_copies_of_deleted_artifacts_go(stand: Stand) -> None:
     finally:
         stop.set()
         sweeping.join(60)
+
+
+def test_parts_on_hosts_that_share_the_bucket_alone_make_the_report_of_one(stand: Stand, tmp_path: Path) -> None:
+    sha256 = stand.upload(npz_bytes())
+    whole = stand.submit(sha256)
+    stand.work()
+    divided = stand.submit(sha256)
+    hosts = [
+        stand.settings.model_copy(update={"data_dir": tmp_path / f"host {number}", "part_seconds": 1e-3})
+        for number in range(2)
+    ]
+    database = {"database_url": SecretStr(stand.settings.sqlalchemy_url())}
+    hosts = [host.model_copy(update=database) for host in hosts]
+    turn = 0
+    while (claim := next_claim(stand.settings, stand.database)) is not None:
+        with runner_of(hosts[turn % 2], stand.database) as runner:
+            runner.run(claim)
+        turn += 1
+    assert turn > 4, "it was divided"
+    assert len(list(stand.blobs.store.files("parts"))) > 1
+    assert stand.report(divided).separations == stand.report(whole).separations
+    first, second = (stand.jobs.report_sha256(TENANT, job) for job in (whole, divided))
+    assert first == second, "the same bytes"
+    for host in hosts:
+        assert [path.name for path in (host.data_dir / "cache").rglob("*") if path.is_file()] == [sha256]
+        assert list((host.data_dir / "tmp").iterdir()) == []
