@@ -1,6 +1,7 @@
 """What tests of several rooms need: bounded property tests, and databases of both kinds."""
 
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,14 @@ class PostgreSQL:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+def postgresql() -> Iterator[PostgreSQL]:
     """One PostgreSQL server, started by the first test that wants it."""
-    server = PostgreSQL(tmp_path_factory.mktemp("postgresql") / "pg")
-    yield server
-    server.close()
+    # Not below pytest's folders: as root the server runs as another user, and every pytest that starts, also one that
+    # a test starts, closes them to all but their owner.
+    with tempfile.TemporaryDirectory(prefix="interlayer-postgres-") as folder:
+        server = PostgreSQL(Path(folder) / "pg")
+        yield server
+        server.close()
 
 
 @pytest.fixture
