@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -244,6 +245,21 @@ def test_two_services_share_one_database(cluster: Cluster, tmp_path: Path) -> No
             first = client.submit(request, idempotency_key="once")
             assert other.submit(request, idempotency_key="once").id == first.id
         assert "il_" not in cluster.log("service 2"), "the first key is made once"
+        _revoked_on_both((cluster.url, f"http://127.0.0.1:{port}"), {"Authorization": f"Bearer {cluster.first_key()}"})
+
+
+def _revoked_on_both(urls: tuple[str, str], admin: dict[str, str]) -> None:
+    made = httpx.post(f"{urls[0]}/v1/keys", json={"name": "leaked", "scopes": ["read"]}, headers=admin).json()
+
+    def answers() -> list[int]:
+        leaked = {"Authorization": f"Bearer {made['key']}"}
+        return [httpx.get(f"{url}/v1/analyses", headers=leaked).status_code for url in urls]
+
+    assert answers() == [200, 200], "both services have it in mind now"
+    assert httpx.delete(f"{urls[0]}/v1/keys/{made['id']}", headers=admin).is_success
+    assert answers()[0] == 401, "at once where it was revoked"
+    time.sleep(5)  # what is promised; each service forgets by its own clock
+    assert answers() == [401, 401]
 
 
 def test_a_busy_worker_looks_into_uploads(cluster: Cluster, tmp_path: Path) -> None:
