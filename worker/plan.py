@@ -1,5 +1,6 @@
 """From an analysis to parts of about equal cost. A pure function of the request and the headers of its files."""
 
+import functools
 import hashlib
 import importlib.metadata
 import itertools
@@ -36,6 +37,7 @@ Cost = Callable[[Task], float]
 def plan(study: Study, part_seconds: float) -> list[Part]:
     """Return the parts of an analysis; the last has no tasks and puts the report together. Empty: it stays whole."""
 
+    @functools.cache
     def cost(task: Task) -> float:
         return task_cost(task, study)
 
@@ -105,22 +107,18 @@ def fingerprint(part: Part, study: Study) -> str:
     """Return a digest of all that decides the result of a part."""
     request = study.request
     seen = {
-        "versions": [importlib.metadata.version(name) for name in ("interlayer", "numpy", "numba", "scipy")],
+        "versions": _versions(),
         "request": request.model_dump(
             mode="json", include={"metric", "sampling", "device", "seed", "tests"} if part.tasks else None
         ),
         "per_class": study.per_class,
-        "inputs": [_input(study, task) for task in part.tasks],
-        "tasks": [asdict(task) | {"item": 0} for task in part.tasks],
+        # A result says which input of its analysis it is about, so all of them, in their order, are part of it.
+        "inputs": [item.reference.model_dump(mode="json") for item in study.inputs],
+        "tasks": [asdict(task) for task in part.tasks],
     }
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
 
-def _input(study: Study, task: Task) -> list[list[str | None]]:
-    """Return the files that a task reads: of splits those of both sides."""
-    own = study.inputs[task.item].reference
-    read = [own]
-    if task.kind == "splits":
-        role = (own.instance, own.state, "validation", own.step)
-        read += [item.reference for item in study.inputs if item.reference.role == role]
-    return [[each.artifact, each.split] for each in read]
+@functools.cache
+def _versions() -> list[str]:
+    return [importlib.metadata.version(name) for name in ("interlayer", "numpy", "numba", "scipy")]

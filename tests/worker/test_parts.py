@@ -159,6 +159,19 @@ def test_a_fingerprint_is_that_of_what_decides_the_result(case: Case, change: di
         assert not set(mine) & set(others)
 
 
+def test_results_of_an_analysis_of_the_same_files_in_other_roles_are_others(case: Case) -> None:
+    """A result names its input by number: taken over by an analysis with another order, it would be of another file."""
+    inputs = case.request.inputs
+    swapped = [
+        first.model_copy(update={"artifact": second.artifact})
+        for first, second in ((inputs[0], inputs[1]), (inputs[1], inputs[0]))
+    ]
+    for changed in ([inputs[1], inputs[0], *inputs[2:]], [*swapped, *inputs[2:]]):
+        other = open_study(case.request.model_copy(update={"inputs": changed}), case.paths, Resources(n_threads=1))
+        mine, others = ({fingerprint(part, s) for part in plan(s, 1e-9)} for s in (case.study(), other))
+        assert not mine & others
+
+
 # -- with workers and a database --------------------------------------------------------------------------------------
 
 SHAS = [f"{number:064x}" for number in range(1, 3)]
