@@ -102,7 +102,7 @@ def _ended(database: Database, job: str) -> Any:
 
 def planning(file: Path, layers: int) -> dict[str, float]:
     """Return what looking whether to split costs beside a small analysis of so many layers, in this process."""
-    from worker.analysis import analyze
+    from worker.analysis import analyze, open_study
     from worker.measuring import Resources
     from worker.part import planned
 
@@ -118,10 +118,10 @@ def planning(file: Path, layers: int) -> dict[str, float]:
     begun = time.perf_counter()
     analyze(request, paths, resources)
     whole = time.perf_counter() - begun
-    plans = []
+    study, plans = open_study(request, paths, resources), []
     for _ in range(5):
         begun = time.perf_counter()
-        assert planned(request, paths, resources, 20.0) == []
+        assert planned(study, 20.0) == []
         plans.append(time.perf_counter() - begun)
     return {"layers": layers, "analysis_seconds": whole, "planning_seconds": sorted(plans)[2]}
 

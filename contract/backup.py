@@ -5,7 +5,6 @@ files were copied, save what was deleted in between; that is deleted from the co
 """
 
 import hashlib
-import os
 import secrets
 import shutil
 import sqlite3
@@ -110,7 +109,7 @@ def damage(settings: Settings, database: Database) -> list[str]:
     blobs = Blobs.open(settings)
     for key in _referred_to(database, blobs):
         try:
-            right = _sha256(blobs, key) == digest_of(key)
+            right = blobs.sha256(key) == digest_of(key)
         except FileNotFoundError:
             found.append(f"{_shown(blobs, key)} is missing")
         else:
@@ -214,15 +213,3 @@ def _summary(database: Database, folder: Path, *, with_database: bool) -> Summar
 
 def _shown(blobs: Blobs, key: str) -> Path | str:
     return blobs.store.path(key) or key
-
-
-def _sha256(blobs: Blobs, key: str) -> str:
-    path, digest = blobs.store.path(key), hashlib.sha256()
-    if path is None:
-        for block in blobs.store.blocks(key):
-            digest.update(block)
-        return digest.hexdigest()
-    with path.open("rb", buffering=0) as file:
-        digest = hashlib.file_digest(file, "sha256")
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # a check must not push out what is in use
-    return digest.hexdigest()

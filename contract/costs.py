@@ -298,7 +298,7 @@ def _cells(shape: Shape, share: int, n_cells: int, processor: Processor) -> Cost
 
 
 def _scoring_work(both: Shape) -> dict[str, float]:
-    """One tree over the rows of each pair, in one thread; all rows are converted for each."""
+    """One tree over the rows of each pair, in one thread; they are converted for it."""
     values = both.rows * both.features
     distances = both.rows * both.rows / 2 * (both.classes - 1) / both.classes * 2
     return {
@@ -306,7 +306,7 @@ def _scoring_work(both: Shape) -> dict[str, float]:
         "row_of_pair": both.rows * (both.classes - 1),
         "distance": distances,
         "product": distances * both.features,
-        "value_of_pair": values * both.pairs,
+        "value_of_pair": values * (both.classes - 1),
     }
 
 
@@ -351,13 +351,6 @@ def _normalising_bytes(shape: Shape) -> int:
 
 
 def _scored_bytes(both: Shape) -> int:
-    """Scores over a tree of each pair, whose points are float64; all of them are converted for each pair."""
+    """Scores over a tree of each pair, whose points are float64."""
     of_pair = replace(both, rows=2 * both.rows // both.classes, classes=2, dtype="float64", metric="euclidean")
-    values = both.rows * both.features
-    return (
-        _row_bytes(both)
-        + _copied_bytes(both)
-        + 16 * values
-        + _row_bytes(of_pair)
-        + _measured_bytes(of_pair, Processor())
-    )
+    return _row_bytes(both) + _copied_bytes(both) + _row_bytes(of_pair) + _measured_bytes(of_pair, Processor())

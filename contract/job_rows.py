@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row
+from sqlalchemy import Row, and_
 
 from contract.database import jobs
 from contract.schemas import Analysis, AnalysisStatus, Execution
@@ -85,3 +85,8 @@ def analysis_of(row: Row[Any]) -> Analysis:
             "report": f"/v1/analyses/{row.id}/report" if row.state == "succeeded" else None,
         }
     )
+
+
+def is_held(claim: Claim) -> Any:
+    """Return the condition under which an attempt still counts."""
+    return and_(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, case, delete, insert, literal, select, update
 
 from contract.database import Database, clock, jobs
-from contract.job_rows import Claim
+from contract.job_rows import Claim, is_held
 from contract.schemas import Problem
 
 CANCELED = Problem.of("canceled", "the analysis was canceled on request").model_dump(mode="json")
@@ -71,7 +71,7 @@ class Parts:
             share = sum(row["cost"] for row in done) / sum(row["cost"] for row in rows)
             parent = connection.execute(
                 update(jobs)
-                .where(_held(claim), jobs.c.cancel_requested.is_(False))
+                .where(is_held(claim), jobs.c.cancel_requested.is_(False))
                 .values(
                     state="split",
                     lease_until=None,
@@ -110,7 +110,7 @@ class Parts:
             ended = {"finished_at": clock(), "lease_until": None, "stage": "succeeded", "fraction": 1.0}
             part = connection.execute(
                 update(jobs)
-                .where(_held(claim), jobs.c.cancel_requested.is_(False))
+                .where(is_held(claim), jobs.c.cancel_requested.is_(False))
                 .values(state="succeeded", report_sha256=sha256, device=device, **ended)
                 .returning(jobs)
             ).one_or_none()
@@ -123,7 +123,14 @@ class Parts:
                 values |= {"done": done, "stage": _stage(done, parent.total), "fraction": min(share, 1.0)}
                 _unlock(connection, part)
             else:
-                values |= {"state": "succeeded", "report_sha256": sha256, "done": jobs.c.total, **ended}
+                # The report knows best where its layers were computed, and what was not computed where it should.
+                values |= {
+                    "state": "succeeded",
+                    "report_sha256": sha256,
+                    "device": device,
+                    "done": jobs.c.total,
+                    **ended,
+                }
                 # Their results have become the report; whoever sweeps deletes the files.
                 connection.execute(delete(jobs).where(jobs.c.parent == parent.id))
             connection.execute(update(jobs).where(jobs.c.id == parent.id).values(values))
@@ -138,7 +145,7 @@ class Parts:
             ended = {"finished_at": clock(), "lease_until": None, "stage": "failed"}
             part = connection.execute(
                 update(jobs)
-                .where(_held(claim), jobs.c.cancel_requested.is_(False))
+                .where(is_held(claim), jobs.c.cancel_requested.is_(False))
                 .values(state="failed", error=error, **ended)
                 .returning(jobs)
             ).one_or_none()
@@ -146,10 +153,6 @@ class Parts:
                 return False
             fail_parent(connection, part)
             return True
-
-
-def _held(claim: Claim) -> Any:
-    return and_(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)
 
 
 def fail_parent(connection: Connection, part: Row[Any]) -> None:

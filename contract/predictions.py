@@ -128,7 +128,7 @@ def predict(request: AnalysisRequest, inputs: Sequence[KnownInput], processor: P
             n_trees += shape.pairs * (1 + prod(costs.fold_plan(shape)))
     for train, validation in _both_splits(layers):
         for one, other in zip(train, validation, strict=False):
-            cost, own = _comparing(request, one, other, processor)
+            cost, own = comparing(request, one, other, processor)
             total, longest = total + cost.seconds, max(longest, cost.seconds)
             allocated, resident = max(allocated, own), max(resident, cost.memory_bytes)
         if train and validation:
@@ -194,7 +194,7 @@ def measuring(request: AnalysisRequest, shape: Shape, processor: Processor) -> t
     return Cost(read.seconds + units.seconds, resident), max(costs.allocated_to_read(shape), resident - mapped)
 
 
-def _comparing(request: AnalysisRequest, train: Shape, validation: Shape, processor: Processor) -> tuple[Cost, int]:
+def comparing(request: AnalysisRequest, train: Shape, validation: Shape, processor: Processor) -> tuple[Cost, int]:
     """Return the cost of the tests of one layer's two splits, sample by sample, as `measuring` does."""
     units, options = NOTHING, request.tests
     if options.membership != "none":

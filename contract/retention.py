@@ -6,10 +6,12 @@ and several may sweep at once.
 """
 
 import time
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, exists, func, literal, select, union
+from sqlalchemy import delete, exists, func, select
 
 from contract.audit_log import AuditLog
 from contract.blobs import Blobs, digest_of
@@ -30,6 +32,7 @@ from contract.spool import sweep_spool
 
 _ID_PREFIX = "sha256:"
 _COMPUTE_DAYS = 32
+_FILES_AT_ONCE = 500
 log = structlog.get_logger()
 
 
@@ -116,28 +119,29 @@ class Retention:
         count, store = 0, self._blobs.store
         newest = self._database.now() - self._settings.garbage_seconds  # the clock of this process may be wrong
         for folder in ("artifacts", "reports", "parts"):
-            for file in store.files(folder):
-                # The second look: it may have come again since it was listed, and get its row now.
-                if file.modified >= newest or self._referred_to(file.key):
-                    continue
-                modified = store.modified(file.key)
-                if modified is not None and modified < newest:
-                    store.delete(file.key)
-                    count += 1
+            old = (file.key for file in store.files(folder) if file.modified < newest)
+            while keys := list(islice(old, _FILES_AT_ONCE)):
+                for key in sorted(set(keys) - self._referred_to(folder, keys)):
+                    modified = store.modified(key)
+                    # The second look: it may have come again since it was listed, and get its row now.
+                    if modified is not None and modified < newest:
+                        store.delete(key)
+                        count += 1
         return count
 
-    def _referred_to(self, key: str) -> bool:
-        folder, tenant, sha256 = key.partition("/")[0], key.split("/")[1], digest_of(key)
-        query = {
-            "artifacts": select(literal(1)).where(artifacts.c.tenant == tenant, artifacts.c.sha256 == sha256),
-            "parts": select(literal(1)).where(jobs.c.report_sha256 == sha256),
-            "reports": union(
-                select(literal(1)).where(jobs.c.report_sha256 == sha256),
-                select(literal(1)).where(reports.c.sha256 == sha256),
-            ),
-        }[folder]
+    def _referred_to(self, folder: str, keys: Sequence[str]) -> set[str]:
+        """Return those keys that a row refers to. One look for many: the rows are searched as a whole."""
+        digests = {digest_of(key) for key in keys}
         with self._database.read() as connection:
-            return connection.execute(query.limit(1)).first() is not None
+            if folder == "artifacts":
+                owned = select(artifacts.c.tenant, artifacts.c.sha256).where(artifacts.c.sha256.in_(digests))
+                return {self._blobs.artifact(tenant, sha256) for tenant, sha256 in connection.execute(owned)}
+            results = select(jobs.c.report_sha256).where(jobs.c.report_sha256.in_(digests))
+            found = set(connection.execute(results).scalars())
+            if folder == "parts":
+                return {self._blobs.part(sha256) for sha256 in found}
+            pushed = select(reports.c.sha256).where(reports.c.sha256.in_(digests))
+            return {self._blobs.report(sha256) for sha256 in found.union(connection.execute(pushed).scalars())}
 
 
 def has_expired(database: Database, tenant: str, name: str) -> bool:

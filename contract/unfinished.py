@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import case, delete, exists, func, insert, literal, select
 
 from contract.database import Database, finished_layers, jobs
-from contract.job_rows import Claim
+from contract.job_rows import Claim, is_held
 from contract.schemas import Separation
 
 _IN_PARTS = 0  # the attempts of parts are their own
@@ -22,7 +22,7 @@ class Unfinished:
 
         Those of a part are its analysis's, whoever computed them.
         """
-        held = exists().where(jobs.c.id == claim.id, jobs.c.state == "running", jobs.c.attempt == claim.attempt)
+        held = exists().where(is_held(claim))
         job, attempt = (claim.id, claim.attempt) if claim.parent is None else (claim.parent, _IN_PARTS)
         numbers = range(first, first + len(separations))
         with self._database.write() as connection:

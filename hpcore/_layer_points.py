@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from numpy.typing import ArrayLike
 
 from hpcore import _validate
 from hpcore.distances import Points, distinct_points
 from hpcore.spanning_tree import Forests, Progress, available_threads, resolve_device
+
+
+class Options(TypedDict, total=False):
+    """Options of `hpcore.pairwise_henze_penrose`, for whoever hands them on; they mean the same everywhere."""
+
+    metric: str
+    ties: str
+    device: str
+    n_threads: int | None
+    memory_budget: int | None
+    on_progress: Progress | None
 
 
 @dataclass(frozen=True)
@@ -31,12 +42,12 @@ class LayerPoints:
         activations: ArrayLike,
         labels: ArrayLike,
         *,
-        metric: str,
-        ties: str,
-        device: str,
-        n_threads: int | None,
-        memory_budget: int | None,
-        on_progress: Progress | None,
+        metric: str = "euclidean",
+        ties: str = "average",
+        device: str = "auto",
+        n_threads: int | None = None,
+        memory_budget: int | None = None,
+        on_progress: Progress | None = None,
     ) -> LayerPoints:
         """Check the arguments of `hpcore.pairwise_henze_penrose`."""
         rows = _validate.activation_matrix(activations)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hpcore import _validate
+from hpcore._layer_points import Options
 from hpcore.errors import InvalidInput
 from hpcore.permutation import RandomSource
 from hpcore.spanning_tree import available_threads, in_threads
@@ -144,44 +146,37 @@ def fold_cells(
     n_repeats: int,
     n_folds: int,
     rng: RandomSource = 0,
-    metric: str = "euclidean",
-    device: str = "auto",
-    ties: str = "average",
-    n_threads: int | None = None,
-    memory_budget: int | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    **options: Unpack[Options],
 ) -> Floats:
-    """Some of the numbers of `fold_means`: (stop - first,), division by division; parameters and errors are its own."""
+    """Some of the numbers of `fold_means`: (stop - first,), division by division; options and errors are its own."""
     from hpcore import pairwise_henze_penrose
 
     rows = _validate.activation_matrix(activations)
     codes = np.asarray(labels)
     _validate.class_labels(codes, len(rows))
     folds = fold_assignment(codes, n_repeats=n_repeats, n_folds=n_folds, rng=rng)
-    tasks = list(np.ndindex(n_repeats, n_folds))[first:stop]
     if not 0 <= first < stop <= n_repeats * n_folds:
         raise InvalidInput(f"`first`, `stop` must be a range within the {n_repeats * n_folds} folds")
-    threads = available_threads() if n_threads is None else _validate.positive_integer(n_threads, "n_threads")
+    tasks = list(np.ndindex(n_repeats, n_folds))[first:stop]
+    given, budget = options.get("n_threads"), options.get("memory_budget")
+    threads = available_threads() if given is None else _validate.positive_integer(given, "n_threads")
     threads = min(threads, len(tasks))
+    of_one: Options = {
+        **options,
+        "n_threads": 1,
+        "memory_budget": None if budget is None else budget // threads,
+        "on_progress": None,
+    }
 
     def fold_mean(task: tuple[int, ...]) -> float:
         repeat, fold = task
         chosen = folds[repeat] == fold
-        separation = pairwise_henze_penrose(
-            rows[chosen],
-            codes[chosen],
-            metric=metric,
-            ties=ties,
-            device=device,
-            n_threads=1,
-            memory_budget=None if memory_budget is None else memory_budget // threads,
-        )
-        return float(separation.statistic.mean())
+        return float(pairwise_henze_penrose(rows[chosen], codes[chosen], **of_one).statistic.mean())
 
-    means = np.empty(len(tasks))
+    means, report = np.empty(len(tasks)), options.get("on_progress")
     # Folds side by side rather than threads within a fold: the problems are small and many.
     for done, mean in enumerate(in_threads(fold_mean, tasks, threads), start=1):
         means[done - 1] = mean
-        if on_progress is not None:
-            on_progress("folds", done, len(tasks))
+        if report is not None:
+            report("folds", done, len(tasks))
     return means

@@ -11,20 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hpcore._global_edges import GlobalEdges, minimal
-from hpcore._layer_points import LayerPoints
+from hpcore._layer_points import LayerPoints, Options
 from hpcore._layout import PairRange
 from hpcore._pair_counts import count_pairs
 from hpcore._result import TestResult
 from hpcore.errors import InvalidInput
 from hpcore.overall import any_separation
 from hpcore.separation import PairwiseSeparation, pairwise_separation
-from hpcore.spanning_tree import Forests, Progress, on_device
+from hpcore.spanning_tree import Forests, on_device
 
 if TYPE_CHECKING:
     from hpcore._candidates import Tree
@@ -101,27 +101,13 @@ class PairBlock:
 
 
 def measure_pairs(
-    activations: ArrayLike,
-    labels: ArrayLike,
-    *,
-    metric: str = "euclidean",
-    ties: str = "average",
-    device: str = "auto",
-    n_threads: int | None = None,
-    memory_budget: int | None = None,
-    on_progress: Progress | None = None,
+    activations: ArrayLike, labels: ArrayLike, **options: Unpack[Options]
 ) -> tuple[PairwiseSeparation, TestResult]:
-    """Return `hpcore.pairwise_henze_penrose` and `hpcore.overall.separation_test` of a layer, for the cost of one."""
-    layer = LayerPoints.of(
-        activations,
-        labels,
-        metric=metric,
-        ties=ties,
-        device=device,
-        n_threads=n_threads,
-        memory_budget=memory_budget,
-        on_progress=on_progress,
-    )
+    """Return `hpcore.pairwise_henze_penrose` and `hpcore.overall.separation_test` of a layer, for the cost of one.
+
+    Options and errors as in `hpcore.pairwise_henze_penrose`.
+    """
+    layer = LayerPoints.of(activations, labels, **options)
 
     def measure(part_size: int) -> tuple[ClassTrees, PairBlock]:
         forests = layer.forests(part_size)
@@ -131,27 +117,9 @@ def measure_pairs(
     return joined(trees, [block])
 
 
-def class_trees(
-    activations: ArrayLike,
-    labels: ArrayLike,
-    *,
-    metric: str = "euclidean",
-    device: str = "auto",
-    n_threads: int | None = None,
-    memory_budget: int | None = None,
-    on_progress: Progress | None = None,
-) -> ClassTrees:
-    """Build the trees of all classes; parameters and errors as in `hpcore.pairwise_henze_penrose`."""
-    layer = LayerPoints.of(
-        activations,
-        labels,
-        metric=metric,
-        ties="average",
-        device=device,
-        n_threads=n_threads,
-        memory_budget=memory_budget,
-        on_progress=on_progress,
-    )
+def class_trees(activations: ArrayLike, labels: ArrayLike, **options: Unpack[Options]) -> ClassTrees:
+    """Build the trees of all classes; options and errors as in `hpcore.pairwise_henze_penrose`."""
+    layer = LayerPoints.of(activations, labels, **options)
     return on_device(layer.device, lambda part_size: _trees_of(layer, layer.forests(part_size)))
 
 
@@ -161,28 +129,15 @@ def pair_block(
     trees: ClassTrees,
     first: int,
     stop: int,
-    *,
-    ties: str = "average",
-    device: str = "auto",
-    n_threads: int | None = None,
-    memory_budget: int | None = None,
-    on_progress: Progress | None = None,
+    **options: Unpack[Options],
 ) -> PairBlock:
     """Count the cross edges of the pairs ``first:stop``; the rows are those that `trees` were built from.
 
-    Parameters and errors as in `hpcore.pairwise_henze_penrose`; and `InvalidInput` where the trees are of other rows,
-    or the pairs are not there.
+    Options and errors as in `hpcore.pairwise_henze_penrose`, the metric being that of the trees; and `InvalidInput`
+    where the trees are of other rows, or the pairs are not there.
     """
-    layer = LayerPoints.of(
-        activations,
-        labels,
-        metric=trees.metric,
-        ties=ties,
-        device=device,
-        n_threads=n_threads,
-        memory_budget=memory_budget,
-        on_progress=on_progress,
-    )
+    given: Options = {**options, "metric": trees.metric}
+    layer = LayerPoints.of(activations, labels, **given)
     every = PairRange.every(layer.n_classes)
     if not 0 <= first < stop <= len(every):
         raise InvalidInput(f"`first`, `stop` must be a range within the {len(every)} pairs; got {first}, {stop}.")

@@ -13,7 +13,7 @@ is computed. Every mean is correctly rounded, so block differences are the sums 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Unpack, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +27,7 @@ from hpcore._contrast import (
     permutation_results,
     saturated,
 )
+from hpcore._layer_points import Options
 from hpcore._result import Alternative, TestResult
 from hpcore._study_rows import Family, Measurements, Row, StateKey, adaptation, generalization, steps
 from hpcore.errors import InvalidInput
@@ -113,49 +114,23 @@ def measure_layer(
     activations: ArrayLike,
     labels: ArrayLike,
     *,
-    metric: str = "euclidean",
-    ties: str = "average",
-    device: str = "auto",
     seed: int = 0,
     folds: bool = True,
-    n_threads: int | None = None,
-    memory_budget: int | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    **options: Unpack[Options],
 ) -> LayerMeasurement:
     """Measure one layer: every class pair, any separation, and the mean within folds for the subsample test.
 
     The number of folds follows from the smallest class (`hpcore.folds.fold_plan`); `seed` draws them. All layers
     of all networks seen by the same images must be given the same row order and seed. ``folds=False`` saves two thirds
-    of the time and leaves the subsample test unavailable. Other parameters are those of `pairwise_henze_penrose`.
+    of the time and leaves the subsample test unavailable. Other options are those of `pairwise_henze_penrose`.
     """
     from hpcore.layer import measure_pairs
 
-    separation, any_separation = measure_pairs(
-        activations,
-        labels,
-        metric=metric,
-        ties=ties,
-        device=device,
-        n_threads=n_threads,
-        memory_budget=memory_budget,
-        on_progress=on_progress,
-    )
+    separation, any_separation = measure_pairs(activations, labels, **options)
     plan = fold_plan(int(separation.counts.min())) if folds else None
     means = None
     if plan is not None:
-        means = fold_means(
-            activations,
-            labels,
-            n_repeats=plan.n_repeats,
-            n_folds=plan.n_folds,
-            rng=seed,
-            metric=metric,
-            ties=ties,
-            device=device,
-            n_threads=n_threads,
-            memory_budget=memory_budget,
-            on_progress=on_progress,
-        )
+        means = fold_means(activations, labels, n_repeats=plan.n_repeats, n_folds=plan.n_folds, rng=seed, **options)
     return LayerMeasurement(separation=separation, fold_means=means, any_separation=any_separation)
 
 

@@ -200,7 +200,8 @@ def _dense_resistances(
     matrix[high, low] = -conductance
     matrix[np.diag_indices(n_nodes)] = np.bincount(i, conductance, n_nodes) + np.bincount(j, conductance, n_nodes)
     matrix[0], matrix[:, 0], matrix[0, 0] = 0.0, 0.0, 1.0  # grounded: the rest stays positive definite
-    factor, _ = dpotrf(matrix, lower=1, overwrite_a=1)
+    factor, failed = dpotrf(matrix, lower=1, overwrite_a=1)
+    assert not failed  # the graph is connected, and its conductances are whole numbers
     inverse, _ = dpotri(factor, lower=1, overwrite_c=1)  # its lower half
     diagonal = inverse.diagonal().copy()
     diagonal[0] = 0.0

@@ -1,13 +1,14 @@
 """How the mean statistic of a layer depends on the number of points: the estimate is biased towards zero."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import fsum
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hpcore import _validate
+from hpcore._layer_points import Options
 from hpcore.folds import fold_means
 from hpcore.permutation import RandomSource
 
@@ -40,12 +41,7 @@ def sample_size_trend(
     *,
     rng: RandomSource = 0,
     whole_mean: float | None = None,
-    metric: str = "euclidean",
-    ties: str = "average",
-    device: str = "auto",
-    n_threads: int | None = None,
-    memory_budget: int | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    **options: Unpack[Options],
 ) -> SampleSizeTrend:
     """Measure a layer at n/4, n/2 and n points per class, without replacement.
 
@@ -57,7 +53,7 @@ def sample_size_trend(
         Seed of the division into quarters and halves.
     whole_mean
         Mean statistic on all points, where it is known.
-    metric, ties, device, n_threads, memory_budget, on_progress
+    options
         As in `hpcore.fold_means`.
 
     Returns
@@ -81,26 +77,9 @@ def sample_size_trend(
     rows = _validate.activation_matrix(activations)
     groups = _validate.class_labels(labels, len(rows))
     generator = np.random.default_rng(rng)
-    parts = [
-        fold_means(
-            rows,
-            labels,
-            n_repeats=1,
-            n_folds=n_folds,
-            rng=generator,
-            metric=metric,
-            ties=ties,
-            device=device,
-            n_threads=n_threads,
-            memory_budget=memory_budget,
-            on_progress=on_progress,
-        )
-        for n_folds in (4, 2)
-    ]
+    parts = [fold_means(rows, labels, n_repeats=1, n_folds=n_folds, rng=generator, **options) for n_folds in (4, 2)]
     if whole_mean is None:
-        whole = pairwise_henze_penrose(
-            rows, labels, metric=metric, ties=ties, device=device, n_threads=n_threads, memory_budget=memory_budget
-        )
+        whole = pairwise_henze_penrose(rows, labels, **options)
         whole_mean = fsum(whole.statistic) / whole.statistic.size
     n = int(groups.sizes.min())
     quarter, half = (float(part.mean()) for part in parts)

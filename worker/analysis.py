@@ -1,6 +1,6 @@
 """From a request and the files it names to a report. The only place that maps schemas to hpcore and back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -91,17 +91,32 @@ def _analyze(
     on_progress: Progress,
     on_layer: Callable[[Separation], None],
 ) -> tuple[Report, str]:
-    study = _study(request, files, resources)
+    return analyze_study(_study(request, files, resources), on_progress, on_layer)
+
+
+def analyze_study(study: Study, on_progress: Progress, on_layer: Callable[[Separation], None]) -> tuple[Report, str]:
+    """Compute the report of a study that is open; see `analyze`."""
     tasks = [*layer_tasks(study), *split_tasks(study)]
-    costs = [task_cost(task, study) for task in tasks]
-    results: dict[Task, Result] = {}
-    for done, task in enumerate(tasks):
-        on_progress(stage_of(task, study), done, len(tasks), sum(costs[:done]) / sum(costs))
-        results[task] = performed(task, study)
-        if task.kind == "layer":
-            on_layer(separation_of(task, study, results[task]))
+    results = performed_all(tasks, study, {}, on_progress, lambda _, found: on_layer(found))
     on_progress("tests", len(tasks), len(tasks), 1.0)
     return assembled(study, results)
+
+
+def performed_all(
+    tasks: Sequence[Task],
+    study: Study,
+    known: Mapping[Task, Result],
+    on_progress: Progress,
+    on_layer: Callable[[Task, Separation], None],
+) -> dict[Task, Result]:
+    """Perform tasks in order; `known` are the results that they need, `on_layer` gets every layer that is measured."""
+    costs, results = [task_cost(task, study) for task in tasks], dict[Task, Result]()
+    for done, task in enumerate(tasks):
+        on_progress(stage_of(task, study), done, len(tasks), sum(costs[:done]) / sum(costs))
+        results[task] = found = performed(task, study, known)
+        if isinstance(found, Measured):
+            on_layer(task, _separation(study.inputs[task.item], task.layer, found))
+    return results
 
 
 def open_study(request: AnalysisRequest, paths: Mapping[str, Path], resources: Resources) -> Study:
@@ -133,11 +148,11 @@ def _study(request: AnalysisRequest, files: list[ActivationFile], resources: Res
     return Study(request, tuple(inputs), per_class, resources)
 
 
-def performed(task: Task, study: Study, results: Mapping[Task, Result] | None = None) -> Result:
-    """Perform a task of an analysis; `results` are those that it needs."""
+def performed(task: Task, study: Study, known: Mapping[Task, Result]) -> Result:
+    """Perform a task of an analysis; `known` are the results that it needs."""
     with _problems():
         found, left_gpu = where_it_fits(
-            study.request, lambda request: perform(task, replace(study, request=request), results or {})
+            study.request, lambda request: perform(task, replace(study, request=request), known)
         )
     return replace(found, left_gpu=left_gpu) if isinstance(found, Measured | SplitTests) else found
 
@@ -153,11 +168,6 @@ def assembled(study: Study, results: Mapping[Task, Result]) -> tuple[Report, str
         compared = [results[task] for task in split_tasks(study)]
         report = _report(study.request, list(study.inputs), ordered, compared, study.per_class)
         return report, _device(ordered, compared)
-
-
-def separation_of(task: Task, study: Study, measured: Measured) -> Separation:
-    """Return a measured layer as clients see it."""
-    return _separation(study.inputs[task.item], task.layer, measured)
 
 
 def stage_of(task: Task, study: Study) -> str:

@@ -120,21 +120,21 @@ def _inspect(work: Work, _emitter: Emitter) -> Event:
 
 
 def _analyze(work: Work, emitter: Emitter) -> Event:
-    from worker.analysis import analyze
+    from worker.analysis import analyze, analyze_study, open_study
     from worker.part import planned
 
-    request = AnalysisRequest.model_validate(work.request)
+    request, resources = AnalysisRequest.model_validate(work.request), _resources(work)
     paths = {artifact: Path(path) for artifact, path in work.inputs.items()}
-    if parts := planned(request, paths, _resources(work), work.part_seconds):
-        return PlanEvent(parts=parts)
-    report, device = analyze(
-        request,
-        paths,
-        _resources(work),
-        on_progress=emitter.progress,
-        on_layer=FinishedLayers(emitter).add,
-        running=_running(work),
-    )
+    layers = FinishedLayers(emitter)
+    if any(item.model is not None for item in request.inputs):  # what a model records is not kept for others
+        report, device = analyze(
+            request, paths, resources, on_progress=emitter.progress, on_layer=layers.add, running=_running(work)
+        )
+    else:
+        study = open_study(request, paths, resources)
+        if work.part_seconds and (parts := planned(study, work.part_seconds)):
+            return PlanEvent(parts=parts)
+        report, device = analyze_study(study, emitter.progress, layers.add)
     return written(report.to_bytes(), device, Path(work.blobs), emitter)
 
 

@@ -5,22 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from contract.schemas import AnalysisRequest, ProblemError, Separation
-from worker.analysis import assembled, open_study, performed, separation_of, stage_of
-from worker.measuring import Measured, Progress, Resources
+from worker.analysis import assembled, open_study, performed_all
+from worker.measuring import Measured, Progress, Resources, Study
 from worker.messages import PartWork, PlannedPart, Work
 from worker.plan import fingerprint, plan
 from worker.results import DamagedResult, packed, unpacked
-from worker.task_costs import task_cost
 from worker.tasks import Result, Task, layer_tasks
 
 
-def planned(
-    request: AnalysisRequest, paths: dict[str, Path], resources: Resources, seconds: float
-) -> list[PlannedPart]:
-    """Return the parts of a request; none where it is to be computed as a whole. Errors are those of `analyze`."""
-    if not seconds or any(item.model is not None for item in request.inputs):
-        return []  # what a model records is not kept for others
-    study = open_study(request, paths, resources)
+def planned(study: Study, seconds: float) -> list[PlannedPart]:
+    """Return the parts of an analysis; none where it is to be computed as a whole."""
     return [
         PlannedPart(
             tasks=[asdict(task) for task in part.tasks],
@@ -49,12 +43,9 @@ def computed(
         report, device = assembled(study, known)
         return report.to_bytes(), device
     numbers = {(task.item, task.layer): number for number, task in enumerate(layer_tasks(study))}
-    costs, results = [task_cost(task, study) for task in tasks], dict[Task, Result]()
-    for done, task in enumerate(tasks):
-        on_progress(stage_of(task, study), done, len(tasks), sum(costs[:done]) / sum(costs))
-        results[task] = found = performed(task, study, known)
-        if isinstance(found, Measured):
-            on_layer(numbers[task.item, task.layer], separation_of(task, study, found))
+    results = performed_all(
+        tasks, study, known, on_progress, lambda task, found: on_layer(numbers[task.item, task.layer], found)
+    )
     return packed(results), _device(results)
 
 

@@ -1,12 +1,17 @@
 """From the plan of the computing process to rows of parts: which are known, and which queue each goes to."""
 
+from collections.abc import Mapping
+from contextlib import suppress
+
 from contract.blobs import Blobs
 from contract.counters import SEEN_SECONDS, Processes
 from contract.database import Database
 from contract.jobs import Claim
 from contract.parts import NewPart, Parts
 from contract.settings import Settings
+from contract.stores import StoreUnavailable
 from worker.messages import PlanEvent
+from worker.patience import Patience
 
 _SMALL = 0.25
 """Parts that cost less than this share of a usual one are not worth a GPU."""
@@ -19,10 +24,18 @@ class Parting:
         self._settings, self._blobs = settings, blobs
         self._parts, self._processes = Parts(database), Processes(database)
 
-    def split(self, claim: Claim, plan: PlanEvent) -> bool:
-        """Write the parts of a plan down; results of earlier, failed tries are taken over. False as `Parts.split`."""
-        known = self._parts.known(claim.tenant, [part.fingerprint for part in plan.parts])
-        known = {name: sha256 for name, sha256 in known.items() if self._blobs.exists(self._blobs.part(sha256))}
+    def known(self, claim: Claim, plan: PlanEvent, patience: Patience) -> dict[str, str]:
+        """Return results of earlier, failed tries that this one can take over, by fingerprint: those that are whole."""
+        whole = {}
+        for name, sha256 in self._parts.known(claim.tenant, [part.fingerprint for part in plan.parts]).items():
+            patience.require()
+            with suppress(FileNotFoundError, StoreUnavailable):  # then it is computed again
+                if self._blobs.sha256(self._blobs.part(sha256)) == sha256:
+                    whole[name] = sha256
+        return whole
+
+    def split(self, claim: Claim, plan: PlanEvent, known: Mapping[str, str]) -> bool:
+        """Write the parts of a plan down, with what is `known` of them. False as `Parts.split`."""
         choice = self._served() if claim.request["device"] == "auto" else set[str]()
         large = _SMALL * self._settings.part_seconds
         parts = [

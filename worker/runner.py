@@ -139,9 +139,9 @@ class Runner:
             self._counters.add("fenced_completions")
         if (cause := _CHILD_EXITS.get(outcome)) is not None:
             self._counters.add("child_exits", cause)
-        if claim.kind != "inspection" and outcome == "succeeded":
-            self._learning.note(claim, seconds)
         if claim.kind != "inspection":
+            if outcome == "succeeded":
+                self._learning.note(claim, seconds)
             try:
                 self._quotas.computed(claim.tenant, seconds)
             except OperationalError as error:
@@ -273,7 +273,8 @@ class Runner:
             self._commit(lambda: self._jobs.succeed(claim, report_sha256=None, device=None))
             return "inspected"
         if isinstance(event, PlanEvent):
-            if self._commit(lambda: self._parting.split(claim, event)):
+            known = self._beside(turn, "planning", 0.0, partial(self._parting.known, claim, event))
+            if self._commit(lambda: self._parting.split(claim, event, known)):
                 return f"split into {len(event.parts)} parts"
             self._commit(lambda: self._jobs.canceled(claim))
             return _OVERTAKEN

@@ -1,26 +1,23 @@
 """What the tasks of an analysis cost, predicted from the headers of its files."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from contract import costs
-from contract.costs import NOTHING, Cost, Processor, Shape
+from contract.costs import Cost, Processor, Shape
+from contract.predictions import comparing, measuring
 from hpcore.spanning_tree import available_threads
-from worker.measuring import Study, n_draws
-from worker.tasks import Task
+from worker.measuring import Study
+from worker.tasks import Task, TaskKind
 
 
 def task_cost(task: Task, study: Study) -> float:
     """Return the seconds that a task takes on the reference machine, with reading what it needs."""
     shape = shape_of(study, task.item, task.layer)
     processor = Processor(threads=study.resources.n_threads or available_threads())
-    if task.kind == "splits":
-        return _splits(task, study, shape, processor)
-    further = n_draws(study, study.inputs[task.item]) - 1
-    wanted = study.request.sampling.trend
-    units = {
-        "layer": lambda: _whole(shape, further, wanted, processor),
+    units: Mapping[TaskKind, Callable[[], Cost]] = {
         "trees": lambda: costs.class_trees(shape, processor),
         "pairs": lambda: costs.pair_block(shape, task.stop - task.first, processor),
         "folds": lambda: costs.fold_cells(shape, task.stop - task.first, processor),
@@ -28,6 +25,10 @@ def task_cost(task: Task, study: Study) -> float:
         "draws": lambda: costs.further_draws(shape, task.stop - task.first, processor),
         "joined": lambda: costs.assembly(1, shape.pairs, 0),
     }
+    if task.kind == "layer":
+        return measuring(study.request, shape, processor)[0].seconds
+    if task.kind == "splits":
+        return comparing(study.request, shape, _other_split(task, study), processor)[0].seconds
     return units[task.kind]().seconds + costs.reading(shape).seconds
 
 
@@ -47,17 +48,7 @@ def shape_of(study: Study, number: int, layer: str) -> Shape:
     )
 
 
-def _whole(shape: Shape, further: int, trend: bool, processor: Processor) -> Cost:
-    draws = costs.further_draws(shape, further, processor) if further else NOTHING
-    smaller = costs.trend(shape, processor) if trend else NOTHING
-    return costs.pairs(shape, processor) + costs.fold_cells(shape, None, processor) + smaller + draws
-
-
-def _splits(task: Task, study: Study, train: Shape, processor: Processor) -> float:
-    key, tests = study.inputs[task.item].key, study.request.tests
-    other = next(i for i, item in enumerate(study.inputs) if item.key == replace(key, split="validation"))
-    validation = shape_of(study, other, task.layer)
-    seconds = costs.reading(train).seconds + costs.reading(validation).seconds
-    if tests.membership != "none":
-        seconds += costs.membership(train, validation, tests.membership, processor).seconds
-    return seconds + (costs.shift(train, validation).seconds if tests.shift else 0.0)
+def _other_split(task: Task, study: Study) -> Shape:
+    key = replace(study.inputs[task.item].key, split="validation")
+    number = next(number for number, item in enumerate(study.inputs) if item.key == key)
+    return shape_of(study, number, task.layer)

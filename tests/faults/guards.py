@@ -30,45 +30,47 @@ class Guard:
 def _fence() -> None:
     from sqlalchemy import and_
 
-    from contract import jobs
-    from contract.database import jobs as table
+    from contract import attempts, parts
+    from contract.database import jobs
 
-    jobs._held = lambda claim: and_(table.c.id == claim.id, table.c.state == "running")
+    attempts.is_held = parts.is_held = lambda claim: and_(  # type: ignore[attr-defined]  # the point
+        jobs.c.id == claim.id, jobs.c.state == "running"
+    )
 
 
 def _final() -> None:
-    from contract import jobs
-    from contract.database import jobs as table
+    from contract import attempts, parts
+    from contract.database import jobs
 
-    jobs._held = lambda claim: table.c.id == claim.id
+    attempts.is_held = parts.is_held = lambda claim: jobs.c.id == claim.id  # type: ignore[attr-defined]  # the point
 
 
 def _lease() -> None:
     from sqlalchemy import update
 
+    from contract.attempts import Attempts
     from contract.database import clock, jobs
-    from contract.jobs import Jobs
 
-    requeue = Jobs.requeue_expired
+    requeue = Attempts.requeue_expired
 
-    def requeue_all(self: Jobs, max_attempts: int) -> int:
+    def requeue_all(self: Attempts, max_attempts: int) -> int:
         with self._database.write() as connection:
             connection.execute(update(jobs).where(jobs.c.state == "running").values(lease_until=clock() - 1))
         return requeue(self, max_attempts)
 
-    Jobs.requeue_expired = requeue_all  # type: ignore[method-assign]  # the point
+    Attempts.requeue_expired = requeue_all  # type: ignore[method-assign]  # the point
 
 
 def _heartbeat() -> None:
-    from contract.jobs import Jobs
+    from contract.attempts import Attempts
 
-    Jobs.heartbeat = lambda *_: "held"  # type: ignore[method-assign]  # the point
+    Attempts.heartbeat = lambda *_: "held"  # type: ignore[method-assign]  # the point
 
 
 def _reconciler() -> None:
-    from contract.jobs import Jobs
+    from contract.attempts import Attempts
 
-    Jobs.requeue_expired = lambda *_: 0  # type: ignore[method-assign]  # the point
+    Attempts.requeue_expired = lambda *_: 0  # type: ignore[method-assign]  # the point
 
 
 def _resend() -> None:
@@ -81,10 +83,11 @@ def _resend() -> None:
 def _claim() -> None:
     from sqlalchemy import select, update
 
+    from contract.attempts import Attempts
     from contract.database import clock, jobs
-    from contract.jobs import Claim, Jobs
+    from contract.job_rows import Claim
 
-    def claim(self: Jobs, worker: str, lease_seconds: float, *, queues: Sequence[str], **_: Any) -> Claim | None:
+    def claim(self: Attempts, worker: str, lease_seconds: float, *, queues: Sequence[str], **_: Any) -> Claim | None:
         """Look, then take, as two transactions and without a condition."""
         with self._database.read() as connection:
             waits = (jobs.c.state == "queued") & jobs.c.queue.in_(queues)
@@ -98,7 +101,7 @@ def _claim() -> None:
             connection.execute(update(jobs).where(jobs.c.id == row.id).values(values))
         return Claim(row.id, row.tenant, row.kind, row.request, row.attempt + 1, row.losses)
 
-    Jobs.claim = claim  # type: ignore[method-assign]  # the point
+    Attempts.claim = claim  # type: ignore[method-assign]  # the point
 
 
 def _fair_order() -> None:
@@ -122,23 +125,24 @@ class _Uncounting:
 def _cancel() -> None:
     from sqlalchemy import update
 
+    from contract.attempts import Attempts
     from contract.database import clock, jobs
-    from contract.jobs import Jobs, _held
+    from contract.job_rows import is_held
 
-    def finish(self: Jobs, claim: Any, **values: Any) -> bool:
+    def finish(self: Attempts, claim: Any, **values: Any) -> bool:
         with self._database.write() as connection:
-            statement = update(jobs).where(_held(claim)).values(finished_at=clock(), lease_until=None, **values)
+            statement = update(jobs).where(is_held(claim)).values(finished_at=clock(), lease_until=None, **values)
             return bool(connection.execute(statement).rowcount)
 
     # A worker that hears of a cancel kills the computation, and would hide the missing guard where it is quick.
-    heartbeat = Jobs.heartbeat
+    heartbeat = Attempts.heartbeat
 
-    def deaf(self: Jobs, *arguments: Any) -> Any:
+    def deaf(self: Attempts, *arguments: Any) -> Any:
         answer = heartbeat(self, *arguments)
         return "held" if answer == "cancel" else answer
 
-    Jobs._finish = finish  # type: ignore[method-assign]  # the point
-    Jobs.heartbeat = deaf  # type: ignore[method-assign, assignment]
+    Attempts._finish = finish  # type: ignore[method-assign]  # the point
+    Attempts.heartbeat = deaf  # type: ignore[method-assign, assignment]
 
 
 def _commit_before_answer() -> None:
@@ -201,11 +205,11 @@ def _rename() -> None:
 
 
 def _attempt_limit() -> None:
-    from contract.jobs import Jobs
+    from contract.attempts import Attempts
 
-    lose = Jobs._lose
+    lose = Attempts._lose
     vars_of = {"_lose": lambda self, connection, which, _most: lose(self, connection, which, 10**6)}
-    Jobs._lose = vars_of["_lose"]  # type: ignore[method-assign]  # the point
+    Attempts._lose = vars_of["_lose"]  # type: ignore[method-assign]  # the point
 
 
 def _group_kill() -> None:
@@ -255,15 +259,15 @@ def _follow_parent() -> None:
 
 
 def _give_back() -> None:
-    from contract.jobs import Jobs
+    from contract.attempts import Attempts
 
-    release = Jobs.release
+    release = Attempts.release
 
-    def only_lost(self: Jobs, claim: Any, *, lost: bool, max_attempts: int) -> None:
+    def only_lost(self: Attempts, claim: Any, *, lost: bool, max_attempts: int) -> None:
         if lost:
             release(self, claim, lost=lost, max_attempts=max_attempts)
 
-    Jobs.release = only_lost  # type: ignore[method-assign]  # the point
+    Attempts.release = only_lost  # type: ignore[method-assign]  # the point
 
 
 def _commit_of_uploads() -> None:

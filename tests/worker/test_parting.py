@@ -27,7 +27,7 @@ def queues(settings: Settings, database: Database, device: str, served: str) -> 
     ]
     parts.append({"tasks": [], "needs": [0, 1, 2], "cost": 25.0, "about": "the report", "fingerprint": "f" * 64})
     plan = PlanEvent.model_validate({"parts": parts})
-    assert Parting(settings, database, Blobs.open(settings)).split(claim, plan)
+    assert Parting(settings, database, Blobs.open(settings)).split(claim, plan, {})
     with database.read() as connection:
         rows = select(jobs.c.queue).where(jobs.c.parent == claim.id).order_by(jobs.c.number)
         return list(connection.execute(rows).scalars())
