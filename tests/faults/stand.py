@@ -63,7 +63,7 @@ class Stand:
         self._broker_port = _free_port()
 
     def _roles(self, kind: str) -> list[str]:
-        count = {"service": 2 if self.cluster else 1, "worker": 2, "dispatcher": int(self.cluster)}[kind]
+        count = {"service": 2 if self.cluster else 1, "worker": 2, "dispatcher": 2 * self.cluster}[kind]
         return [f"{kind}-{n + 1}" for n in range(count)]
 
     @property
@@ -82,9 +82,14 @@ class Stand:
         return self._roles("service")
 
     @property
+    def dispatchers(self) -> list[str]:
+        """The roles of the dispatchers: two, which do no harm to each other."""
+        return self._roles("dispatcher")
+
+    @property
     def roles(self) -> list[str]:
         """Every role that runs our code."""
-        return [*self.services, *self._roles("dispatcher"), *self.workers]
+        return [*self.services, *self.dispatchers, *self.workers]
 
     def __enter__(self) -> Self:
         url = None

@@ -111,12 +111,14 @@ def _quiet(stand: Stand) -> None:
 
 
 def worker_kills(trial: Trial) -> None:
-    """Workers and their computing processes are killed at random times."""
+    """Workers, their computing processes, and who dispatches are killed at random times."""
     stand = trial.stand
 
     def faults() -> None:
-        for _ in range(trial.size(6, 20)):
+        for number in range(trial.size(6, 20)):
             trial.pause(0.2, 2.5)
+            if stand.dispatchers and number % 2:
+                stand.kill(trial.random.choice(stand.dispatchers))
             role = trial.random.choice(stand.workers)
             (stand.kill if trial.random.random() < 0.75 else stand.kill_child)(role)
             trial.found += torn_files(stand)

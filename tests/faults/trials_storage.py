@@ -147,9 +147,9 @@ class _Resumed:
 def expiry(trial: Trial) -> None:
     """Files and analyses expire while whoever sweeps is killed and has a wrong clock. It takes all there is."""
     stand, load = trial.stand, trial.load
-    sweepers = [role for role in stand.roles if role.startswith("dispatcher" if stand.cluster else "worker")]
+    sweepers = stand.dispatchers or stand.workers
     stand.reconfigure(
-        clocks=dict(zip(sweepers, (3600.0, -3600.0), strict=False)),
+        clocks=dict(zip(sweepers, (3600.0, -3600.0), strict=True)),
         sweep_seconds="0.2",
         **dict.fromkeys(("artifact_seconds", "job_seconds", "garbage_seconds"), str(_EXPIRY_SECONDS)),
     )
