@@ -101,7 +101,9 @@ class Attempts:
             return "lost"
         if row.cancel_requested:
             return "cancel"
-        if row.left > lease_seconds * (1 - _RENEWED_AFTER) and not _shows_more(row, progress):
+        # More than a whole lease is left where the database's clock was set back: nobody would take over for so long.
+        lasts = lease_seconds * (1 - _RENEWED_AFTER) < row.left <= lease_seconds
+        if lasts and not _shows_more(row, progress):
             return "held"
         values: dict[str, Any] = {"lease_until": clock() + lease_seconds}
         if progress is not None:

@@ -1,6 +1,8 @@
 """The SQL database: engine, schema, and the database's own clock."""
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Engine,
+    ExceptionContext,
     Float,
     ForeignKey,
     Index,
@@ -28,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -301,6 +305,8 @@ class Database:
         if sqlite:
             settings.data_dir.mkdir(parents=True, exist_ok=True)
             _configure_sqlite(self.engine)
+        else:
+            _configure_postgresql(self.engine, settings.transaction_seconds)
         self._reader = self.engine.execution_options(read_only=True)
         self._lock_file = settings.lock_file
 
@@ -329,15 +335,21 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self.exclusive(), self.engine.connect() as connection:
+        with self._alone() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
-    def exclusive(self) -> Any:
-        """Open a block that only one process of the installation is in at a time."""
-        if self.engine.dialect.name == "sqlite":
-            return _FileLock(self._lock_file)
-        return _AdvisoryLock(self.engine)
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        """Give a connection to one process of the installation at a time."""
+        if self.engine.dialect.name == "sqlite":  # its migrations commit by themselves, and between them others may
+            with self._lock_file.open("a") as file, self.engine.connect() as connection:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield connection
+        else:
+            with self.write() as connection:
+                self.one_at_a_time(connection, "upgrade")
+                yield connection
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -362,28 +374,18 @@ def _configure_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-class _FileLock:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+def _configure_postgresql(engine: Engine, transaction_seconds: float) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        # A process that is frozen, or whose host is gone, would keep its locks for ever.
+        limit = f"SET idle_in_transaction_session_timeout = {max(1, round(1000 * transaction_seconds))}"
+        connection.autocommit = True
+        connection.execute(limit)
+        connection.autocommit = False
 
-    def __enter__(self) -> None:
-        self._file = self._path.open("a")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-class _AdvisoryLock:
-    _NUMBER = 190704223  # any constant of our own; this is the paper's arXiv number
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> None:
-        self._connection = self._engine.connect()
-        self._connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": self._NUMBER})
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.invalidate()  # closing the session frees the lock, whatever happened in between
-        self._connection.close()
+    @event.listens_for(engine, "handle_error")
+    def _handle_error(context: ExceptionContext) -> None:
+        # The driver calls the end of such a session an internal error. It is what every end of a connection is.
+        if context.is_disconnect and not isinstance(context.sqlalchemy_exception, OperationalError):
+            error = context.original_exception
+            raise OperationalError(context.statement, None, error, connection_invalidated=True) from error

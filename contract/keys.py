@@ -46,7 +46,8 @@ class Keys:
 
     def create_first(self, tenant: str = "default") -> NewKey | None:
         """Make the administrator's key where there is no key at all, else return None."""
-        with self._database.exclusive(), self._database.write() as connection:
+        with self._database.write() as connection:
+            self._database.one_at_a_time(connection, "first key")
             if connection.execute(select(api_keys.c.id).limit(1)).first() is not None:
                 return None
             return self._insert(connection, tenant, "first key", ALL_SCOPES, None)

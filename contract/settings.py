@@ -33,6 +33,11 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL. Default: SQLite in the data directory; several hosts need PostgreSQL."
     )
+    transaction_seconds: PositiveSeconds = Field(
+        30.0,
+        description="PostgreSQL ends the session of a process that is silent for this long within a transaction, "
+        "and gives its locks to others.",
+    )
     broker_url: SecretStr | None = Field(
         None, description="redis:// URL. Without one, workers poll the database and no broker is needed."
     )

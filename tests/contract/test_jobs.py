@@ -228,6 +228,19 @@ class TestLoss:
         assert store.heartbeat(claim, LEASE, None) == "held"
         assert store.requeue_expired(3) == 0
 
+    def test_a_lease_that_is_too_long_since_the_clock_was_set_back_is_shortened(
+        self, store: Jobs, any_database: Database
+    ) -> None:
+        """Else nobody would have the job for an hour where its worker dies now."""
+        job = submitted(store)
+        claim = claimed(store)
+        with any_database.write() as connection:
+            connection.execute(update(jobs).values(lease_until=jobs.c.lease_until + 3600))
+        assert store.heartbeat(claim, LEASE, None) == "held"
+        with any_database.read() as connection:
+            left = connection.execute(select(jobs.c.lease_until - clock()).where(jobs.c.id == job)).scalar_one()
+        assert 0 < left <= LEASE
+
     def test_heartbeats_write_only_what_is_due(self, store: Jobs, any_database: Database) -> None:
         writes: list[str] = []
 
