@@ -55,6 +55,11 @@ def counted(database: Database) -> list[str]:
         return list(connection.execute(select(counters.c.name)).scalars())
 
 
+def transact(database: Database, what: Callable[[Any], object], *, read: bool = False) -> None:
+    with database.read() if read else database.write() as connection:
+        what(connection)
+
+
 def test_a_session_that_is_silent_in_a_transaction_gives_way(open_database: Callable[..., Database]) -> None:
     frozen, other = open_database(0.3), open_database()
     went_on = threading.Event()
@@ -65,11 +70,14 @@ def test_a_session_that_is_silent_in_a_transaction_gives_way(open_database: Call
             count(connection, "other")
         went_on.set()
 
-    with pytest.raises(OperationalError, match="idle-in-transaction timeout") as raised, frozen.write() as connection:
+    def stand_still(connection: Any) -> None:
         frozen.one_at_a_time(connection, "claim")
         count(connection, "frozen")
         threading.Thread(target=claim, daemon=True).start()
         assert went_on.wait(60), "the other one waits for ever"
+
+    with pytest.raises(OperationalError, match="idle-in-transaction timeout") as raised:
+        transact(frozen, stand_still)
     assert raised.value.connection_invalidated
     assert counted(other) == ["other"], "nothing of the session that was ended has come true"
     with frozen.write() as connection:  # it has a new connection, and goes on
@@ -93,11 +101,14 @@ def test_the_end_of_a_session_is_no_internal_error_wherever_it_is_noticed(
 
         until(ended, "the server to end the session")
 
-    with pytest.raises(OperationalError), frozen.write() as connection:
+    def silent_and_on(connection: Any) -> None:
         silent(connection)
         connection.execute(text("SELECT 1"))
-    with pytest.raises(OperationalError), frozen.read() as connection:
-        silent(connection)
+
+    for what in (silent, silent_and_on):  # with the commit, or with a statement before it
+        for read in (False, True):
+            with pytest.raises(OperationalError):
+                transact(frozen, what, read=read)
     assert counted(frozen) == []
 
 
@@ -109,9 +120,13 @@ def test_who_only_rests_between_transactions_keeps_its_connection(open_database:
             return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
     before = backend()
-    with pytest.raises(OperationalError), frozen.write() as connection:
+
+    def stand_still(connection: Any) -> None:
         connection.execute(text("SELECT 1"))
-        threading.Event().wait(1.0)  # five times as long as the one may be silent
+        threading.Event().wait(1.0)  # five times as long as a session may be silent
+
+    with pytest.raises(OperationalError):
+        transact(frozen, stand_still)
     assert backend() == before
 
 
@@ -148,13 +163,17 @@ def test_a_worker_that_froze_while_it_claimed_loses_no_job(open_database: Callab
 
 def test_who_freezes_while_it_upgrades_or_makes_the_first_key(open_database: Callable[..., Database]) -> None:
     frozen, other = open_database(0.3), open_database()
+
+    def stand_still(connection: Any) -> None:
+        frozen.one_at_a_time(connection, what)
+        thread = threading.Thread(target=act)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+
     for what, act in (("upgrade", other.upgrade), ("first key", Keys(other).create_first)):
-        with pytest.raises(OperationalError), frozen.write() as connection:
-            frozen.one_at_a_time(connection, what)
-            thread = threading.Thread(target=act)
-            thread.start()
-            thread.join(60)
-            assert not thread.is_alive()
+        with pytest.raises(OperationalError):
+            transact(frozen, stand_still)
     assert Keys(frozen).create_first() is None
 
 
