@@ -151,7 +151,7 @@ def test_a_worker_that_froze_while_it_claimed_loses_no_job(open_database: Callab
         thread.join(60)
         return claim
 
-    attempts._take = freeze  # type: ignore[method-assign]  # the moment in which it freezes
+    attempts._take = freeze  # type: ignore[method-assign, assignment]  # the moment in which it freezes
     with pytest.raises(OperationalError):
         attempts.claim("frozen", 30, queues=["cpu"])
     assert [(claim.id, claim.attempt) for claim in claimed] == [(job.id, 1)]
