@@ -16,6 +16,7 @@ from worker import child
 from worker.child import Emitter
 from worker.messages import Event, PlanEvent, PlannedPart, Work
 
+CURED = "cured"  # the file in the data directory with which poison parts do no harm any more
 _STEPS = 20
 _FOREVER = 10**6
 _FILLING = "x" * 100_000  # reports of a size that can tear
@@ -71,7 +72,7 @@ def _compute_part(work: Work, emitter: Emitter) -> Event:
     assert read == [each.sha256 for each in work.part.results], "a result is not what was stored"
     for task in work.part.tasks:
         _take_time(task["milliseconds"], emitter)
-        if task["poison"]:
+        if task["poison"] and not (Path(work.blobs) / CURED).exists():
             _kill(0, emitter)
     content = json.dumps({"request": work.request, "read": read, "filling": _FILLING, "tasks": work.part.tasks})
     return child.written(content.encode(), "cpu", Path(work.blobs), emitter)

@@ -308,6 +308,28 @@ def _age_of_garbage() -> None:
     Database.now = now  # type: ignore[method-assign]  # the point
 
 
+def _transaction_limit() -> None:
+    os.environ["INTERLAYER_TRANSACTION_SECONDS"] = "1e6"
+
+
+def _shortened_lease() -> None:
+    from sqlalchemy import select
+
+    from contract.attempts import Attempts
+    from contract.database import clock, jobs
+    from contract.job_rows import is_held
+
+    heartbeat = Attempts.heartbeat
+
+    def trusting(self: Attempts, claim: Any, lease_seconds: float, progress: Any) -> Any:
+        with self._database.read() as connection:
+            left = connection.execute(select(jobs.c.lease_until - clock()).where(is_held(claim))).scalar()
+        long = left is not None and left > lease_seconds
+        return "held" if long else heartbeat(self, claim, lease_seconds, progress)
+
+    Attempts.heartbeat = trusting  # type: ignore[method-assign]  # the point
+
+
 def _database_first() -> None:
     from contract import backup
 
@@ -336,6 +358,10 @@ GUARDS = {
     "resend": Guard("P5", "what the broker forgot is announced again", "broker wiped", _resend, "cluster"),
     "claim": Guard("P3", "a claim is one compare-and-set", "calm", _claim),
     "claim, PostgreSQL": Guard("P3", "a claim is one compare-and-set", "duplicates", _claim, "cluster"),
+    "transaction limit": Guard(
+        "P6", "PostgreSQL ends silent transactions", "frozen in a transaction", _transaction_limit, "cluster"
+    ),
+    "shortened lease": Guard("P6", "a lease that is too long is shortened", "clock jumps", _shortened_lease),
     "fair order": Guard("P18", "the tenant with the fewest running jobs is next", "fairness", _fair_order),
     "cancel": Guard("P8", "a commit loses against a cancel that was answered", "cancels", _cancel),
     "commit first": Guard("P4", "the row is committed before the answer", "service kills", _commit_before_answer),

@@ -1,12 +1,14 @@
 """Starts a process of the product for the fault suite: `python -m tests.faults.launch [OPTION…] MODULE [ARGUMENT…]`.
 
---without GUARD takes a guard away, --clock SECONDS sets the wall clock of this process wrong. Neither exists in the
-product, nor is any of this imported there.
+--without GUARD takes a guard away, --clock SECONDS sets the wall clock of this process wrong, --halt MOMENT has it kill
+or stop itself. None of this exists in the product, nor is it imported there.
 """
 
 import importlib
 import sys
 import time
+
+from tests.faults import halts
 
 
 def main() -> None:
@@ -15,8 +17,11 @@ def main() -> None:
     options: list[str] = []
     while arguments[0].startswith("--"):
         name, value = arguments[:2]
-        options += arguments[:2]
         del arguments[:2]
+        if name == "--halt":
+            halts.install(value)
+            continue
+        options += [name, value]
         if name == "--clock":
             _set_clock(float(value))
         else:

@@ -54,6 +54,7 @@ class Stand:
         self._keep_history = keep_history
         self.changed: dict[str, str] = {}  # settings of processes started from now on
         self.clocks: dict[str, float] = {}
+        self._halts: dict[str, str] = {}
         self._exits = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
@@ -90,6 +91,11 @@ class Stand:
     def roles(self) -> list[str]:
         """Every role that runs our code."""
         return [*self.services, *self.dispatchers, *self.workers]
+
+    @property
+    def running(self) -> list[str]:
+        """The roles that have a process."""
+        return list(self._processes)
 
     def __enter__(self) -> Self:
         url = None
@@ -130,6 +136,7 @@ class Stand:
             "INTERLAYER_MAX_UNFINISHED_JOBS": "100000",
             "INTERLAYER_FREE_DISK_RESERVE_BYTES": "0",
             "INTERLAYER_RESEND_SECONDS": "1",
+            "INTERLAYER_TRANSACTION_SECONDS": "2",
             "INTERLAYER_WORKER_THREADS": "1",
             _MARK: self.folder.name,
         }
@@ -145,6 +152,8 @@ class Stand:
         options = [] if self.without is None else ["--without", self.without]
         if role in self.clocks:
             options += ["--clock", str(self.clocks[role])]
+        if role in self._halts:
+            options += ["--halt", self._halts[role]]
         arguments: list[str] = []
         descriptors: tuple[int, ...] = ()
         if kind == "service":
@@ -204,6 +213,40 @@ class Stand:
             status = -int(signal.SIGKILL)
         self.start(role)
         return status
+
+    def halting(self, role: str, halt: str) -> None:
+        """Start the process of a role anew, as one that kills or stops itself in a moment of `tests.faults.halts`."""
+        self._processes[role].kill()
+        self._processes[role].wait()
+        self._halts[role] = halt
+        try:
+            self.start(role)
+        finally:
+            del self._halts[role]
+
+    def has_halted(self, role: str) -> bool:
+        """Tell whether the process of a role has been killed, or stands still."""
+        return self._state(role) in "ZT"
+
+    def go_on(self, role: str) -> None:
+        """Start the process of a role anew where it was killed, and let it go on where it stands still."""
+        if self._state(role) == "Z":
+            self.kills[role.partition("-")[0]] += 1
+            self._processes[role].wait()
+            self.start(role)
+        else:
+            self.kills["frozen"] += 1
+            self.thaw(role)
+
+    def _state(self, role: str) -> str:
+        stat = Path(f"/proc/{self.pid(role)}/stat").read_text()  # there until it is waited for
+        return stat.rpartition(")")[2].split()[0]
+
+    def end(self, role: str) -> None:
+        """End the process of a role, until it is started again."""
+        process = self._processes.pop(role)
+        process.terminate()
+        process.wait(self.patience)
 
     def reconfigure(self, *, clocks: dict[str, float] | None = None, **settings: str) -> None:
         """Restart workers and dispatcher with other settings than usual."""

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from tests.faults import trials, trials_broker, trials_limits, trials_parts, trials_storage
+from tests.faults import trials, trials_broker, trials_limits, trials_moments, trials_parts, trials_storage
 from tests.faults.guards import GUARDS
 from tests.faults.stand import Profile, Stand
 from tests.faults.trials import Outcome, Trial, run_trial
@@ -22,6 +22,10 @@ TRIALS: dict[str, tuple[Callable[[Trial], None], str]] = {
     "cancels": (trials.cancels, "P8"),
     "poison": (trials_limits.poison, "P7"),
     "parts": (trials_parts.parts, "P1 P2 P7 P8"),
+    "killed in the worst moment": (trials_moments.killed_in_the_worst_moment, "P1 P2 P4 P5"),
+    "canceled in the worst moment": (trials_moments.canceled_in_the_worst_moment, "P8"),
+    "frozen in a transaction": (trials_moments.frozen_in_a_transaction, "P1 P2"),
+    "clock jumps": (trials_moments.clock_jumps, "P1 P6"),
     "deadlines": (trials_limits.deadlines, "P14"),
     "memory": (trials_limits.memory, "P12"),
     "uploads cut off": (trials_limits.uploads_cut_off, "P17"),

@@ -1,9 +1,11 @@
 """Analyses that many workers share: whatever is killed, each part counts once, and so does the report."""
 
 from tests.faults import history
-from tests.faults.load import Order
+from tests.faults.computing import CURED
+from tests.faults.load import SUCCEEDED, Accepted, Order
 from tests.faults.trials import Trial
 
+POISONED = (("failed", "worker_lost"),)
 ANYHOW = (("succeeded", None), ("canceled", "canceled"))
 
 
@@ -11,7 +13,7 @@ def parts(trial: Trial) -> None:
     """Workers are killed at random while they share analyses; some are canceled in the middle, some are poisoned."""
     stand, load = trial.stand, trial.load
     orders = [Order("parts", trial.random.randint(20, 250)) for _ in range(trial.size(8, 40))]
-    orders += [Order("poison part", 30, (("failed", "worker_lost"),)) for _ in range(trial.size(2, 5))]
+    orders += [Order("poison part", 30, POISONED) for _ in range(trial.size(2, 5))]
     orders += [Order("parts", 400, ANYHOW) for _ in range(trial.size(3, 10))]
     trial.random.shuffle(orders)
 
@@ -31,5 +33,21 @@ def parts(trial: Trial) -> None:
     stand.reconfigure(max_attempts="6")
     ids = trial.during(orders, faults)
     stand.until(lambda: not history.open_parts(stand.database), "canceled parts to be left")
+    _try_again(trial, [job for job in ids if load.accepted[job].expected == POISONED])
     trial.note = f"{len(ids)} analyses of 9 parts"
     stand.reconfigure()
+
+
+def _try_again(trial: Trial, given_up: list[str]) -> None:
+    """What was given up is tried again once it kills no worker any more, and ends."""
+    stand, load = trial.stand, trial.load
+    cured = stand.data / CURED
+    cured.touch()
+    again = set()
+    for job in given_up:
+        answer = load.request("POST", f"/v1/analyses/{job}/retry")
+        trial.expect(answer.status_code == 202, f"a retry was answered with {answer.status_code}")
+        again.add(answer.json()["id"])
+        load.accepted[answer.json()["id"]] = Accepted("a", SUCCEEDED)
+    stand.until_ended(again)
+    cured.unlink()

@@ -63,7 +63,7 @@ class _Resumed:
         self._trial, self._stand, self._load = trial, trial.stand, trial.load
         self.content = b"PK\x03\x04" + random.Random(trial.random.getrandbits(32)).randbytes(size - 4)
         self.sha256 = hashlib.sha256(self.content).hexdigest()
-        self.sent = self.interruptions = 0
+        self.sent = self.interruptions = self._furthest = 0
         answer = self._load.request("POST", "/v1/uploads", headers=_TUS | {"Upload-Length": str(size)})
         self._path = answer.headers["Location"]
         self._partial = Blobs(self._stand.data).partial(self._path.rpartition("/")[2])
@@ -92,12 +92,16 @@ class _Resumed:
                 self._stand.kill(self._stand.services[0])
             broken.set()
             refused = sending.result()
-        if refused:  # the request before was not over yet; a client looks again where it stands
+        offset, _ = self._offset()
+        self._furthest = max(self._furthest, goal)
+        self._trial.expect(offset <= self._furthest, f"{offset} bytes are there, of {self._furthest} that were sent")
+        # The request before was not over yet, and went farther than this one, which was refused, or cut off as well.
+        if refused or offset > goal:
             return
         self.interruptions += 1
         self.sent += goal - begin
-        lost = goal - self._offset()[0]
-        self._trial.expect(0 <= lost <= _CHUNK_BYTES, f"{lost} bytes must be sent again after one interruption")
+        lost = goal - offset
+        self._trial.expect(lost <= _CHUNK_BYTES, f"{lost} bytes must be sent again after one interruption")
 
     def finish(self) -> str | None:
         """Send the rest and return what the upload has become."""
@@ -113,6 +117,7 @@ class _Resumed:
         """Send a whole chunk, and return where the upload stands."""
         if not self._patch(begin, end, None):
             self.sent += end - begin
+        self._furthest = max(self._furthest, end)
         return self._offset()[0]
 
     def _patch(self, begin: int, end: int, broken: threading.Event | None) -> bool:
