@@ -17,6 +17,7 @@ from contract.schemas import Problem, Progress
 from contract.turns import WAITS, MostRunning, next_in_turn
 
 _RENEWED_AFTER = 1 / 3  # of a lease: two more heartbeats may fail before it runs out
+_ROUNDED = 0.1  # seconds: a clock of milliseconds is not asked more precisely
 _LEAST_STEP = 0.01  # of a fraction done, to be written down
 
 
@@ -101,9 +102,7 @@ class Attempts:
             return "lost"
         if row.cancel_requested:
             return "cancel"
-        # More than a whole lease is left where the database's clock was set back: nobody would take over for so long.
-        lasts = lease_seconds * (1 - _RENEWED_AFTER) < row.left <= lease_seconds
-        if lasts and not _shows_more(row, progress):
+        if row.left > lease_seconds * (1 - _RENEWED_AFTER) and not _shows_more(row, progress):
             return "held"
         values: dict[str, Any] = {"lease_until": clock() + lease_seconds}
         if progress is not None:
@@ -168,6 +167,16 @@ class Attempts:
                 return 0
         with self._database.write() as connection:
             return self._lose(connection, expired, max_attempts)
+
+    def shorten_leases(self, lease_seconds: float) -> int:
+        """Let no lease last longer than one does, as it would once the database's clock was set back."""
+        too_long = and_(UNFINISHED, jobs.c.state == "running", jobs.c.lease_until > clock() + lease_seconds + _ROUNDED)
+        with self._database.read() as connection:
+            if connection.execute(select(jobs.c.id).where(too_long).limit(1)).first() is None:
+                return 0
+        with self._database.write() as connection:
+            shortened = update(jobs).where(too_long).values(lease_until=clock() + lease_seconds)
+            return int(connection.execute(shortened).rowcount)
 
     def _lose(self, connection: Any, which: Any, max_attempts: int) -> int:
         poison = jobs.c.losses + 1 >= max_attempts

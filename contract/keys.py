@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy.exc import OperationalError
 
 from contract.database import Database, api_keys, clock
 from contract.schemas import Key, NewKey, Scope
@@ -21,6 +23,7 @@ _USE_RESOLUTION_SECONDS = 60.0  # `last_used_at` is this coarse, so that most re
 # after this.
 RECALL_SECONDS = 2.0
 _MOST_RECALLED = 10_000
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Keys:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._note_again = 0.0  # by the monotonic clock: a failed attempt cost seconds
         self._recalled: dict[str, tuple[Caller, float]] = {}  # by the digest of the whole key: until when
 
     def create(self, tenant: str, name: str, scopes: Sequence[Scope], *, expires_at: float | None = None) -> NewKey:
@@ -115,13 +119,23 @@ class Keys:
         if row is None or not matches or prefix != "il" or secret == "":
             return None
         if row.age is None or row.age > _USE_RESOLUTION_SECONDS:
-            with self._database.write() as connection:
-                connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=clock()))
+            self._note_use(key_id)
         caller = Caller(row.id, row.tenant, frozenset(row.scopes))
         if len(self._recalled) >= _MOST_RECALLED:
             self._recalled.clear()
         self._recalled[_digest(token)] = caller, looked + RECALL_SECONDS
         return caller
+
+    def _note_use(self, key_id: str) -> None:
+        """Write down that a key was used, if that can be done: who only reads is not refused for it."""
+        if time.monotonic() < self._note_again:
+            return
+        try:
+            with self._database.write() as connection:
+                connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=clock()))
+        except OperationalError as error:  # locked by a process that stands still, or no room on the disk
+            log.warning("the use of a key is not noted", key=key_id, error=str(error.orig))
+            self._note_again = time.monotonic() + _USE_RESOLUTION_SECONDS
 
     def list(self, tenant: str) -> list[Key]:
         """Return the tenant's keys, oldest first."""

@@ -54,6 +54,7 @@ def reconcile(settings: Settings, database: Database, presence: Presence, stop: 
     jobs, counters, retention = Jobs(database), Counters(database), Retention(settings, database)
     while not stop.wait(RECONCILE_SECONDS):
         try:
+            jobs.shorten_leases(settings.lease_seconds)
             count = jobs.requeue_expired(settings.max_attempts)
             presence.beat()
             retention.sweep_if_due()

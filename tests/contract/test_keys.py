@@ -11,6 +11,7 @@ from sqlalchemy import event, select, update
 
 from contract.database import Database, api_keys, clock
 from contract.keys import RECALL_SECONDS, Keys
+from contract.settings import Settings
 
 
 @pytest.fixture
@@ -124,6 +125,25 @@ def test_use_is_recorded_about_once_a_minute(keys: Keys, any_database: Database)
         connection.execute(update(api_keys).values(last_used_at=clock() - 120))
     keys.authenticate(made.key)
     assert last_used() >= first
+
+
+def test_who_only_reads_is_served_while_another_process_holds_the_lock(database: Database, settings: Settings) -> None:
+    made, other = Keys(database).create("a", "ci", ["read"]), Database(settings)
+    statements: list[str] = []
+    event.listen(other.engine, "begin", lambda _connection: statements.append("BEGIN"))
+    keys = Keys(other)
+    try:
+        with other.read() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 10")  # of the one connection that this thread uses
+        with database.write():
+            assert keys.authenticate(made.key) is not None
+            statements.clear()
+            assert keys.authenticate(made.key) is not None
+            assert len(statements) == 1, "it looks, and does not wait for the lock again"
+        with database.read() as connection:
+            assert connection.execute(select(api_keys.c.last_used_at)).scalar_one() is None
+    finally:
+        other.close()
 
 
 def test_a_key_is_recalled_for_a_moment_and_no_longer(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:

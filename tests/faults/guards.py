@@ -313,21 +313,9 @@ def _transaction_limit() -> None:
 
 
 def _shortened_lease() -> None:
-    from sqlalchemy import select
-
     from contract.attempts import Attempts
-    from contract.database import clock, jobs
-    from contract.job_rows import is_held
 
-    heartbeat = Attempts.heartbeat
-
-    def trusting(self: Attempts, claim: Any, lease_seconds: float, progress: Any) -> Any:
-        with self._database.read() as connection:
-            left = connection.execute(select(jobs.c.lease_until - clock()).where(is_held(claim))).scalar()
-        long = left is not None and left > lease_seconds
-        return "held" if long else heartbeat(self, claim, lease_seconds, progress)
-
-    Attempts.heartbeat = trusting  # type: ignore[method-assign]  # the point
+    Attempts.shorten_leases = lambda *_: 0  # type: ignore[method-assign]  # the point
 
 
 def _database_first() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
+from contract.database import metadata
 from tests.faults.load import Load, Order
 from tests.faults.stand import Profile, Stand
 
@@ -16,6 +17,8 @@ _KEPT_SECONDS = "30"
 MOST_MEMORY_RATIO = 1.1
 MOST_FILES = 4  # more or fewer at one moment than at another: connections of clients that were just served
 MOST_JOB_BYTES = 2048
+MOST_ROWS_RATIO = 2.0  # how many jobs have not expired yet depends on how busy the machine is
+_DIARIES = ("audit_log", "expired")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Sample:
     kilobytes: dict[str, int]
     files: dict[str, int]
     database_bytes: int
+    rows: int = 0
+    """Of all tables but those that keep a line for everything that was here, for weeks."""
 
 
 def soak(profile: Profile, minutes: float, seed: int, say: Callable[[str], None]) -> list[str]:
@@ -50,7 +55,7 @@ def _sample(stand: Stand, jobs: int) -> Sample:
         process = Path(f"/proc/{stand.pid(role)}")
         kilobytes[role] = int((process / "status").read_text().partition("VmRSS:")[2].split()[0])
         files[role] = len(list((process / "fd").iterdir()))
-    return Sample(jobs, kilobytes, files, _database_bytes(stand))
+    return Sample(jobs, kilobytes, files, _database_bytes(stand), _rows(stand))
 
 
 def _database_bytes(stand: Stand) -> int:
@@ -62,6 +67,12 @@ def _database_bytes(stand: Stand) -> int:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
+
+
+def _rows(stand: Stand) -> int:
+    tables = [table for name, table in metadata.tables.items() if name not in _DIARIES]
+    with stand.database.read() as connection:
+        return sum(connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables)
 
 
 def _judged(samples: list[Sample], say: Callable[[str], None]) -> list[str]:
@@ -76,6 +87,10 @@ def _judged(samples: list[Sample], say: Callable[[str], None]) -> list[str]:
             found.append(f"the memory of {role} grew {after / before:.2f} ×")
         if files[1] - files[0] > MOST_FILES:
             found.append(f"{role} has {files[1]:g} open files instead of {files[0]:g}")
+    rows = [statistics.median(each.rows for each in part) for part in (begin, end)]
+    say(f"  {rows[0]:g} rows and then {rows[1]:g}, without audit log and notes of what has expired")
+    if rows[1] > MOST_ROWS_RATIO * max(1.0, rows[0]):
+        found.append(f"the database has {rows[1]:g} rows instead of {rows[0]:g}")
     grown = (samples[-1].database_bytes - samples[0].database_bytes) / max(1, samples[-1].jobs - samples[0].jobs)
     say(f"  {samples[-1].jobs} jobs, {grown:.0f} bytes of database for each, after those that expired")
     if grown > MOST_JOB_BYTES:

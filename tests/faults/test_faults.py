@@ -49,11 +49,12 @@ def test_the_page_shows_what_was_lost(tmp_path: Path) -> None:
 
 
 def test_a_soak_tells_what_grows() -> None:
-    def sample(jobs: int, kilobytes: int, files: int, database: int) -> Sample:
-        return Sample(jobs, {"worker-1": kilobytes}, {"worker-1": files}, database)
+    def sample(jobs: int, kilobytes: int, files: int, database: int, rows: int = 500) -> Sample:
+        return Sample(jobs, {"worker-1": kilobytes}, {"worker-1": files}, database, rows)
 
     steady = [sample(100 * n, 50_000 + n % 3, 20, 10_000 + 500 * n) for n in range(40)]
     assert _judged(steady, say) == []
     assert len(_judged([sample(100 * n, 50_000 + 500 * n, 20, 0) for n in range(40)], say)) == 1
     assert len(_judged([sample(100 * n, 50_000, 20 + n, 0) for n in range(40)], say)) == 1
     assert len(_judged([sample(100 * n, 50_000, 20, 300_000 * n) for n in range(40)], say)) == 1
+    assert len(_judged([sample(100 * n, 50_000, 20, 0, 50 * n) for n in range(40)], say)) == 1

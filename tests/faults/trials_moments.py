@@ -20,7 +20,8 @@ _HOUR = 3600.0
 _MEANWHILE_SECONDS = 60.0
 # What a worker does for an analysis in parts → how often.
 _PLACES = {"Attempts.claim": _PARTS + 1, "Parts.split": 1, KEEP: _PARTS, "Parts.succeed": _PARTS}
-_ALL = [(place, number + 1) for place, count in _PLACES.items() for number in range(count)]
+# The first two and the last two times: those between are alike.
+_ALL = [(place, n + 1) for place, count in _PLACES.items() for n in range(count) if n < 2 or n >= count - 2]
 # Between the last result and the report, and between its file and its row: drawn in every run.
 _ALWAYS = [("after", "Parts.succeed", _PARTS - 1), ("after", KEEP, _PARTS)]
 
