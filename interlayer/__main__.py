@@ -48,7 +48,8 @@ def run(arguments: list[str] | None = None) -> int:
         return _say(str(error), error.exit_code)
     except ValidationError as error:
         first = error.errors()[0]
-        return _say(f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}", USAGE)
+        said = first["msg"].removeprefix("Value error, ")
+        return _say(": ".join(filter(None, (".".join(map(str, first["loc"])), said))), USAGE)
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)
     except typer.Exit as error:

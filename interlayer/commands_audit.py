@@ -79,10 +79,12 @@ def audit_command(
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a network by a policy: 0 pass, 1 violation, 3 inconclusive, 4 no report, 5 the service does not answer."""
+    """Judge a network by a policy. 0 pass, 1 violation, 3 inconclusive, 4 no report, 5 the service does not answer."""
     signal.signal(signal.SIGTERM, _interrupt)  # how a runner asks a step to stop
     loaded = load_policy(policy)
     refuse_expired(loaded, datetime.datetime.now(datetime.UTC).date())
+    targets = AuditTargets(out, junit, sarif, md)
+    targets.require_places()
     url = None if local else server or os.environ.get("INTERLAYER_SERVER")
     client = Client(url, key) if url else None
     try:
@@ -97,7 +99,7 @@ def audit_command(
             client.close()
     verdict = audit(evidence.report, loaded, known, evidence.parts)
     # First the files: a verdict is said only where the exit code will be its own.
-    write_audit(verdict, evidence.report, AuditTargets(out, junit, sarif, md))
+    write_audit(verdict, evidence.report, targets)
     _say(verdict, as_json)
     raise typer.Exit(0 if exit_zero else exit_code(verdict))
 
@@ -149,7 +151,7 @@ def wait(
     server: ServerOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Wait until analyses have ended: 0 they all succeeded, 4 one did not, 5 time-out. Ctrl-C cancels nothing."""
+    """Wait until analyses have ended. 0 they all succeeded, 4 one did not, 5 time-out. Ctrl-C cancels nothing."""
     with Client(server, key) as client, progress_line() as line:
         for analysis_id in analyses:
             ended = client.wait(analysis_id, timeout=timeout, on_progress=line.analysis)

@@ -9,6 +9,7 @@ import typer
 from contract.schemas import Report
 from contract.schemas.history import Baseline, ReportReference
 from interlayer.client import Client
+from interlayer.client.history import meant
 from interlayer.commands_local import JsonOption
 from interlayer.commands_remote import KeyOption, ServerOption
 from interlayer.comparison import compare
@@ -48,7 +49,7 @@ def push(
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add reports to the history of the service; the activations stay here. Prints their ids."""
+    """Add reports to the history of the service. Activations stay here. Prints their ids."""
     for path in files:
         load_report(path)  # what the service would refuse is not sent
     with Client(server, key) as client:
@@ -150,7 +151,7 @@ def _reference(client: Client, ref: str) -> ReportReference:
         return ReportReference(report=client.push_report(path).id)
     if "/" in ref or path.suffix == ".json":
         raise UsageError(f"there is no file {ref}")
-    return ReportReference.parse(ref)
+    return meant(ref)
 
 
 def _fetch(client: Client, ref: str) -> Report:

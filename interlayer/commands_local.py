@@ -63,7 +63,7 @@ def analyze(
     as_json: JsonOption = False,
     full: FullOption = False,
 ) -> None:
-    """Analyse files of activations in this process: no server, no broker."""
+    """Analyse files of activations in this process, without a service."""
     from interlayer.local import analyze as run
 
     options = given.parse_options(
@@ -80,6 +80,8 @@ def analyze(
         fields=fields,
     )
     inputs = given.parse_inputs(files, state, split, instance)
+    targets = Targets(output, html, csv, tests_csv, paper_csv, markdown, svg, as_json, full, png)
+    targets.require_places()
     try:
         with progress_line() as line:
             line.update("loading the numerical core (the first time, it is compiled)", 0, 1, 0.0)
@@ -88,11 +90,11 @@ def analyze(
         if as_json:
             sys.stdout.write(error.problem.model_dump_json(exclude_none=True) + "\n")
         raise
-    write_report(report, Targets(output, html, csv, tests_csv, paper_csv, markdown, svg, as_json, full, png))
+    write_report(report, targets)
 
 
 def warmup() -> None:
-    """Compile the numerical core, once for this machine and version, so that the first analysis starts at once."""
+    """Compile the numerical core, so that the first analysis starts at once. Once for this machine and version."""
     from interlayer.local import warm_up
 
     with progress_line() as line:
@@ -103,7 +105,7 @@ def warmup() -> None:
 
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8000,
     data: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("interlayer-data"),
     broker: Annotated[bool, typer.Option("--broker", help="Use Celery with a Redis-compatible server.")] = False,
 ) -> None:

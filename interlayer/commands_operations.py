@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 def doctor(
     data: DataOption = None, server: ServerOption = None, key: KeyOption = None, as_json: JsonOption = False
 ) -> None:
-    """Check this machine, its installation of Interlayer, and a service. Fails if something does."""
+    """Check this machine, its installation, and a service. Fails if something does."""
     from interlayer.doctor import examine
 
     checks = examine(data, server, key)
@@ -58,7 +58,7 @@ def restore(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a backup back into an empty data directory, and check every file."""
+    """Bring a backup back into an empty data directory. Checks every file."""
     from contract.backup import BackupError
     from contract.backup import restore as bring_back
     from interlayer.doctor import settings_of
@@ -74,7 +74,7 @@ def restore(
 def tenant(
     name: Annotated[str, typer.Argument(help="Name of the tenant: letters, digits, dashes.")], data: DataOption = None
 ) -> None:
-    """Make a key with every scope for a tenant, a new one or one that has lost its keys. Prints it."""
+    """Make and print a key with every scope for a tenant. For a new one, or one that has lost its keys."""
     from contract.database import Database
     from contract.keys import ALL_SCOPES, Keys
     from interlayer.doctor import settings_of

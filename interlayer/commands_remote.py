@@ -153,7 +153,7 @@ def report(
     as_json: JsonOption = False,
     full: FullOption = False,
 ) -> None:
-    """Show the report of an analysis, or of a file, and write it in other forms."""
+    """Show a report, of an analysis or a file, or write it in other forms."""
     path = Path(analysis_id)
     if path.is_file():
         found = load_report(path)

@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
+from contract.schemas import Split, State
 from interlayer.errors import UsageError
 from interlayer.local import LocalInput
 
 _ROLES = ("state", "split", "instance", "step")
+_CHOICES = {"state": get_args(State), "split": get_args(Split)}
 
 Files = Annotated[
     list[str],
@@ -45,8 +47,24 @@ SetOption = Annotated[
 
 
 def parse_inputs(files: list[str], state: str, split: str, instance: str) -> list[LocalInput]:
-    """Return the inputs that the arguments name."""
-    return [_parse_input(text, {"state": state, "split": split, "instance": instance}) for text in files]
+    """Return the inputs that the arguments name.
+
+    Raises
+    ------
+    UsageError
+        A file is not there, or its role is none, or that of another.
+    """
+    inputs = [_parse_input(text, {"state": state, "split": split, "instance": instance}) for text in files]
+    seen: dict[tuple[str, ...], str] = {}
+    for text, item in zip(files, inputs, strict=True):
+        role = (item.instance, item.state, item.split, str(item.step))
+        if role in seen:
+            raise UsageError(
+                f"{seen[role]} and {text} are both {item.split} data of the {item.state} network {item.instance!r}: "
+                f"say after @ what each is, as in {Path(item.path).name}@split=validation"
+            )
+        seen[role] = text
+    return inputs
 
 
 def _parse_input(text: str, roles: dict[str, str]) -> LocalInput:
@@ -61,6 +79,9 @@ def _parse_input(text: str, roles: dict[str, str]) -> LocalInput:
     step = roles.pop("step", None)
     if step is not None and not step.isdigit():
         raise UsageError(f"step={step!r} in {text!r} must be a whole number")
+    for role, choices in _CHOICES.items():
+        if roles[role] not in choices:
+            raise UsageError(f"the {role} of {name} is {' or '.join(choices)}, not {roles[role]!r}")
     path = Path(name)
     if not path.is_file():
         raise UsageError(f"there is no file {name}")

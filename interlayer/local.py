@@ -67,15 +67,15 @@ def analyze(
     for file in files:
         if not file.is_file():
             raise UsageError(f"there is no file {file}")
+    addresses = [f"sha256:{_sha256(file)}" for file in files]
+    references = [item.reference(address).model_dump() for item, address in zip(inputs, addresses, strict=True)]
+    request = AnalysisRequest.model_validate({"inputs": references, **(options or {})})
+    paths = dict(zip(addresses, files, strict=True))
     try:
         from worker.analysis import analyze as compute
         from worker.measuring import Resources
     except ImportError as error:
         raise UsageError(f"{_EXTRA} [{error}]") from error
-    addresses = [f"sha256:{_sha256(file)}" for file in files]
-    references = [item.reference(address).model_dump() for item, address in zip(inputs, addresses, strict=True)]
-    request = AnalysisRequest.model_validate({"inputs": references, **(options or {})})
-    paths = dict(zip(addresses, files, strict=True))
     try:
         report, _ = compute(
             request,

@@ -1,5 +1,6 @@
 """Where the command writes: results to stdout or files, progress to stderr."""
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,6 +74,29 @@ class Targets:
     as_json: bool = False
     full: bool = False
     png: Path | None = None
+
+    def require_places(self) -> None:
+        """Find out before a long computation what cannot be written after it; errors as those of `require_place`."""
+        files = (self.output, self.html, self.csv, self.tests_csv, self.paper_csv, self.markdown)
+        charts = [path for path in (self.svg, self.png) if path is not None and path.suffix and not path.is_dir()]
+        for path in (*files, *charts):
+            require_place(path)
+
+
+def require_place(path: Path | None) -> None:
+    """Require that a file could be written where it is wanted, as far as names tell.
+
+    Raises
+    ------
+    OSError
+        Its folder does not exist, or it is a folder itself.
+    """
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}", str(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder", str(path))
 
 
 def write_report(report: Report, targets: Targets) -> None:

@@ -13,11 +13,11 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from contract.artifacts import ID_PREFIX
+from contract.formats import SNIFFED_BYTES, sniff
 from contract.schemas import Artifact, ProblemError
 from contract.stores import StoreUnavailable
 from service.bodies import counted
 from service.deps import Reader, Stores, Submitter, WithStores, require_unexpired
-from service.formats import SNIFFED_BYTES, sniff
 from service.incoming import BLOCK_BYTES, pour, promised_digests, storing
 
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Request, Response
 
+from contract.formats import SNIFFED_BYTES, sniff
 from contract.schemas import ProblemError
 from contract.uploads import COMMIT_BYTES, Upload
 from service import tus
 from service.bodies import counted
 from service.deps import Stores, Submitter, WithStores
-from service.formats import SNIFFED_BYTES, sniff
 from service.incoming import pour, storing
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])

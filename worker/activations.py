@@ -9,13 +9,12 @@ from typing import Literal
 
 import numpy as np
 
+from contract.formats import SNIFFED_BYTES, sniff
 from contract.schemas import InspectedLayer, Inspection, ModelSource, ProblemError
 from worker.arrays import Array, StoredArray, check_layer
 from worker.npz import read_npz
 from worker.safetensors_file import read_safetensors
 
-# Four bytes: a .safetensors header of 19280 bytes starts with "PK" as well.
-_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _MOST_LABEL_BYTES = 2**30
 _NO_TEXT = (ValueError, SystemError)  # the second comes from numpy, for numbers beyond the last character of Unicode
 _MOST_LAYER_NAME_BYTES = 2**24
@@ -57,8 +56,12 @@ def open_activations(path: Path, *, max_unpacked_bytes: int) -> ActivationFile:
         What is wrong with the file, and what to do about it.
     """
     with path.open("rb") as file:
-        magic = file.read(4)
-    if magic in _ZIP_MAGIC:
+        form = sniff(file.read(SNIFFED_BYTES))
+    if form == "onnx":
+        raise ProblemError(
+            "model_unsupported", "this is an ONNX model, not activations: record them, or name it as a `model`"
+        )
+    if form == "npz":
         arrays = {array.name: array for array in read_npz(path, max_unpacked_bytes)}
         order = arrays.pop("layers", None)
         names = None if order is None else _strings_of(order)
@@ -78,7 +81,6 @@ def open_activations(path: Path, *, max_unpacked_bytes: int) -> ActivationFile:
     classes, codes = _classes(labels, class_names)
     for array in arrays.values():
         check_layer(array, len(codes))
-    form: Literal["npz", "safetensors"] = "npz" if magic in _ZIP_MAGIC else "safetensors"
     return ActivationFile(classes, codes, _ordered(arrays, names), format=form, bytes=path.stat().st_size)
 
 

@@ -195,8 +195,9 @@ class AnalysisRequest(Strict):
         for item in self.inputs:
             if item.role in seen:
                 instance, state, split, step = item.role
+                at = "" if step is None else f", step {step}"
                 raise ValueError(
-                    f"two inputs are both instance {instance!r}, {state}, {split}, step {step}: "
+                    f"two inputs are both instance {instance!r}, {state}, {split}{at}: "
                     "give each its own `instance`, `state`, `split` or `step`"
                 )
             seen.add(item.role)

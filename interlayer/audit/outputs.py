@@ -8,6 +8,7 @@ from pathlib import Path
 from contract.schemas import Report
 from contract.schemas.verdict import Verdict
 from interlayer.errors import INCONCLUSIVE, PASS, VIOLATION
+from interlayer.output import require_place
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,13 @@ class AuditTargets:
     junit: Path | None = None
     sarif: Path | None = None
     markdown: Path | None = None
+
+    def require_places(self) -> None:
+        """Make the folder, and find out before a long computation what could not be written after it."""
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        for path in (self.junit, self.sarif, self.markdown):
+            require_place(path)
 
 
 def exit_code(verdict: Verdict) -> int:
@@ -49,7 +57,6 @@ def write_audit(verdict: Verdict, report: Report, targets: AuditTargets) -> None
         (targets.markdown, markdown),
     ]
     if targets.folder is not None:
-        targets.folder.mkdir(parents=True, exist_ok=True)
         (targets.folder / "report.json").write_bytes(report.to_bytes())
         (targets.folder / "verdict.json").write_bytes(verdict.to_bytes())
         wanted += [

@@ -1,6 +1,6 @@
 """A client of the service, blocking or for asyncio: upload, submit, wait, report, compare, bless.
 
-blocking      Client         operations   what each call is, written once for both
+blocking      Client         operations   what each call is, written once for both; history: those about reports
 asynchronous  AsyncClient    uploads      files, in parts where they are large
 connection    address, key   events       the stream of an analysis       flow   when a request is sent again
 """

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import httpx
 
 from contract.schemas import Analysis, Artifact
-from interlayer.client import operations, uploads
+from interlayer.client import history, operations, uploads
 from interlayer.client.blocking import with_self
 from interlayer.client.connection import options
 from interlayer.client.events import EventStream
@@ -93,19 +93,19 @@ class AsyncClient:
     retry = awaiting(operations.retry)
     layers = awaiting(operations.layers)
     delete_analysis = awaiting(operations.delete_analysis)
-    report = awaiting(operations.report)
-    report_as = awaiting(operations.report_as)
-    chart = awaiting(operations.chart)
-    table = awaiting(operations.table)
-    push_report = awaiting(operations.push_report)
-    reports = awaiting(operations.reports)
-    delete_report = awaiting(operations.delete_report)
-    baselines = awaiting(operations.baselines)
-    baseline = awaiting(operations.baseline)
-    baseline_history = awaiting(operations.baseline_history)
-    bless = awaiting(operations.bless)
-    delete_baseline = awaiting(operations.delete_baseline)
-    compare = awaiting(operations.compare)
+    report = awaiting(history.report)
+    report_as = awaiting(history.report_as)
+    chart = awaiting(history.chart)
+    table = awaiting(history.table)
+    push_report = awaiting(history.push_report)
+    reports = awaiting(history.reports)
+    delete_report = awaiting(history.delete_report)
+    baselines = awaiting(history.baselines)
+    baseline = awaiting(history.baseline)
+    baseline_history = awaiting(history.baseline_history)
+    bless = awaiting(history.bless)
+    delete_baseline = awaiting(history.delete_baseline)
+    compare = awaiting(history.compare)
     api_keys = awaiting(operations.api_keys)
     create_key = awaiting(operations.create_key)
     rotate_key = awaiting(operations.rotate_key)

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import httpx
 
 from contract.schemas import Analysis, Artifact
-from interlayer.client import operations, uploads
+from interlayer.client import history, operations, uploads
 from interlayer.client.connection import options
 from interlayer.client.events import EventStream
 from interlayer.client.flow import Call, Flow, Pause, Step
@@ -120,19 +120,19 @@ class Client:
     retry = blocking(operations.retry)
     layers = blocking(operations.layers)
     delete_analysis = blocking(operations.delete_analysis)
-    report = blocking(operations.report)
-    report_as = blocking(operations.report_as)
-    chart = blocking(operations.chart)
-    table = blocking(operations.table)
-    push_report = blocking(operations.push_report)
-    reports = blocking(operations.reports)
-    delete_report = blocking(operations.delete_report)
-    baselines = blocking(operations.baselines)
-    baseline = blocking(operations.baseline)
-    baseline_history = blocking(operations.baseline_history)
-    bless = blocking(operations.bless)
-    delete_baseline = blocking(operations.delete_baseline)
-    compare = blocking(operations.compare)
+    report = blocking(history.report)
+    report_as = blocking(history.report_as)
+    chart = blocking(history.chart)
+    table = blocking(history.table)
+    push_report = blocking(history.push_report)
+    reports = blocking(history.reports)
+    delete_report = blocking(history.delete_report)
+    baselines = blocking(history.baselines)
+    baseline = blocking(history.baseline)
+    baseline_history = blocking(history.baseline_history)
+    bless = blocking(history.bless)
+    delete_baseline = blocking(history.delete_baseline)
+    compare = blocking(history.compare)
     api_keys = blocking(operations.api_keys)
     create_key = blocking(operations.create_key)
     rotate_key = blocking(operations.rotate_key)

@@ -20,10 +20,12 @@ def options(url: str | None, key: str | None, timeout: float) -> dict[str, Any]:
     """
     url = url or os.environ.get("INTERLAYER_SERVER")
     key = key or os.environ.get("INTERLAYER_KEY")
-    if not url or not key:
+    if not url:
         raise ServiceUnreachable(
             "no service is named: set INTERLAYER_SERVER and INTERLAYER_KEY, or start one here with `interlayer up`"
         )
+    if not key:
+        raise ServiceUnreachable(f"no API key for {url[:40]}: set INTERLAYER_KEY; `interlayer up` prints one")
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"the address of the service must start with http:// or https://, not {url[:40]!r}")
     if not (key.isascii() and key.isprintable()):

@@ -3,6 +3,7 @@
 A flow is written once, as a generator, and is the same for `Client` and `AsyncClient`.
 """
 
+import json
 import random
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -145,3 +146,13 @@ def content(call: Call) -> Flow[bytes]:
 def done(call: Call) -> Flow[None]:
     """Send a request whose answer says no more than that it is done."""
     yield from answered(call)
+
+
+def json_body(value: Any) -> bytes:
+    """Return a value as the JSON of a request."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+
+
+def page(limit: int, cursor: str | None) -> dict[str, str | int | float]:
+    """Return the parameters of one page of a list."""
+    return {"limit": limit} if cursor is None else {"limit": limit, "cursor": cursor}

@@ -1,12 +1,11 @@
-"""Every call of the service but uploads, as a flow."""
+"""Every call about files, analyses, keys and the service itself, as a flow."""
 
 import json
 import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from contract.schemas import (
     Analysis,
@@ -18,35 +17,27 @@ from contract.schemas import (
     FinishedLayers,
     Key,
     NewKey,
-    Report,
     Scope,
 )
-from contract.schemas.comparison import Comparison
-from contract.schemas.history import (
-    Baseline,
-    BaselineChange,
-    ReportReference,
-    StoredReport,
-    StoredReportPage,
-)
 from contract.schemas.offer import Offer
-from interlayer.client.flow import JSON, Call, Flow, Pause, Work, answered, content, done, resource, resources
-from interlayer.errors import AnalysisFailed, RequestRefused, TimedOut
+from interlayer.client.flow import (
+    JSON,
+    Call,
+    Flow,
+    Pause,
+    answered,
+    content,
+    done,
+    json_body,
+    page,
+    resource,
+    resources,
+)
+from interlayer.errors import RequestRefused, TimedOut
 
 FINAL = ("succeeded", "failed", "canceled")
 _LONGEST_WAIT_SECONDS = 30.0
 _PROGRESS_SECONDS = 0.5
-
-Reference = ReportReference | str
-"""A report: a `ReportReference`, or the text that `ReportReference.parse` understands."""
-
-
-def _body(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-
-
-def _page(limit: int, cursor: str | None) -> dict[str, str | int | float]:
-    return {"limit": limit} if cursor is None else {"limit": limit, "cursor": cursor}
 
 
 # -- artifacts --------------------------------------------------------------------------------------------------------
@@ -148,129 +139,6 @@ def delete_analysis(analysis_id: str) -> Flow[None]:
     return done(Call("DELETE", f"/v1/analyses/{analysis_id}"))
 
 
-# -- reports ----------------------------------------------------------------------------------------------------------
-
-
-def report(reference: Reference) -> Flow[Report]:
-    """Return a report, by the id of its analysis, its own id, or the name of a baseline.
-
-    Raises
-    ------
-    AnalysisFailed
-        If the analysis ended without one.
-    """
-    return Report.model_validate_json((yield from report_as(reference, "json")))
-
-
-def report_as(reference: Reference, extension: str) -> Flow[bytes]:
-    """Return a report as `json`, `html`, `md`, `csv` or another form that the service has."""
-    return (yield from _of_report(reference, f".{extension}"))
-
-
-def chart(reference: Reference, name: str, extension: str = "svg") -> Flow[bytes]:
-    """Return a picture of a report, as `svg` or `png`; a name that does not exist is answered with those that do."""
-    return (yield from _of_report(reference, f"/charts/{name}.{extension}"))
-
-
-def table(reference: Reference, name: str) -> Flow[bytes]:
-    """Return a table of a report as CSV; a name that does not exist is answered with those that do."""
-    return (yield from _of_report(reference, f"/tables/{name}.csv"))
-
-
-def _of_report(reference: Reference, what: str) -> Flow[bytes]:
-    meant = _meant(reference)
-    if meant.analysis is not None:
-        path = f"/v1/analyses/{meant.analysis}/report"
-    elif meant.report is not None:
-        path = f"/v1/reports/{meant.report}"
-    else:
-        assert meant.baseline is not None, "the schema demands one of three"
-        path = f"/v1/reports/{(yield from baseline(meant.baseline)).report.id}"
-    try:
-        return (yield from content(Call("GET", f"{path}{what}")))
-    except RequestRefused as error:
-        if error.problem.code in ("analysis_failed", "analysis_canceled"):
-            raise AnalysisFailed(error.problem) from error
-        raise
-
-
-def push_report(source: Report | Path | str) -> Flow[StoredReport]:
-    """Add a report made elsewhere, or its file, to the history; only the report is sent, never activations."""
-    if isinstance(source, Report):
-        body = source.to_bytes()
-    else:
-        body = yield Work(Path(source).read_bytes)
-    return (yield from resource(Call("POST", "/v1/reports", headers=JSON, content=body), StoredReport))
-
-
-def reports(*, limit: int = 50, cursor: str | None = None) -> Flow[StoredReportPage]:
-    """List the reports that were pushed or blessed, newest first."""
-    return resource(Call("GET", "/v1/reports", params=_page(limit, cursor)), StoredReportPage)
-
-
-def delete_report(report_id: str) -> Flow[None]:
-    """Delete a report from the history, unless a baseline names it."""
-    return done(Call("DELETE", f"/v1/reports/{report_id}"))
-
-
-def _meant(reference: Reference) -> ReportReference:
-    return ReportReference.parse(reference) if isinstance(reference, str) else reference
-
-
-# -- baselines --------------------------------------------------------------------------------------------------------
-
-
-def baselines() -> Flow[list[Baseline]]:
-    """List the baselines by name."""
-    return resources(Call("GET", "/v1/baselines"), Baseline)
-
-
-def baseline(name: str) -> Flow[Baseline]:
-    """Tell which report a baseline names."""
-    return resource(Call("GET", f"/v1/baselines/{name}"), Baseline)
-
-
-def baseline_history(name: str) -> Flow[list[BaselineChange]]:
-    """Tell who let a baseline name which report, when and why, newest first."""
-    return resources(Call("GET", f"/v1/baselines/{name}/history"), BaselineChange)
-
-
-def bless(
-    name: str, reference: Reference, *, note: str = "", version: int | Literal["new"] | None = None
-) -> Flow[Baseline]:
-    """Let a baseline name a report from now on.
-
-    `version` is what you know the baseline to be, `"new"` where there must be none yet; by default whatever it is at
-    this moment.
-
-    Raises
-    ------
-    RequestRefused
-        `baseline_changed` where the baseline is not what it should be: somebody else was quicker.
-    """
-    if version is None:
-        known = yield from answered(Call("GET", f"/v1/baselines/{name}", allowed=(404,)))
-        version = Baseline.model_validate_json(known.content).version if known.status_code == 200 else "new"
-    condition = {"If-None-Match": "*"} if version == "new" else {"If-Match": f'"{version}"'}
-    body = _meant(reference).model_dump(exclude_none=True) | {"note": note}
-    # Not repeatable: the second would find the version changed by the first, and report somebody else at work.
-    call = Call("PUT", f"/v1/baselines/{name}", headers=JSON | condition, content=_body(body), repeatable=False)
-    return (yield from resource(call, Baseline))
-
-
-def delete_baseline(name: str, *, version: int | None = None) -> Flow[None]:
-    """Give the name of a baseline up, at a version of it or whatever it is; its history stays."""
-    condition = {"If-Match": "*" if version is None else f'"{version}"'}
-    return done(Call("DELETE", f"/v1/baselines/{name}", headers=condition, repeatable=False))
-
-
-def compare(base: Reference, candidate: Reference) -> Flow[Comparison]:
-    """Tell how the second report has changed from the first; look at `comparable` and `differences` before all else."""
-    body = {"base": _meant(base), "candidate": _meant(candidate)}
-    content = _body({name: reference.model_dump(exclude_none=True) for name, reference in body.items()})
-    return resource(Call("POST", "/v1/comparisons", headers=JSON, content=content), Comparison)
-
-
 # -- keys and the service ---------------------------------------------------------------------------------------------
 
 
@@ -281,19 +149,19 @@ def api_keys() -> Flow[list[Key]]:
 
 def create_key(name: str, scopes: Sequence[Scope | str]) -> Flow[NewKey]:
     """Make an API key; its secret is in the answer and nowhere else."""
-    body = _body({"name": name, "scopes": list(scopes)})
+    body = json_body({"name": name, "scopes": list(scopes)})
     return resource(Call("POST", "/v1/keys", headers=JSON, content=body, repeatable=False), NewKey)
 
 
 def rotate_key(key_id: str, *, overlap_seconds: float | None = None) -> Flow[NewKey]:
     """Give an API key a new secret; the old one stays valid for a day, or for so many seconds."""
-    body = _body({} if overlap_seconds is None else {"overlap_seconds": overlap_seconds})
+    body = json_body({} if overlap_seconds is None else {"overlap_seconds": overlap_seconds})
     return resource(Call("POST", f"/v1/keys/{key_id}/rotate", headers=JSON, content=body, repeatable=False), NewKey)
 
 
 def audit_log(*, limit: int = 50, cursor: str | None = None) -> Flow[AuditPage]:
     """List who changed what and how that ended, newest first."""
-    return resource(Call("GET", "/v1/audit", params=_page(limit, cursor)), AuditPage)
+    return resource(Call("GET", "/v1/audit", params=page(limit, cursor)), AuditPage)
 
 
 def delete_key(key_id: str) -> Flow[None]:

@@ -70,7 +70,13 @@ def _layers(rule: LayerRule) -> str:
     selectors = rule.layers if isinstance(rule.layers, list) else [rule.layers]
     if selectors == ["*"]:
         return "every layer"
-    return ", ".join(f"layer {item}" if isinstance(item, int) else str(item) for item in selectors)
+    return ", ".join(_layer(item) for item in selectors)
+
+
+def _layer(selector: int | str) -> str:
+    if selector in ("first", "last"):
+        return f"the {selector} layer"
+    return f"layer {selector}" if isinstance(selector, int) else selector
 
 
 def _end(policy: Policy) -> str:

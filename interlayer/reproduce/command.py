@@ -34,7 +34,7 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Folder of the results; a later run goes on there.")] = Path("reproduction"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Run an experiment of the paper again: tables S-1 to S-18, figures, and which of its claims hold."""
+    """Run an experiment of the paper again. Writes tables S-1 to S-18, figures, and which of its claims hold."""
     from interlayer.reproduce import comparison, results
     from interlayer.reproduce.experiments import EXPERIMENTS
     from interlayer.reproduce.study import Study, run

@@ -12,6 +12,8 @@ from contract.schemas import Report
 from interlayer.__main__ import run
 from tests.e2e.activations import write_study
 
+SERVICE = ["--server", "http://127.0.0.1:9", "--key", "k"]
+
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
@@ -67,12 +69,13 @@ def test_roles_are_read_behind_the_at_sign(study: Path, tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["analyze", "absent.npz"], "there is no file absent.npz"),
-        (["analyze", "{study}@split=test"], "split"),
+        (["analyze", "{study}@split=test"], "run.npz is train or validation, not 'test'"),
+        (["analyze", "{study}", "--state", "random"], "trained or untrained, not 'random'"),
         (["analyze", "{study}@color=red"], "color=red"),
         (["analyze", "{study}@step=soon"], "step"),
         (["analyze", "{study}", "--metric", "manhattan"], "metric"),
         (["analyze", "{study}", "--component", "0.Dense"], "NAME=LAYER"),
-        (["analyze", "{study}", "{study}"], "two inputs are both"),
+        (["analyze", "{study}", "{study}"], "say after @ what each is, as in run.npz@split=validation"),
         (["analyze", "{study}", "--seed", "-1"], "seed"),
         (["analyze", "{study}", "--set", "tests.membership=perhaps"], "membership"),
         (["analyze", "{study}", "--set", "colour=red"], "colour"),
@@ -81,6 +84,8 @@ def test_roles_are_read_behind_the_at_sign(study: Path, tmp_path: Path) -> None:
         (["analyze"], "FILE"),
         (["dance"], "dance"),
         (["report", "{study}"], "not an interlayer report"),
+        (["report", "an_12", *SERVICE], "'an_12' is neither the id of an analysis (an_…)"),
+        (["up", "--port", "99999"], "65535"),
     ],
 )
 def test_a_call_that_cannot_mean_anything_exits_with_2(
@@ -138,7 +143,9 @@ def test_without_a_service_the_remote_commands_exit_with_5(
     monkeypatch.delenv("INTERLAYER_KEY", raising=False)
     assert run(["status", "an_" + "0" * 30]) == 5
     assert "INTERLAYER_SERVER" in capsys.readouterr().err
-    assert run(["status", "an_0", "--server", "http://127.0.0.1:9", "--key", "k"]) == 5
+    assert run(["status", "an_0", "--server", "http://127.0.0.1:9"]) == 5
+    assert "no API key for http://127.0.0.1:9" in capsys.readouterr().err
+    assert run(["status", "an_0", *SERVICE]) == 5
     assert "is it running?" in capsys.readouterr().err
 
 
@@ -149,6 +156,17 @@ def test_a_report_file_is_shown_without_a_service(
     assert run(["analyze", str(study), "-o", str(target)]) == 0
     assert run(["report", str(target)]) == 0
     assert "1.Dense" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["-o", "--html", "--csv", "--markdown", "--svg"])
+def test_a_place_that_is_not_there_is_found_before_anything_is_computed(
+    option: str, study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlayer.local.analyze", lambda *_, **__: pytest.fail("computed before it looked"))
+    assert run(["analyze", str(study), option, str(study.parent / "absent" / "file.svg")]) == 4
+    assert "there is no folder" in capsys.readouterr().err
+    assert run(["analyze", str(study), option if option != "--svg" else "-o", str(study.parent)]) == 4
+    assert "this is a folder" in capsys.readouterr().err
 
 
 def test_a_disk_without_room_is_an_error_in_a_sentence(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

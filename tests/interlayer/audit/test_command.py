@@ -96,7 +96,7 @@ NOBODY = {"INTERLAYER_SERVER": "http://127.0.0.1:9", "INTERLAYER_KEY": "k"}
         (["--policy", "steady.yaml", "--baseline", "none.json", "good.json"], {}, 2, "baseline bless"),
         (["an_" + "0" * 30], {}, 2, "name it with --server"),
         (["--detach", "good.json"], {}, 2, "name it with --server"),
-        (["interlayer.yaml"], {}, 4, "header_too_large"),
+        (["interlayer.yaml"], {}, 4, "format_unsupported"),
         (["an_" + "0" * 30], NOBODY, 5, "is it running?"),
         (["--server", "http://127.0.0.1:9", "an_" + "0" * 30], {}, 5, "INTERLAYER_KEY"),
         (["--out", "/dev/full/out", "good.json"], {}, 4, "/dev/full"),

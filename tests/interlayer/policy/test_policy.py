@@ -121,7 +121,7 @@ def test_selectors() -> None:
 
 def test_explain_says_every_rule() -> None:
     said = explain(read_policy(TEMPLATE.encode(), "p.yaml").policy)
-    assert "at least 0.8 at last of the trained network" in said
+    assert "at least 0.8 at the last layer of the trained network" in said
     assert "significantly" in said
     assert "never a pass" in said
 

@@ -13,9 +13,9 @@ from onnx import helper
 from PIL import Image
 from sklearn.datasets import load_iris
 
+from contract.formats import sniff
 from contract.registry import RegisteredData, load_registry
 from contract.schemas import ProblemError
-from service.formats import sniff
 from tests.worker import files
 from tests.worker.models import networks
 from worker.models.batches import LayerFile, run_all

@@ -1,10 +1,13 @@
-"""Which format a file is in, by its first bytes: the name of a file says nothing."""
+"""Which format a file is in, by its first bytes: the name of a file says nothing.
+
+The service asks before it accepts a byte more, the worker before it opens a file, wherever that came from.
+"""
 
 from contract.artifacts import Format
 from contract.schemas import ProblemError
 
 SNIFFED_BYTES = 9
-_HINT = "upload .safetensors, or .npz made with numpy.savez"
+_HINT = "store it as .safetensors, or as .npz with numpy.savez"
 _REFUSED = {
     b"\x93NUMPY": ("format_unsupported", f"this is a single .npy array; {_HINT}(path, labels=…, layer=…)"),
     b"\x89HDF": ("format_unsupported", f"this is HDF5, which can refer to other files; {_HINT}"),
