@@ -60,7 +60,7 @@ class Outcome:
 
 
 class ComputingProcess:
-    """The computing process of a worker, as `worker.runner.Child` starts it."""
+    """The computing process of a worker, as `worker.child_process.Child` starts it."""
 
     def __init__(self, blobs: Path) -> None:
         self._blobs = blobs

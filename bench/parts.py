@@ -1,7 +1,7 @@
-"""One job on one and on two workers: `python -m bench.parts [--layers 64] [--seconds 0.6]` prints JSON.
+"""One job on one and on two workers: `python -m bench.parts [--layers 64] [--part-seconds 1.5]` prints JSON.
 
 Every worker is a process of its own with one thread. What is compared is the time from the first claim to the report,
-with all files in the page cache; the order of the runs is whole, parts on one worker, parts on two, and once more.
+with all files in the page cache; the order of the runs is whole, parts on one worker, parts on two.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def study(folder: Path, n_layers: int, n_per_class: int, n_classes: int, feature
     return path
 
 
-def run(folder: Path, file: Path, workers: int, part_seconds: float, layers: int | None = None) -> dict[str, Any]:
+def run(folder: Path, file: Path, workers: int, part_seconds: float) -> dict[str, Any]:
     """Analyse the file on so many workers of a new installation."""
     settings = Settings(data_dir=folder, part_seconds=part_seconds, worker_threads=1)
     database = Database(settings)
@@ -60,9 +60,7 @@ def run(folder: Path, file: Path, workers: int, part_seconds: float, layers: int
         small = {"include": ["000.layer"]}
         for _ in range(2 * workers):  # each worker compiles, before anything is measured
             _ended(database, _submit(database, small))
-        job = _submit(
-            database, {"include": ["*"]} if layers is None else {"include": [f"{n:03d}.layer" for n in range(layers)]}
-        )
+        job = _submit(database, {"include": ["*"]})
         ended = _ended(database, job)
         sha256 = Jobs(database).report_sha256("a", job)
         return {

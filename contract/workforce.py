@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from contract.costs import Processor
-from contract.database import Database, counters
+from contract.database import Database, counters, insert_into
 from contract.settings import Settings
 
 _PREDICTED, _USED, _THREADS, _MEMORY = "predicted_seconds", "used_seconds", "worker_threads", "worker_memory_bytes"
@@ -84,7 +82,6 @@ class Workforce:
         """Add to what is `kept` of each number that is there."""
         rows = [{"name": name, "label": queue, "value": value} for name, value in amounts.items() for queue in queues]
         with self._database.write() as connection:
-            insert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
-            new = insert(counters).values(rows)
+            new = insert_into(counters, connection).values(rows)
             total = counters.c.value * kept + new.excluded.value
             connection.execute(new.on_conflict_do_update(index_elements=["name", "label"], set_={"value": total}))

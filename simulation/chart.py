@@ -8,7 +8,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 420, 64, 250, 56, 48
 
 
-def curves(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], *, diagonal: bool = True) -> str:
+def curves(title: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     """Draw each named line through its points (workers, speed-up); the diagonal is what would be perfect."""
     powers = math.ceil(math.log10(max(x for points in lines.values() for x, _ in points)))
 
@@ -35,11 +35,10 @@ def curves(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], *, di
         ]
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle" fill="#444444">workers</text>')
-    if diagonal:
-        (x1, y1), (x2, y2) = place(1, 1), place(10**powers, 10**powers)
-        parts.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#999999" stroke-dasharray="4 4"/>'
-        )
+    (x1, y1), (x2, y2) = place(1, 1), place(10**powers, 10**powers)
+    parts.append(
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#999999" stroke-dasharray="4 4"/>'
+    )
     for row, (name, points) in enumerate(lines.items()):
         colour = _COLOURS[row % len(_COLOURS)]
         spots = [place(x, y) for x, y in points]

@@ -8,7 +8,7 @@ import heapq
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
 _POLL_SECONDS = 0.05
@@ -36,7 +36,6 @@ class Cluster:
     slowness: float = 1.0  # of those
     worker_mtbf: float = math.inf  # mean time until a worker is killed
     restart: float = 10.0
-    claimed_at_once: int = 1
     contention: float = 1.0  # how much longer a part takes because others compute on the same machine
     seed: int = 0
     horizon: float = math.inf  # where a run is given up that gets nowhere
@@ -69,8 +68,7 @@ class _Server:
 class _Worker:
     slow: float
     dies_at: float
-    hand: list[int] = field(default_factory=list)
-    attempt: int = 0
+    part: int = -1  # in its hands
 
 
 def simulate(cluster: Cluster, parts: Sequence[float], after: float = 0.0) -> Result:
@@ -88,7 +86,6 @@ class _Run:
         self.store = _Server([0.0])
         self.queued = list(range(len(parts)))[::-1]
         self.missing = len(parts)
-        self.done = [False] * len(parts)
         self.idle: list[_Worker] = []
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.numbers = count()  # events of one moment happen in the order in which they were planned
@@ -118,27 +115,22 @@ class _Run:
         heapq.heappush(self.agenda, (when, next(self.numbers), lambda: action(*arguments)))
 
     def claim(self, worker: _Worker) -> None:
-        if not worker.hand:
-            if not self.queued:
-                self.idle.append(worker)
-                return
-            for _ in range(min(self.cluster.claimed_at_once, len(self.queued))):
-                worker.hand.append(self.queued.pop())
-            self.at(self.claims.serve(self.now, self.cluster.claim), self.begin, worker)
-        else:
-            self.begin(worker)
+        if not self.queued:
+            self.idle.append(worker)
+            return
+        worker.part = self.queued.pop()
+        self.at(self.claims.serve(self.now, self.cluster.claim), self.begin, worker)
 
     def begin(self, worker: _Worker) -> None:
-        cluster, part = self.cluster, worker.hand[0]
-        worker.attempt += 1
+        cluster = self.cluster
         fetched = self.now
         if cluster.part_bytes:
             fetched = self.store.serve(self.now, cluster.part_bytes / cluster.store_bytes_per_second)
         noise = math.exp(self.random.gauss(-(cluster.spread**2) / 2, cluster.spread)) if cluster.spread else 1.0
-        seconds = self.parts[part] * worker.slow * noise * cluster.contention + cluster.overhead
-        self.beat(worker, worker.attempt, fetched + seconds, self.now)
+        seconds = self.parts[worker.part] * worker.slow * noise * cluster.contention + cluster.overhead
+        self.beat(worker, fetched + seconds, self.now)
 
-    def beat(self, worker: _Worker, attempt: int, finish: float, written: float) -> None:
+    def beat(self, worker: _Worker, finish: float, written: float) -> None:
         """Look or write, and come again; the part's end waits for a heartbeat that is under way."""
         cluster = self.cluster
         if worker.dies_at <= self.now:
@@ -157,7 +149,7 @@ class _Run:
         if finish <= again:
             self.at(max(finish, answered), self.finish, worker, written)
         else:
-            self.at(again, self.beat, worker, attempt, finish, written)
+            self.at(again, self.beat, worker, finish, written)
 
     def finish(self, worker: _Worker, written: float) -> None:
         if worker.dies_at <= self.now:
@@ -170,15 +162,12 @@ class _Run:
         if self.now - written > self.cluster.lease:
             self.lose(worker, self.now)
             return
-        part = worker.hand.pop(0)
-        if not self.done[part]:
-            self.done[part] = True
-            self.missing -= 1
-            self.end = self.now
+        self.missing -= 1
+        self.end = self.now
         self.claim(worker)
 
     def lose(self, worker: _Worker, when: float) -> None:
-        """The lease ran out while the database let the worker wait: others get its parts, and it goes on."""
+        """The lease ran out while the database let the worker wait: another gets its part, and it goes on."""
         self.requeue(worker, when)
         self.at(when, self.claim, worker)
 
@@ -189,10 +178,9 @@ class _Run:
 
     def requeue(self, worker: _Worker, when: float) -> None:
         self.lost += 1
-        parts, worker.hand = worker.hand, []
-        self.at(when, self.back, parts)
+        self.at(when, self.back, worker.part)
 
-    def back(self, parts: list[int]) -> None:
-        self.queued.extend(parts)
-        for _ in range(min(len(self.idle), len(parts))):
+    def back(self, part: int) -> None:
+        self.queued.append(part)
+        if self.idle:
             self.at(self.now + self.random.uniform(0, _POLL_SECONDS), self.claim, self.idle.pop())

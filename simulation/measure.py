@@ -20,10 +20,11 @@ from contract.artifacts import Artifacts
 from contract.blobs import Blobs
 from contract.database import Database, clock, jobs
 from contract.jobs import FINAL, Claim, Jobs, NewJob
+from contract.parts import NewPart, Parts
 from contract.schemas import AnalysisRequest, Progress
 from contract.settings import Settings
 
-_WAITING = 1000  # jobs in the queue while statements are measured
+_WAITING = 1000  # parts of one analysis in the queue while statements are measured
 _REPEATS = 100
 _LEASE = 1000.0
 _ANALYSES = 40
@@ -55,16 +56,22 @@ def _statements(settings: Settings) -> dict[str, float]:
     """Seconds of what workers do to the database, where nothing else disturbs."""
     database = Database(settings)
     database.upgrade()
-    store = Jobs(database)
-    for number in range(_WAITING):
-        job = NewJob(tenant="a", kind="analysis", request={}, queue="cpu", fingerprint=str(number))
-        store.submit(job, max_unfinished=10**6)
+    store, of_parts = Jobs(database), Parts(database)
+    store.submit(NewJob(tenant="a", kind="analysis", request={}, queue="cpu", fingerprint=""), max_unfinished=1)
+
+    def claimed() -> Claim:
+        found = store.claim("w", _LEASE, queues=["cpu"])
+        assert found is not None
+        return found
+
+    whole = {"tasks": [], "about": "the report"}
+    parts = [NewPart(n, whole, (), 20.0, str(n), "cpu") for n in range(_WAITING)]
+    parts.append(NewPart(_WAITING, whole, range(_WAITING), 1.0, "report", "cpu"))
+    assert of_parts.split(claimed(), parts, {})
     claims: list[Claim] = []
 
     def claim() -> None:
-        found = store.claim("w", _LEASE, queues=["cpu"])
-        assert found is not None
-        claims.append(found)
+        claims.append(claimed())
 
     seconds = {"claim": _lowest_tenth(claim, _REPEATS)}
     numbers = iter(range(10**6))
@@ -76,7 +83,11 @@ def _statements(settings: Settings) -> dict[str, float]:
 
     seconds["write"] = _lowest_tenth(write, _REPEATS)
     ends = iter(claims)
-    seconds["end"] = _lowest_tenth(lambda: store.succeed(next(ends), report_sha256="0" * 64, device="cpu"), _REPEATS)
+
+    def end() -> None:
+        assert of_parts.succeed(next(ends), sha256="0" * 64, device="cpu")
+
+    seconds["end"] = _lowest_tenth(end, _REPEATS)
     database.close()
     return seconds
 

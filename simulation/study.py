@@ -35,17 +35,16 @@ class Point:
 
 def sqlite(measured: Mapping[str, Any]) -> Cluster:
     """Workers on one SQLite database: all writes one after the other."""
-    times = measured["databases"]["sqlite"]
-    return Cluster(1, times["claim"], times["write"], times["end"], times["read"], spread=0.2)
+    return _cluster(measured, "sqlite", writers=1)
 
 
 def postgresql(measured: Mapping[str, Any]) -> Cluster:
     """Workers on PostgreSQL: claims one after the other, and the ends of one analysis' parts."""
-    times = measured["databases"]["postgresql"]
-    return replace(
-        sqlite(measured), claim=times["claim"], write=times["write"], end=times["end"], read=times["read"],
-        writers=_POSTGRESQL_WRITERS,
-    )  # fmt: skip
+    return _cluster(measured, "postgresql", writers=_POSTGRESQL_WRITERS)
+
+
+def _cluster(measured: Mapping[str, Any], database: str, *, writers: int) -> Cluster:
+    return Cluster(workers=1, **measured["databases"][database], writers=writers, spread=0.2)
 
 
 def databases(measured: Mapping[str, Any]) -> list[Scenario]:

@@ -46,7 +46,6 @@ def analyze(
         Called with (stage, layers done, layers, fraction); it may raise.
     on_layer
         Called with every layer as it is finished, in the order of measuring.
-
     running
         How models are run that the request names; without it, they are refused.
 
@@ -62,7 +61,7 @@ def analyze(
     """
     files = [_open(item, paths, resources, running) for item in request.inputs]
     if running is None or all(item.model is None for item in request.inputs):
-        return _analyze(request, files, resources, on_progress, on_layer)
+        return analyze_study(_study(request, files, resources), on_progress, on_layer)
     per_class = rows_per_class(request, files)
     rows = [
         all_draws(
@@ -80,18 +79,8 @@ def analyze(
         on_progress("running the model", done, total, 0.0)
 
     with recorded(request, files, rows, paths, running, resources, show) as (found, notes):
-        report, device = _analyze(request, found, resources, on_progress, on_layer)
+        report, device = analyze_study(_study(request, found, resources), on_progress, on_layer)
     return report, "; ".join([device, *notes])
-
-
-def _analyze(
-    request: AnalysisRequest,
-    files: list[ActivationFile],
-    resources: Resources,
-    on_progress: Progress,
-    on_layer: Callable[[Separation], None],
-) -> tuple[Report, str]:
-    return analyze_study(_study(request, files, resources), on_progress, on_layer)
 
 
 def analyze_study(study: Study, on_progress: Progress, on_layer: Callable[[Separation], None]) -> tuple[Report, str]:

@@ -7,7 +7,6 @@ from typing import Literal, get_args
 
 from contract.schemas import Report
 from interlayer.render import drawing, wording
-from interlayer.render.comparison_view import layers_of_both, pairs_of_networks
 from interlayer.render.drawing import Chart
 from interlayer.render.figure import Keyed, entries, mark
 from interlayer.render.gap_chart import gap_chart
@@ -68,17 +67,6 @@ def to_svg(report: Report, chart: ChartName = "layers", *, network: int = 0, lay
     if drawn is None:
         raise ValueError(f"the report has nothing to draw in `{chart}`: {_NEEDS[chart]}")
     return _standalone(drawn, _lines(found[network], report.layers, chart))
-
-
-def comparison_to_svg(base: Report, candidate: Report) -> str:
-    """Return the layers of a candidate before those of its base, for the first network that both have."""
-    twins = pairs_of_networks(base, candidate)
-    if not twins:
-        raise ValueError("the two reports have no network, state and split in common")
-    before, after = twins[0]
-    layers = layers_of_both(base, candidate)
-    drawn = layers_chart(after, layers, before)
-    return _standalone(drawn, [*_lines(after, layers, "layers"), "grey, dashed: the base"])
 
 
 def _drawn(report: Report, chart: ChartName, network: Network, layer: str | None) -> Chart | None:

@@ -7,7 +7,7 @@ Significance is that of the paper's test, p < 0.05 without adjustment, in every 
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from interlayer.reproduce.experiments import LAYERS, Column
@@ -240,8 +240,3 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("Q9b", "Euclidean and cosine distance agree in trend (correlation of the steps on training data)",
           (_RANDOM, *_TRUE), _agreement, _between(0.7, 1.0)),
 )  # fmt: skip
-
-
-def claims_about(column: Column) -> Mapping[str, Claim]:
-    """Return the claims about an experiment by their code."""
-    return {claim.code: claim for claim in CLAIMS if column in claim.columns}

@@ -9,7 +9,7 @@ import pytest
 
 from contract.schemas import Metric
 from interlayer.reproduce import claims
-from interlayer.reproduce.claims import CLAIMS, Claim, Evidence, claims_about
+from interlayer.reproduce.claims import CLAIMS, Claim, Evidence
 from interlayer.reproduce.comparison import compare, to_json, to_markdown
 from interlayer.reproduce.experiments import EXPERIMENTS, Column
 from interlayer.reproduce.tables import LAYOUTS, Row, Table, Tables, paper_tables
@@ -21,6 +21,10 @@ COLUMNS: tuple[Column, ...] = ("cifar10_random", "cifar10_true", "mnist_true")
 def paper(column: Column, metric: Metric = "euclidean") -> Evidence:
     other: Metric = "cosine" if metric == "euclidean" else "euclidean"
     return Evidence(paper_tables(column, metric), paper_tables(column, other))
+
+
+def claims_about(column: Column) -> dict[str, Claim]:
+    return {claim.code: claim for claim in CLAIMS if column in claim.columns}
 
 
 @pytest.mark.parametrize(("column", "metric"), list(itertools.product(COLUMNS, METRICS)))
