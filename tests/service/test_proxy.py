@@ -116,6 +116,16 @@ def test_events_arrive_when_they_happen(proxy: Proxy) -> None:
             assert any('"canceled"' in line for line in lines)
 
 
+@pytest.mark.parametrize(("ended_tls", "is_secure"), [({"X-Forwarded-Proto": "https"}, True), ({}, False)])
+def test_cookies_are_for_https_alone_where_an_ingress_ended_it(
+    proxy: Proxy, ended_tls: dict[str, str], is_secure: bool
+) -> None:
+    own = {"Origin": proxy.url, "Sec-Fetch-Site": "same-origin"}
+    answer = httpx.post(f"{proxy.url}/sign-in", data={"key": proxy.service.caller().key}, headers=own | ended_tls)
+    assert answer.status_code == 303, answer.text
+    assert ("; secure" in answer.headers["Set-Cookie"].lower()) is is_secure
+
+
 def test_slow_headers_are_cut(proxy: Proxy) -> None:
     address = urlsplit(proxy.url)
     with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
