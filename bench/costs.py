@@ -17,6 +17,7 @@ import numpy as np
 import hpcore
 from bench import data
 from contract import cost_constants, costs
+from contract.shapes import Shape
 from hpcore.layer import measure_pairs
 
 _QUICK_SIZE = 5_000_000
@@ -69,10 +70,10 @@ def rows_of(case: Case) -> data.Array:
     return rows
 
 
-def shape_of(case: Case) -> costs.Shape:
+def shape_of(case: Case) -> Shape:
     """The same as the cost model sees it."""
     n, k, d, dtype, metric, _ = case
-    return costs.Shape(rows=n * k, classes=k, features=d, smallest=n, dtype=dtype, metric=metric)
+    return Shape(rows=n * k, classes=k, features=d, smallest=n, dtype=dtype, metric=metric)
 
 
 def processor_seconds(work: Callable[[], object], least: float = 0.3) -> float:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from bench import data
-from contract.costs import Processor
 from contract.predictions import KnownInput, Prediction, predict
 from contract.schemas import AnalysisRequest, InputReference
+from contract.shapes import Processor
 from worker.activations import open_activations
 from worker.messages import EVENTS, Event, LayersEvent, ProgressEvent, Work
 

@@ -7,9 +7,9 @@ from math import comb, prod
 from typing import Literal, NoReturn, Self
 
 from contract import costs
-from contract.costs import NOTHING, ONE_THREAD, Cost, Processor, Shape
 from contract.schemas import AnalysisRequest, Artifact, InputReference, InspectedLayer, Inspection, ProblemError
 from contract.settings import Settings
+from contract.shapes import NOTHING, ONE_THREAD, Cost, Processor, Shape
 from contract.workforce import Ability
 
 MOST_PAIRS = 5_000_000

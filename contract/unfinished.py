@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import case, delete, exists, func, insert, literal, select
+from sqlalchemy import and_, case, delete, exists, func, insert, literal, or_, select
 
 from contract.database import Database, finished_layers, jobs
 from contract.job_rows import Claim, is_held
@@ -56,13 +56,17 @@ class Unfinished:
             return [Separation.model_validate(row.separation) for row in connection.execute(query)]
 
     def ahead(self, tenant: str, job_id: str) -> int | None:
-        """Return how many analyses of all tenants wait in front of a queued one; None once it waits no more."""
-        mine = select(jobs.c.queue).where(jobs.c.tenant == tenant, jobs.c.id == job_id, jobs.c.state == "queued")
+        """Return how many analyses of its tenant go before a queued one; None once it waits no more.
+
+        Those of other tenants say nothing: they take turns with it (`contract.turns`).
+        """
+        mine = jobs.c.tenant == tenant
+        queued = select(jobs.c.queue, jobs.c.priority).where(mine, jobs.c.id == job_id, jobs.c.state == "queued")
         with self._database.read() as connection:
-            queue = connection.execute(mine).scalar_one_or_none()
-            if queue is None:
+            row = connection.execute(queued).one_or_none()
+            if row is None:
                 return None
-            waiting = select(func.count()).where(
-                jobs.c.state == "queued", jobs.c.kind == "analysis", jobs.c.queue == queue, jobs.c.id < job_id
-            )
-            return int(connection.execute(waiting).scalar_one())
+            same_queue = and_(mine, jobs.c.state == "queued", jobs.c.kind == "analysis", jobs.c.queue == row.queue)
+            older = and_(jobs.c.priority == row.priority, jobs.c.id < job_id)
+            before = select(func.count()).where(same_queue, or_(jobs.c.priority > row.priority, older))
+            return int(connection.execute(before).scalar_one())

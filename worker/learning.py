@@ -6,12 +6,12 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from contract.artifacts import ID_PREFIX, Artifacts
-from contract.costs import Processor
 from contract.database import Database
 from contract.jobs import Claim
 from contract.predictions import KnownInput, Limits, predict
 from contract.schemas import AnalysisRequest
 from contract.settings import Settings
+from contract.shapes import Processor
 from contract.workforce import Ability, Workforce
 from hpcore.spanning_tree import available_threads
 from worker.limits import job_memory

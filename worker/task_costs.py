@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from contract import costs
-from contract.costs import Cost, Processor, Shape
 from contract.predictions import comparing, measuring
+from contract.shapes import Cost, Processor, Shape
 from hpcore.spanning_tree import available_threads
 from worker.measuring import Study
 from worker.tasks import Task, TaskKind

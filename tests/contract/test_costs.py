@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract import costs
-from contract.costs import Cost, Processor, Shape
+from contract.shapes import Cost, Processor, Shape
 from hpcore import folds
 
 shapes = st.builds(

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from contract.costs import IDLE_BYTES, Processor
+from contract.costs import IDLE_BYTES
 from contract.predictions import KnownInput, Limits, predict, require_fit
 from contract.schemas import AnalysisRequest, InspectedLayer, Inspection, ProblemError
+from contract.shapes import Processor
 
 
 def request(splits: int = 1, **options: Any) -> AnalysisRequest:

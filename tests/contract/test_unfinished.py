@@ -21,8 +21,9 @@ def unfinished(database: Database) -> Unfinished:
     return Unfinished(database)
 
 
-def submit(jobs: Jobs, tenant: str = "one") -> str:
-    return jobs.submit(NewJob(tenant, "analysis", {}, "cpu", "fingerprint"), max_unfinished=9)[0].id
+def submit(jobs: Jobs, tenant: str = "one", priority: int = 0) -> str:
+    job = NewJob(tenant, "analysis", {}, "cpu", "fingerprint", priority=priority)
+    return jobs.submit(job, max_unfinished=9)[0].id
 
 
 def claimed(jobs: Jobs) -> Claim:
@@ -67,17 +68,18 @@ def test_deleting_the_analysis_deletes_them(jobs: Jobs, unfinished: Unfinished, 
         assert connection.execute(select(func.count()).select_from(finished_layers)).scalar_one() == 0
 
 
-def test_the_place_in_the_queue_counts_everybody_in_front(jobs: Jobs, unfinished: Unfinished) -> None:
-    first, second, third = submit(jobs, "two"), submit(jobs), submit(jobs)
-    assert [unfinished.ahead("one", third), unfinished.ahead("one", second), unfinished.ahead("two", first)] == [
-        2,
-        1,
-        0,
-    ]
-    assert unfinished.ahead("one", first) is None, "of another tenant"
-    claim = claimed(jobs)
-    assert unfinished.ahead(claim.tenant, claim.id) is None
-    assert unfinished.ahead("one", third) == 1
+def test_the_place_in_the_queue_is_that_in_which_a_tenants_analyses_are_claimed(
+    jobs: Jobs, unfinished: Unfinished
+) -> None:
+    foreign, low = submit(jobs, "two"), submit(jobs)
+    high, second = submit(jobs, priority=5), submit(jobs)
+    places = {job: unfinished.ahead("one", job) for job in (low, high, second)}
+    assert places == {high: 0, low: 1, second: 2}
+    assert unfinished.ahead("two", foreign) == 0, "tenants take turns"
+    assert unfinished.ahead("one", foreign) is None
+    own = [claim.id for _ in range(4) if (claim := claimed(jobs)).tenant == "one"]
+    assert own == sorted(places, key=lambda job: places[job] or 0)
+    assert unfinished.ahead("one", second) is None, "it waits no more"
 
 
 def test_what_was_stored_is_what_a_worker_sends() -> None:
