@@ -1,19 +1,14 @@
 """Runs claimed jobs: the child computes, the parent renews the lease, relays progress, obeys cancel, and commits."""
 
-import contextvars
 import errno
 import os
 import queue
 import socket
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -45,8 +40,8 @@ from worker.messages import (
 )
 from worker.parting import Parting
 from worker.patience import Patience
+from worker.turn import Left, Turn, names_of
 
-_TICK_SECONDS = 0.25
 _COMMIT_PATIENCE_SECONDS = 120.0
 _OVERTAKEN = "canceled, or lost to another worker"
 # Outcomes that end the computing process, and what they are counted as.
@@ -59,31 +54,6 @@ _CHILD_EXITS = {
     "failed: out_of_memory": "out of memory",
 }
 log = structlog.get_logger()
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One attempt at a job; `deadline` by the monotonic clock."""
-
-    claim: Claim
-    deadline: float
-    stopping: Callable[[], bool]
-    context: Context | None = None
-    """Of a part: the analysis that it is one of."""
-
-    @property
-    def request(self) -> dict[str, Any]:
-        """What was asked for."""
-        return self.claim.request if self.context is None else self.context.request
-
-
-class Left(Exception):
-    """The job is to be left; `held` says what the last heartbeat has learnt."""
-
-    def __init__(self, held: str) -> None:
-        super().__init__(held)
-        self.held = held
 
 
 class Runner:
@@ -120,12 +90,12 @@ class Runner:
 
     def run(self, claim: Claim, stopping: Callable[[], bool] = lambda: False) -> None:
         """Bring one claimed job to its end, or give it back."""
-        with structlog.contextvars.bound_contextvars(**_names(claim)):
+        with structlog.contextvars.bound_contextvars(**names_of(claim)):
             log.info("job started", kind=claim.kind)
             self.prepare()
             assert self._child is not None
             begun = time.monotonic()
-            turn = Turn(claim, begun + self._settings.deadline_seconds, stopping, self._context(claim))
+            turn = Turn(claim, self._settings, self._jobs, stopping, self._context(claim))
             try:
                 outcome = self._attempt(turn, self._child)
             except Left as left:
@@ -159,7 +129,7 @@ class Runner:
             if inputs is None:
                 fetch = partial(self._inputs.fetched, turn.claim.tenant, ids)
                 try:
-                    inputs, stack = self._beside(turn, "fetching files", 0.0, fetch)
+                    inputs, stack = turn.beside("fetching files", 0.0, fetch)
                 except ProblemError as error:
                     return self._end(turn, ProblemEvent(problem=error.problem))
                 held.enter_context(stack)
@@ -167,7 +137,7 @@ class Runner:
             if turn.context is not None:
                 fetch_results = partial(self._results.fetched, turn.context.results)
                 try:
-                    needed, stack = self._beside(turn, "fetching results", 0.0, fetch_results)
+                    needed, stack = turn.beside("fetching results", 0.0, fetch_results)
                 except ProblemError as error:
                     return self._end(turn, ProblemEvent(problem=error.problem))
                 held.enter_context(stack)
@@ -176,7 +146,7 @@ class Runner:
             return self._watch(turn, child)
 
     def _watch(self, turn: Turn, child: Child) -> str:
-        tick = self._tick()
+        tick = turn.tick
         next_beat = 0.0
         progress: Progress | None = None
         while True:
@@ -195,54 +165,16 @@ class Runner:
                 continue
             next_beat = time.monotonic() + tick
             try:
-                self._beat(turn, progress)
+                turn.beat(progress)
             except Left:
                 self.close()
                 raise
-
-    def _beside(self, turn: Turn, stage: str, fraction: float, action: Callable[[Patience], T]) -> T:
-        """Run what may take long in a thread, and keep the job meanwhile. Its errors are raised here."""
-        patience, done = Patience(stage), Future[T]()
-        context = contextvars.copy_context()  # the names of the job, for the log
-
-        def run() -> None:
-            try:
-                done.set_result(context.run(action, patience))
-            except BaseException as error:
-                done.set_exception(error)
-
-        threading.Thread(target=run, daemon=True).start()
-        while True:
-            wait([done], self._tick())
-            if done.done():
-                return done.result()
-            try:
-                self._beat(turn, Progress(stage=patience.stage, done=0, total=1, fraction=fraction))
-            except Left:
-                patience.give_up()
-                raise
-
-    def _tick(self) -> float:
-        return min(_TICK_SECONDS, self._settings.lease_seconds / 3)
-
-    def _beat(self, turn: Turn, progress: Progress | None) -> None:
-        """Renew the lease; raise `Left` where the job is to be left."""
-        held = self._heartbeat(turn.claim, progress)
-        if held != "held" or turn.stopping() or time.monotonic() > turn.deadline:
-            raise Left(held)
 
     def _show_layers(self, claim: Claim, event: LayersEvent) -> None:
         try:
             self._unfinished.add_layers(claim, event.first, event.separations)
         except OperationalError as error:  # a reader misses some layers until the report is there
             log.warning("finished layers not shown", error=str(error.orig))
-
-    def _heartbeat(self, claim: Claim, progress: Progress | None) -> str:
-        try:
-            return self._jobs.heartbeat(claim, self._settings.lease_seconds, progress)
-        except OperationalError as error:  # a database that is away may be back before the lease runs out
-            log.warning("heartbeat failed", error=str(error.orig))
-            return "held"
 
     def _abandon(self, claim: Claim, held: str, stopping: bool) -> str:
         if held == "lost":
@@ -273,13 +205,13 @@ class Runner:
             self._commit(lambda: self._jobs.succeed(claim, report_sha256=None, device=None))
             return "inspected"
         if isinstance(event, PlanEvent):
-            known = self._beside(turn, "planning", 0.0, partial(self._parting.known, claim, event))
+            known = turn.beside("planning", 0.0, partial(self._parting.known, claim, event))
             if self._commit(lambda: self._parting.split(claim, event, known)):
                 return f"split into {len(event.parts)} parts"
             self._commit(lambda: self._jobs.canceled(claim))
             return _OVERTAKEN
         if isinstance(event, ReportEvent):
-            self._beside(turn, "storing the report", 1.0, partial(self._keep, event, self._key(claim, event)))
+            turn.beside("storing the report", 1.0, partial(self._keep, event, self._key(claim, event)))
             committed = self._commit(partial(self._succeed, claim, event))
             if not committed:  # canceled in the last moment, or the lease was lost meanwhile
                 self._commit(lambda: self._jobs.canceled(claim))
@@ -350,7 +282,7 @@ class Runner:
             model_seconds=self._settings.model_seconds,
             model_memory_bytes=self._settings.job_memory_bytes,
             limits=self._learning.limits() if claim.kind == "analysis" else None,
-            names=_names(claim),
+            names=names_of(claim),
         )
 
 
@@ -358,8 +290,3 @@ def _artifacts_of(turn: Turn) -> list[str]:
     if turn.claim.kind == "inspection":
         return [ID_PREFIX + turn.request["sha256"]]
     return AnalysisRequest.model_validate(turn.request).artifacts
-
-
-def _names(claim: Claim) -> dict[str, str | int | None]:
-    """Return what the log lines of an attempt are found by, in this process and in the computing one."""
-    return {"job": claim.id, "attempt": claim.attempt, "request": claim.request_id}
