@@ -173,7 +173,7 @@ def saturated(layers: Sequence[LayerMeasurement]) -> str | None:
     """Why the variance of a saturated layer cannot be trusted, or None."""
     if not any(layer.is_saturated for layer in layers):
         return None
-    return f"saturated: fewer than {SATURATED_CROSS_EDGES} cross edges are left in a layer to vary between images"
+    return f"saturated: fewer than {SATURATED_CROSS_EDGES} cross edges are left in a layer to vary between samples"
 
 
 def not_available(method: str, contrast: Contrast, reason: str) -> TestResult:
