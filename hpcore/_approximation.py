@@ -168,6 +168,7 @@ class Direct:
         """Rows are multiplied by ``2**exponent`` first, which is exact."""
         self.dtype = dtype
         self._factor = dtype(math.ldexp(1.0, exponent))
+        self._smallest = float(np.finfo(dtype).tiny) * 2.0**7  # absolute error where the sums underflow
 
     def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], _centre: NDArray[np.float64], /) -> Packed:
         """Copy the rows."""
@@ -185,10 +186,20 @@ class Direct:
         return block
 
     def open_block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> Open:
-        """Points in rows, and in columns."""
-        if left.data.shape[1] > _FEATURES:
-            return self.block(left, right, scratch), None, None
-        return self._empty(left, right, scratch), *self._operands(left, right, slice(None))
+        """The full block: where blocks of differences are wanted at all, they are few."""
+        return self.block(left, right, scratch), None, None
+
+    def scaled(self, rows: NDArray[Any], chosen: NDArray[np.intp]) -> NDArray[Any]:
+        """Some rows in the units of the bounds."""
+        return np.ascontiguousarray(rows[chosen] * self._factor, self.dtype)
+
+    def widening(self, n_features: int) -> tuple[Any, Any]:
+        """``ratio, extra`` for which ``g > ratio x + extra`` proves an edge at g to be longer than a path up to x.
+
+        With the bounds ``(1 ± e) g ± t`` of `bounds`: ``(1 - e) g - t > (1 + e) x + t`` follows from
+        ``g > (1 + 3 e) x + 4 t``, as e < 1/4.
+        """
+        return self.dtype(1.0 + 3.0 * self._error(n_features)), self.dtype(4.0 * self._smallest)
 
     def _empty(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
         return _room(scratch, (_padded(left.n_points), _padded(right.n_points)), self.dtype)
@@ -205,16 +216,17 @@ class Direct:
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
         """Relative error of a sum of squares, and room for tied edges."""
-        limits = np.finfo(self.dtype)
-        error = (left.data.shape[1] + 4 + 32) * float(limits.eps) / 2
-        if self.dtype is np.float64:
-            error = max(error, 2 * tie_tolerance(left.data.shape[1]))
+        error = self._error(left.data.shape[1])
         bounds = np.empty((5, max(left.n_points, right.n_points)), self.dtype)
-        bounds[0] = float(limits.tiny) * 2.0**6
+        bounds[0] = self._smallest / 2
         bounds[1] = -bounds[0]
         bounds[2], bounds[3] = 1.0 + error, 1.0 - error
         bounds[4] = 1.0
         return bounds[:, : left.n_points].copy(), bounds[:, : right.n_points].copy()
+
+    def _error(self, n_features: int) -> float:
+        error = (n_features + 4 + 32) * float(np.finfo(self.dtype).eps) / 2
+        return error if self.dtype is np.float32 else max(error, 2 * tie_tolerance(n_features))
 
 
 def _padded(n_points: int) -> int:

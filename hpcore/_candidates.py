@@ -103,12 +103,12 @@ def tree_of_parts(context: Context, parts: Sequence[slice]) -> list[Tree]:
         cores = (context.upper(trees[i].core), context.upper(trees[j].core))
         u, v, n_found = context.blocks.between((left, right), cores, spans, state, state.at)
         if n_found[0] < 0:
-            u, v = _between_trees(context, (trees[i], trees[j]))
+            u, v = between_trees(context, (trees[i], trees[j]))
         else:
             u, v = u + parts[i].start, v + parts[j].start
         found.append((u, v, context.lengths(u, v)))
     u, v, weight = (np.concatenate(each) for each in zip(*found, strict=True))
-    return [_contract(context, nodes, u, v, weight)]
+    return [contract(context, nodes, u, v, weight)]
 
 
 @dataclass(frozen=True)
@@ -178,9 +178,9 @@ def cross_edges_between(
             for p in np.flatnonzero(n_found < 0):
                 ends = (slice(row_first[p], row_stop[p]), slice(column_first[p], column_stop[p]))
                 of_parts = tuple(
-                    _tree_of(context, part, trees[label]) for part, label in zip(ends, pairs[p], strict=True)
+                    tree_of(context, part, trees[label]) for part, label in zip(ends, pairs[p], strict=True)
                 )
-                u, v = _between_trees(context, (of_parts[0], of_parts[1]))
+                u, v = between_trees(context, (of_parts[0], of_parts[1]))
                 found_u.append(u)
                 found_v.append(v)
                 found_pair.append(np.full(u.shape[0], p))
@@ -206,12 +206,12 @@ def _trees_of(context: Context, sets: Sequence[slice], centre: NDArray[np.float6
     found = context.blocks.within(packed, [(each.start - start, each.stop - start) for each in sets])
     trees = []
     for own, ends in zip(sets, found, strict=True):
-        u, v = _within(context, own, centre) if ends is None else (ends[0] + start, ends[1] + start)
-        trees.append(_contract(context, own, u, v, context.lengths(u, v)))
+        u, v = candidates_within(context, own, centre) if ends is None else (ends[0] + start, ends[1] + start)
+        trees.append(contract(context, own, u, v, context.lengths(u, v)))
     return trees
 
 
-def _within(context: Context, part: slice, centre: NDArray[np.float64]) -> Ends:
+def candidates_within(context: Context, part: slice, centre: NDArray[np.float64]) -> Ends:
     """Candidates within a set by the dearer ways of the ladder."""
     for blocks in context.ladder[1:]:
         most = None if blocks is context.ladder[-1] else CANDIDATES_PER_POINT * (part.stop - part.start)
@@ -222,14 +222,14 @@ def _within(context: Context, part: slice, centre: NDArray[np.float64]) -> Ends:
     return found[0] + part.start, found[1] + part.start
 
 
-def _tree_of(context: Context, part: slice, tree: Tree) -> Tree:
+def tree_of(context: Context, part: slice, tree: Tree) -> Tree:
     """Tree of a part of a class, given the tree of the class."""
     if tree.nodes == part:
         return tree
     return trees_of_block(context, [part])[0]
 
 
-def _between_trees(context: Context, trees: tuple[Tree, Tree]) -> Ends:
+def between_trees(context: Context, trees: tuple[Tree, Tree]) -> Ends:
     """Candidates between two sets by Prim's algorithm over both trees; on exact lengths where too many are in doubt."""
     rows = [context.nodes.row[tree.nodes] for tree in trees]
     centre = centre_of(context.points, np.concatenate(rows))
@@ -244,7 +244,7 @@ def _between_trees(context: Context, trees: tuple[Tree, Tree]) -> Ends:
     return found[0] + trees[0].nodes.start, found[1] + trees[1].nodes.start
 
 
-def _contract(
+def contract(
     context: Context, nodes: slice, u: NDArray[np.intp], v: NDArray[np.intp], weight: NDArray[np.float64]
 ) -> Tree:
     """Keep the candidates that lie in some minimum tree."""

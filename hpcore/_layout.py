@@ -82,6 +82,10 @@ class PairRange:
     def __len__(self) -> int:
         return self.stop - self.first
 
+    def all(self) -> NDArray[np.intp]:
+        """The pairs, (n, 2)."""
+        return np.stack(np.triu_indices(self.n_classes, 1), axis=1)[self.first : self.stop]
+
     def place(self, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
         """Where pairs (n, 2) stand in the range."""
         a, b = pairs.T

@@ -95,7 +95,7 @@ class CpuBlocks:
         """Candidates within one set of points; None where there are more than `most`."""
         block = self._approximation.block(packed, packed, self._scratch())
         bounds, _ = self._approximation.bounds(packed, packed)
-        return _all_or_none(lambda u, v: _block_cpu.tree_candidates(block, bounds, u, v), 4 * packed.n_points, most)
+        return all_or_none(lambda u, v: _block_cpu.tree_candidates(block, bounds, u, v), 4 * packed.n_points, most)
 
     def between(
         self,
@@ -135,7 +135,7 @@ class CpuBlocks:
         starts, neighbours, squared = adjacency
         lengths = rounded_up(squared * scale, self.dtype)
         plain, turned = np.ascontiguousarray(block), np.ascontiguousarray(block.T)
-        return _all_or_none(
+        return all_or_none(
             lambda u, v: cross_tree_candidates(plain, turned, rows, columns, starts, neighbours, lengths, u, v),
             4 * (packed[0].n_points + packed[1].n_points),
             most,
@@ -147,7 +147,7 @@ def rounded_up(values: NDArray[np.float64], dtype: type[np.floating[Any]]) -> ND
     return np.asarray(np.nextafter(values.astype(dtype), dtype(np.inf)))
 
 
-def _all_or_none(
+def all_or_none(
     search: Callable[[NDArray[np.int32], NDArray[np.int32]], int], capacity: int, most: int | None
 ) -> Ends | None:
     """Run a search that counts what it cannot store, again with enough room; None where there are more than `most`."""

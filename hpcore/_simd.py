@@ -14,9 +14,9 @@ from numba.extending import intrinsic
 LANES = 16
 """Rows of a packed panel; one 512-bit or two 256-bit registers of 32-bit sums."""
 
-_HAS_WIDE_REGISTERS = bool(llvmlite.binding.get_host_cpu_features().get("avx512bw", False))
+HAS_WIDE_REGISTERS = bool(llvmlite.binding.get_host_cpu_features().get("avx512bw", False))
 # Rows and panels of a register tile: 16 of 32 wide, or 8 of 16 narrow registers hold sums; the rest feed them.
-TILE_ROWS, TILE_PANELS = (8, 2) if _HAS_WIDE_REGISTERS else (4, 1)
+TILE_ROWS, TILE_PANELS = (8, 2) if HAS_WIDE_REGISTERS else (4, 1)
 GROUP = TILE_PANELS * LANES
 """Rows and columns of a block are padded to a multiple of this, which `TILE_ROWS` divides."""
 

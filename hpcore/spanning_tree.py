@@ -36,6 +36,8 @@ PART_SIZE = 1024
 """Nodes of a block's side: 4 MiB of numbers per thread, which stay in the cache."""
 DEVICE_PART_SIZE = 4096
 SMALLEST_DEVICE_PART = 256
+_RUN_PARTS = 32  # points of the pairs of one task, in parts
+_RUNS_PER_THREAD = 4
 _NODE_BYTES = 256  # indices, tree edges and core lengths of a node
 _CANDIDATE_BYTES = 64  # ends and length of a candidate edge, while it is sorted
 
@@ -115,6 +117,7 @@ class Forests:
         """
         from hpcore._candidates import Context, by_core, centre_of
         from hpcore._mst_cpu import CpuBlocks
+        from hpcore._near import Near
 
         self.points, self.n_classes = points, n_classes
         self.nodes = lay_out(points, codes, n_classes)
@@ -128,14 +131,23 @@ class Forests:
         ladder = tuple(CpuBlocks(each, scratch) for each in ways)
         chosen = blocks(exponent) if blocks else ladder[0] if device == "cpu" else _blocks_on(device, points, exponent)
         self._context = Context(points, self.nodes, chosen, ladder, 4.0**exponent)
+        self._near = None
+        if isinstance(rough, Direct) and chosen is ladder[0]:
+            self._near = Near(self._context, rough, _parts_of_classes(self._slabs, self.nodes))
         self.trees = self._class_trees(report) if trees is None else list(trees)
+        if self._near is not None:
+            return
         self._by_core = by_core(self.nodes, self.trees)
         self._context = replace(self._context, nodes=self._by_core.nodes)
         self._centre = centre_of(points, self.nodes.row)
 
-    def _class_trees(self, report: Progress) -> list[Tree]:
+    def _tree_tasks(self) -> list[Callable[[], list[Tree]]]:
+        """Together they find the trees of the classes in order."""
         from hpcore._candidates import tree_of_parts, trees_of_block
 
+        near = self._near
+        if near is not None:
+            return [partial(lambda label: [near.tree(label)], label) for label in range(self.n_classes)]
         tasks: list[Callable[[], list[Tree]]] = []
         for slab in self._slabs:
             if len(slab.parts) > 1:
@@ -145,17 +157,28 @@ class Forests:
             classes = [slice(a, b) for a, b in pairwise(bounds)]
             together = [classes] if self._context.blocks.searches_sets_at_once else [[each] for each in classes]
             tasks.extend(partial(trees_of_block, self._context, each) for each in together)
+        return tasks
+
+    def _class_trees(self, report: Progress) -> list[Tree]:
         report("class_trees", 0, self.n_classes)
         trees: list[Tree] = []
-        for found in in_threads(lambda task: task(), tasks, self._plan.n_threads):
+        for found in in_threads(lambda task: task(), self._tree_tasks(), self._plan.n_threads):
             trees.extend(found)
             report("class_trees", len(trees), self.n_classes)
         return trees
 
     def between_classes(self) -> Iterator[Callable[[], Cross]]:
-        """One task for every two slabs of classes; together they hold every pair of the range once."""
+        """Tasks that together hold every pair of the range once: two slabs of classes each, or a run of pairs."""
         from hpcore._candidates import cross_edges_between
+        from hpcore._near import runs_of_pairs
 
+        if self._near is not None:
+            panels, pairs = self._near.panels(self.trees), self.pairs.all()
+            most_points = _RUN_PARTS * self._plan.part_size
+            runs = runs_of_pairs(pairs, np.diff(self.nodes.start), most_points, _RUNS_PER_THREAD * self._plan.n_threads)
+            for run in runs:
+                yield partial(self._near.cross_edges, panels, self.trees, pairs[run])
+            return
         tasks = [
             (left, right)
             for left, right in combinations_with_replacement(self._slabs, 2)
@@ -194,6 +217,17 @@ def minimal_edges(coordinates: NDArray[np.float64], tolerance: float) -> Edges:
     forests = Forests(points, np.zeros(n_points, np.intp), 1, n_threads=1, memory_budget=None, report=lambda *_: None)
     tree = forests.trees[0]
     return Edges(tree.u, tree.v, tree.weight)
+
+
+def _parts_of_classes(of_slabs: Sequence[Slab], nodes: Nodes) -> list[tuple[slice, ...]]:
+    """Nodes of every class, in the parts of its slab where it has several."""
+    parts: list[tuple[slice, ...]] = []
+    for slab in of_slabs:
+        if len(slab.parts) > 1:
+            parts.append(slab.parts)
+        else:
+            parts += [(slice(a, b),) for a, b in pairwise(nodes.start[slab.first : slab.stop + 1].tolist())]
+    return parts
 
 
 class _Scratch(threading.local):

@@ -287,7 +287,7 @@ def test_core_lengths_are_longest_edges_on_paths() -> None:
 def test_fallbacks_run_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """With no candidates allowed every block goes through Prim on exact lengths."""
     calls: list[str] = []
-    original = _candidates._between_trees
+    original = _candidates.between_trees
 
     def watched(*arguments: Any) -> Any:
         calls.append("between")
@@ -296,7 +296,7 @@ def test_fallbacks_run_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     rows, labels = relu(rng, 40), np.repeat(np.arange(4), 40)
     expected = counts(rows, labels)
-    monkeypatch.setattr(_candidates, "_between_trees", watched)
+    monkeypatch.setattr(_candidates, "between_trees", watched)
     for per_point in (0, 1):
         for part_size in (1024, 20):
             for module in (_mst_cpu, _candidates):
@@ -307,7 +307,7 @@ def test_fallbacks_run_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_far_clusters_need_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_candidates, "_between_trees", lambda *_: pytest.fail("fell back"))
+    monkeypatch.setattr(_candidates, "between_trees", lambda *_: pytest.fail("fell back"))
     rng = np.random.default_rng(3)
     labels = np.repeat(np.arange(4), 200)
     counts(relu(rng, 200), labels)

@@ -1,0 +1,170 @@
+"""Candidates where there are few features: points whose neighbours lie together, and boxes that exclude whole tiles.
+
+The proofs are those of `hpcore._candidates`, but no block is filled: a tile of distances is computed where it may
+matter, and used up in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcore import _mst_cpu, _near_cpu
+from hpcore._approximation import Direct
+from hpcore._candidates import Context, Cross, Tree, between_trees, candidates_within, contract, tree_of
+from hpcore._simd import LANES
+
+
+@dataclass(frozen=True)
+class NearSet:
+    """The nodes of one part of a class in panels, as in `hpcore._near_cpu.Panels`; ``node (n,)`` in their order."""
+
+    part: slice
+    node: NDArray[np.int32]
+    data: NDArray[Any]
+    low: NDArray[Any]
+    high: NDArray[Any]
+
+
+class Near:
+    """The points of one layer, class by class: ``parts[c]`` are the nodes of class c, a set each."""
+
+    def __init__(self, context: Context, direct: Direct, parts: Sequence[Sequence[slice]]) -> None:
+        """`direct` makes the bounds."""
+        self._context, self._direct, self._parts = context, direct, parts
+        self._widening = direct.widening(context.points.rows.shape[1])
+        self._sets: list[list[NearSet] | None] = [None] * len(parts)
+
+    def tree(self, label: int) -> Tree:
+        """Tree of one class: trees of its sets, then the edges between them."""
+        sets = self._sets_of(label)
+        trees = [self._tree(each) for each in sets]
+        if len(sets) == 1:
+            return trees[0]
+        panels = self._join(sets, [tree.core for tree in trees], np.arange(len(sets) + 1))
+        u, v, _, dense = self._candidates(panels, np.array(list(combinations(range(len(sets)), 2))))
+        found = [(u, v), *((tree.u, tree.v) for tree in trees)]
+        found += [between_trees(self._context, (trees[i], trees[j])) for _, i, j in dense]
+        u, v = (np.concatenate(each) for each in zip(*found, strict=True))
+        nodes = slice(sets[0].part.start, sets[-1].part.stop)
+        return contract(self._context, nodes, u, v, self._context.lengths(u, v))
+
+    def panels(self, trees: Sequence[Tree]) -> _near_cpu.Panels:
+        """All classes, a group each, given their trees."""
+        sets = [each for label in range(len(self._parts)) for each in self._sets_of(label)]
+        cores = [
+            tree.core[_within(part, tree.nodes)]
+            for parts, tree in zip(self._parts, trees, strict=True)
+            for part in parts
+        ]
+        return self._join(sets, cores, np.cumsum([0, *map(len, self._parts)]))
+
+    def cross_edges(self, panels: _near_cpu.Panels, trees: Sequence[Tree], pairs: NDArray[np.intp]) -> Cross:
+        """Candidates between the two classes of each pair."""
+        u, v, start, dense = self._candidates(panels, pairs)
+        if dense.shape[0] == 0:
+            return Cross(pairs, start, u, v, self._context.lengths(u, v))
+        parts = [part for each in self._parts for part in each]
+        found = [(u, v, np.repeat(np.arange(pairs.shape[0]), np.diff(start)))]
+        for p, s, t in dense:
+            ends = (tree_of(self._context, parts[each], trees[c]) for each, c in zip((s, t), pairs[p], strict=True))
+            u, v = between_trees(self._context, tuple(ends))
+            found.append((u, v, np.full(u.shape[0], p)))
+        u, v, pair = (np.concatenate(each) for each in zip(*found, strict=True))
+        order = np.argsort(pair, kind="stable")
+        u, v = u[order], v[order]
+        start = np.searchsorted(pair[order], np.arange(pairs.shape[0] + 1)).astype(np.intp)
+        return Cross(pairs, start, u, v, self._context.lengths(u, v))
+
+    def _sets_of(self, label: int) -> list[NearSet]:
+        """The sets of a class, which are made once."""
+        sets = self._sets[label]
+        if sets is None:
+            sets = self._sets[label] = [self._near_set(part) for part in self._parts[label]]
+        return sets
+
+    def _near_set(self, part: slice) -> NearSet:
+        """Bring the nodes of a part into panels."""
+        points = self._direct.scaled(self._context.points.rows, self._context.nodes.row[part])
+        n_points, n_features = points.shape
+        n_panels = -(-n_points // LANES)
+        order = np.empty(n_points, np.int32)
+        data = np.empty((n_panels, n_features, LANES), points.dtype)
+        low, high = (np.empty((n_features, n_panels), points.dtype) for _ in range(2))
+        _near_cpu.near_order(points, order)
+        _near_cpu.fill_panels(points, order, data, low, high)
+        return NearSet(part, order + np.int32(part.start), data, low, high)
+
+    def _tree(self, own: NearSet) -> Tree:
+        n_points = own.node.shape[0]
+        most = _mst_cpu.CANDIDATES_PER_POINT * n_points
+        ends = _mst_cpu.all_or_none(
+            lambda u, v: _near_cpu.panel_tree_candidates(own.data, own.low, own.high, n_points, *self._widening, u, v),
+            4 * n_points,
+            most,
+        )
+        u, v = candidates_within(self._context, own.part) if ends is None else (own.node[ends[0]], own.node[ends[1]])
+        u, v = u.astype(np.intp), v.astype(np.intp)
+        return contract(self._context, own.part, u, v, self._context.lengths(u, v))
+
+    def _join(
+        self, sets: Sequence[NearSet], cores: Sequence[NDArray[np.float64]], groups: NDArray[np.intp]
+    ) -> _near_cpu.Panels:
+        """All panels in a row; `cores` belong to the nodes of the sets, in the order of the nodes."""
+        sizes = [each.data.shape[0] for each in sets]
+        first = np.concatenate(([0], np.cumsum(sizes))).astype(np.intp)
+        node = np.full((first[-1], LANES), -1, np.int32)
+        core = np.empty((first[-1], LANES), self._direct.dtype)
+        for each, of_set, begin, end in zip(sets, cores, first[:-1], first[1:], strict=True):
+            n_points = each.node.shape[0]
+            node[begin:end].reshape(-1)[:n_points] = each.node
+            in_order = core[begin:end].reshape(-1)
+            in_order[:n_points] = self._context.upper(of_set[each.node - each.part.start])
+            in_order[n_points:] = in_order[n_points - 1]
+        return _near_cpu.Panels(
+            np.concatenate([each.data for each in sets]),
+            np.concatenate([each.low for each in sets], axis=1),
+            np.concatenate([each.high for each in sets], axis=1),
+            core,
+            node,
+            first,
+            groups.astype(np.intp),
+        )
+
+    def _candidates(
+        self, panels: _near_cpu.Panels, pairs: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+        """Edges of every pair of groups, where each begins, and (pair, set, set) where there are too many."""
+        n_sets = np.diff(panels.group)[pairs]
+        n_panels = np.diff(panels.first[panels.group])[pairs]
+        capacity = 2 * LANES * int(n_panels.sum())
+        u, v = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+        start = np.zeros(pairs.shape[0] + 1, np.intp)
+        dense = np.empty((int(n_sets.prod(axis=1).sum()), 3), np.intp)
+        pair, n_dense = 0, 0
+        while True:
+            pair, n_dense = _near_cpu.near_candidates(
+                panels, pairs, *self._widening, _mst_cpu.CANDIDATES_PER_POINT, u, v, start, dense, pair, n_dense
+            )
+            if pair == pairs.shape[0]:
+                break
+            u, v = (np.concatenate((each, np.empty_like(each))) for each in (u, v))
+        return u[: start[-1]].astype(np.intp), v[: start[-1]].astype(np.intp), start, dense[:n_dense]
+
+
+def _within(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+def runs_of_pairs(pairs: NDArray[np.intp], sizes: NDArray[np.intp], most_points: int, least_runs: int) -> list[slice]:
+    """Cut pairs of classes of `sizes` into runs of at most `most_points` points, at least `least_runs` of much the same work."""
+    points, work = sizes[pairs].sum(axis=1), sizes[pairs].prod(axis=1)
+    share = np.maximum(points / most_points, work / (work.sum() / least_runs))
+    number = np.floor(np.cumsum(share) - share / 2).astype(np.intp)
+    borders = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), pairs.shape[0]]
+    return [slice(first, last) for first, last in pairwise(borders)]
