@@ -111,15 +111,16 @@ class CpuBlocks:
         n_rows, n_columns = spans[:, 1] - spans[:, 0], spans[:, 3] - spans[:, 2]
         lowest_at = np.concatenate(([0], np.cumsum(n_rows * -(-n_columns // _block_cpu.CHUNK))))
         lowest = np.empty(int(lowest_at[-1]), self.dtype)
-        known = (block, *bounds, *cores, spans, at, state.rows, state.columns, state.bridge, lowest, lowest_at)
-        _strips_cpu.improve_reaches(left, right, *known)
+        of_pairs = (spans, at, state.rows, state.columns, state.bridge, lowest, lowest_at)
+        known = _strips_cpu.Known(block, *bounds, *cores, *of_pairs)
+        _strips_cpu.improve_reaches(left, right, known)
         most = CANDIDATES_PER_POINT * (n_rows + n_columns)
         capacity = int(max(most.max(), min(most.sum(), 4 * (packed[0].n_points + packed[1].n_points))))
         u, v = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
         n_found = np.zeros(spans.shape[0], np.intp)
         pair = 0
         while True:
-            pair = _strips_cpu.cross_candidates(*known, most, u, v, n_found, pair)
+            pair = _strips_cpu.cross_candidates(known, most, u, v, n_found, pair)
             if pair == spans.shape[0]:
                 break
             u, v = (np.concatenate((each, np.empty_like(each))) for each in (u, v))

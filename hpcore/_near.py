@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from hpcore import _mst_cpu, _near_cpu
 from hpcore._approximation import Direct
-from hpcore._candidates import Context, Cross, Tree, between_trees, candidates_within, contract, tree_of
+from hpcore._candidates import Context, Cross, Tree, between_trees, candidates_within, centre_of, contract, tree_of
+from hpcore._mst_cpu import Ends
 from hpcore._simd import LANES
 
 
@@ -72,8 +73,10 @@ class Near:
         parts = [part for each in self._parts for part in each]
         found = [(u, v, np.repeat(np.arange(pairs.shape[0]), np.diff(start)))]
         for p, s, t in dense:
-            ends = (tree_of(self._context, parts[each], trees[c]) for each, c in zip((s, t), pairs[p], strict=True))
-            u, v = between_trees(self._context, tuple(ends))
+            left, right = (
+                tree_of(self._context, parts[each], trees[c]) for each, c in ((s, pairs[p, 0]), (t, pairs[p, 1]))
+            )
+            u, v = between_trees(self._context, (left, right))
             found.append((u, v, np.full(u.shape[0], p)))
         u, v, pair = (np.concatenate(each) for each in zip(*found, strict=True))
         order = np.argsort(pair, kind="stable")
@@ -108,9 +111,13 @@ class Near:
             4 * n_points,
             most,
         )
-        u, v = candidates_within(self._context, own.part) if ends is None else (own.node[ends[0]], own.node[ends[1]])
+        u, v = self._dearer(own.part) if ends is None else (own.node[ends[0]], own.node[ends[1]])
         u, v = u.astype(np.intp), v.astype(np.intp)
         return contract(self._context, own.part, u, v, self._context.lengths(u, v))
+
+    def _dearer(self, part: slice) -> Ends:
+        centre = centre_of(self._context.points, self._context.nodes.row[part])
+        return candidates_within(self._context, part, centre)
 
     def _join(
         self, sets: Sequence[NearSet], cores: Sequence[NDArray[np.float64]], groups: NDArray[np.intp]
@@ -162,7 +169,7 @@ def _within(part: slice, whole: slice) -> slice:
 
 
 def runs_of_pairs(pairs: NDArray[np.intp], sizes: NDArray[np.intp], most_points: int, least_runs: int) -> list[slice]:
-    """Cut pairs of classes of `sizes` into runs of at most `most_points` points, at least `least_runs` of much the same work."""
+    """Cut pairs of classes into runs of about `most_points` points, or `least_runs` of the same work if more."""
     points, work = sizes[pairs].sum(axis=1), sizes[pairs].prod(axis=1)
     share = np.maximum(points / most_points, work / (work.sum() / least_runs))
     number = np.floor(np.cumsum(share) - share / 2).astype(np.intp)

@@ -299,14 +299,15 @@ def make_plan(points: Points, nodes: Nodes, n_threads: int, budget: int | None, 
         Not even the smallest parts on one thread fit.
     """
     n_nodes, n_features = nodes.row.shape[0], points.rows.shape[1]
+    panels = 3 * n_features * points.rows.itemsize if n_features <= LARGEST_DIRECT else 0  # of each set, and of all
     need = 0
     for part_size in (largest, largest // 2, largest // 4, largest // 8, largest // 16):
         size = min(part_size, n_nodes) + 32
         packed_row = 2 * n_features + 40
         block = 4 * size * size + 2 * size * packed_row
         fallback = 12 * size * size + 20 * size * min(n_features, 512)
-        thread = block + fallback + 16 * size * _CANDIDATE_BYTES
-        fixed = points.copied_bytes + n_nodes * _NODE_BYTES
+        thread = block + fallback + _RUN_PARTS * size * _CANDIDATE_BYTES
+        fixed = points.copied_bytes + n_nodes * (_NODE_BYTES + panels)
         for keep in (True, False):
             for threads in range(n_threads, 0, -1):
                 need = fixed + threads * thread + (n_nodes * packed_row if keep else 0)

@@ -1,0 +1,220 @@
+"""Few features: panels of neighbours, boxes around them, and no edge lost to either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import hpcore
+from hpcore import _mst_cpu, _near, _near_cpu
+from hpcore._approximation import Direct, FixedPoint
+from hpcore._pair_counts import PairCounts, count_pairs
+from hpcore._simd import LANES
+from hpcore.distances import distinct_points
+from hpcore.spanning_tree import Forests
+from tests import oracle
+
+Array = NDArray[Any]
+N_CLASSES = 3
+
+
+def forests(rows: Array, labels: Array, **options: Any) -> Forests:
+    codes = np.unique(labels, return_inverse=True)[1]
+    points = distinct_points(rows, "euclidean")
+    settings = {"n_threads": 1, "memory_budget": None, "report": lambda *_: None} | options
+    return Forests(points, codes, int(codes.max()) + 1, **settings)
+
+
+def counts(rows: Array, labels: Array, **options: Any) -> PairCounts:
+    return count_pairs(forests(rows, labels, **options), "average", lambda *_: None)
+
+
+def softmax(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    powers = np.exp(3 * rng.standard_normal(shape))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def clusters(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """Few places, many points near each, and a few points far from all."""
+    places = rng.standard_normal((4, shape[1]))
+    rows = places[rng.integers(0, 4, shape[0])] + 1e-4 * rng.standard_normal(shape)
+    rows[:: shape[0] // 3] += 100.0
+    return np.asarray(rows)
+
+
+def far_from_zero(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    return np.asarray(rng.standard_normal(shape) + 1e3)
+
+
+def scales(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    return np.asarray(rng.standard_normal(shape) * 10.0 ** rng.integers(-9, 9, (shape[0], 1)))
+
+
+def curve(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """On a line, where every box is a point in all features but one."""
+    rows = np.zeros(shape)
+    rows[:, -1] = rng.exponential(size=shape[0])
+    return rows
+
+
+DATA: dict[str, Callable[[np.random.Generator, tuple[int, int]], Array]] = {
+    "isotropic": lambda rng, shape: rng.standard_normal(shape),
+    "softmax": softmax,
+    "clusters": clusters,
+    "far from zero": far_from_zero,
+    "scales": scales,
+    "curve": curve,
+}
+
+drawn = given(
+    seed=st.integers(0, 2**32 - 1),
+    name=st.sampled_from(list(DATA)),
+    d=st.integers(1, 16),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+
+
+@drawn
+def test_no_edge_of_the_reference_tree_is_filtered_out(seed: int, name: str, d: int, dtype: type) -> None:
+    """Candidates hold a minimum tree: Kruskal over them reaches the total length of Prim over everything."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(2, 80, N_CLASSES)
+    labels = np.repeat(np.arange(N_CLASSES), sizes)
+    rows = DATA[name](rng, (len(labels), d)).astype(dtype)
+    part_size = int(rng.choice([24, 64, 1024]))
+    found = forests(rows, labels, part_size=part_size)
+    assert found._near is not None
+    row, pairs = found.nodes.row, {}
+    for cross in found.run(lambda task: task()):
+        for p, (a, b) in enumerate(cross.pairs):
+            ends = slice(cross.start[p], cross.start[p + 1])
+            pairs[a, b] = [(cross.u[ends], cross.v[ends])] + [(found.trees[c].u, found.trees[c].v) for c in (a, b)]
+    for pair in combinations(range(N_CLASSES), 2):
+        squared = oracle.squared_distances(rows)
+        chosen = np.flatnonzero(np.isin(labels, pair))
+        reference = [squared[chosen[i], chosen[j]] for i, j in oracle.prim(squared[np.ix_(chosen, chosen)])]
+        candidates = np.full(squared.shape, np.inf)
+        for u, v in pairs[pair]:
+            candidates[row[u], row[v]] = candidates[row[v], row[u]] = squared[row[u], row[v]]
+        nodes = np.unique(np.concatenate([row[each] for ends in pairs[pair] for each in ends]))
+        of_points = candidates[np.ix_(nodes, nodes)]
+        own = sorted(of_points[i, j] for i, j in oracle.prim(of_points))
+        expected = sorted(each for each in reference if each > 0)  # repeated rows are one node of each class
+        np.testing.assert_allclose([each for each in own if each > 0], expected, rtol=1e-11)
+
+
+@drawn
+def test_gaps_are_no_longer_than_any_distance(seed: int, name: str, d: int, dtype: type) -> None:
+    """(1 - e) gap - t < w in exact arithmetic, for all points of two boxes; every point is in one panel."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 120))
+    points = np.ascontiguousarray(DATA[name](rng, (n, d)) / 128.0, dtype)
+    order = np.empty(n, np.int32)
+    _near_cpu.near_order(points, order)
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+    n_panels = -(-n // LANES)
+    data = np.empty((n_panels, d, LANES), dtype)
+    low, high, gap = (
+        np.empty((d, n_panels), dtype),
+        np.empty((d, n_panels), dtype),
+        np.empty((n_panels, n_panels), dtype),
+    )
+    _near_cpu.fill_panels(points, order, data, low, high)
+    _near_cpu._fill_gaps(low, high, (0, n_panels), (0, n_panels), gap)
+    in_order = data.transpose(0, 2, 1).reshape(-1, d)
+    np.testing.assert_array_equal(in_order[:n], points[order])
+    np.testing.assert_array_equal(in_order[n:], np.broadcast_to(points[order[-1]], (len(in_order) - n, d)))
+    squared = oracle.squared_distances(in_order).reshape(n_panels, LANES, n_panels, LANES).min(axis=(1, 3))
+    _, bounds = Direct(dtype, 0).bounds(*[_packed(points)] * 2)
+    lower = bounds[3, 0].astype(np.float64) * gap + 2 * float(bounds[1, 0])
+    assert (lower <= squared * (1 - 1.5e-12)).all()
+
+
+def _packed(points: Array) -> Any:
+    return Direct(points.dtype.type, 0).pack(points, np.arange(len(points)), np.empty(0))
+
+
+@given(d=st.integers(1, 16), dtype=st.sampled_from([np.float32, np.float64]), x=st.floats(0.0, 1e6))
+def test_the_widening_leaves_no_doubt(d: int, dtype: type, x: float) -> None:
+    """Just above the widened path the lower bound exceeds the upper bound of the path."""
+    direct = Direct(dtype, 0)
+    ratio, extra = direct.widening(d)
+    _, bounds = direct.bounds(*[_packed(np.zeros((2, d), dtype))] * 2)
+    longest = dtype(x)
+    shortest = float(np.nextafter(longest * ratio + extra, dtype(np.inf)))
+    lower = float(bounds[3, 0]) * shortest + 2 * float(bounds[1, 0])
+    assert lower > float(bounds[2, 0]) * float(longest) + 2 * float(bounds[0, 0])
+
+
+def test_the_order_of_rows_changes_nothing() -> None:
+    """Not even the last bit, with ties and without."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 150)
+    for rows in (softmax(rng, (600, 10)).astype(np.float32), rng.integers(0, 6, (600, 4)).astype(np.int16)):
+        for ties in ("average", "first"):
+            plain = hpcore.pairwise_henze_penrose(rows, labels, ties=ties)
+            mixed = rng.permutation(600)
+            other = hpcore.pairwise_henze_penrose(rows[mixed], labels[mixed], ties=ties)
+            for field in ("cross_edges", "cross_edges_min", "cross_edges_max", "z", "p_value"):
+                np.testing.assert_array_equal(getattr(other, field), getattr(plain, field))
+
+
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("part_size", [16, 50, 1024])
+def test_sets_and_dearer_ways_change_nothing(name: str, part_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes in several sets, and every limit on the number of candidates, against blocks of products."""
+    rng = np.random.default_rng(1)
+    labels = np.concatenate([np.repeat(np.arange(2), 120), 2 + np.arange(30) // 6])
+    rows = DATA[name](rng, (len(labels), 7)).astype(np.float32)
+    calls: list[int] = []
+    original = _near.between_trees
+    monkeypatch.setattr(_near, "between_trees", lambda *each: calls.append(1) or original(*each))
+    expected = counts(rows, labels, approximation=FixedPoint)
+    for per_point in (40, 1, 0):
+        monkeypatch.setattr(_mst_cpu, "CANDIDATES_PER_POINT", per_point)
+        found = counts(rows, labels, part_size=part_size, n_threads=2)
+        for field in ("count", "least", "most", "squared_weights", "squared_strengths"):
+            np.testing.assert_array_equal(getattr(found, field), getattr(expected, field))
+    assert calls
+
+
+def test_large_classes_of_several_sets() -> None:
+    rng = np.random.default_rng(2)
+    labels = np.repeat(np.arange(3), (1500, 40, 700))
+    rows = softmax(rng, (len(labels), 6)).astype(np.float32)
+    whole = counts(rows, labels, part_size=2048)
+    parts = counts(rows, labels, part_size=256)
+    np.testing.assert_array_equal(parts.count, whole.count)
+    np.testing.assert_array_equal(parts.squared_strengths, whole.squared_strengths)
+
+
+def test_the_filters_keep_little() -> None:
+    """Class trees hold hardly more than their edges, pairs a small multiple of the cross edges in the end."""
+    rng = np.random.default_rng(3)
+    labels = np.repeat(np.arange(3), 400)
+    rows = softmax(rng, (1200, 10)).astype(np.float32)
+    found = forests(rows, labels)
+    assert all(tree.u.shape[0] == 399 for tree in found.trees)
+    n_candidates = sum(cross.u.shape[0] for cross in found.run(lambda task: task()))
+    assert n_candidates < 4 * counts(rows, labels).count.sum()
+
+
+@given(seed=st.integers(0, 2**32 - 1), most=st.integers(1, 5000), least_runs=st.integers(1, 20))
+def test_runs_hold_every_pair_once_and_are_small(seed: int, most: int, least_runs: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 500, int(rng.integers(2, 30)))
+    pairs = np.stack(np.triu_indices(len(sizes), 1), axis=1)
+    runs = _near.runs_of_pairs(pairs, sizes, most, least_runs)
+    assert [each for run in runs for each in range(len(pairs))[run]] == list(range(len(pairs)))
+    points, work = sizes[pairs].sum(axis=1), sizes[pairs].prod(axis=1)
+    for run in runs:
+        if run.stop - run.start > 1:
+            assert points[run].sum() <= 2 * most
+            assert work[run].sum() <= 2 * work.sum() / least_runs
