@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -64,6 +64,17 @@ def slabs(nodes: Nodes, part_size: int, breaks: Iterable[int] = ()) -> list[Slab
         result.append(Slab(first, stop, parts))
         first = stop
     return result
+
+
+def parts_of_classes(of_slabs: Sequence[Slab], nodes: Nodes) -> list[tuple[slice, ...]]:
+    """Nodes of every class, in the parts of its slab where it has several."""
+    parts: list[tuple[slice, ...]] = []
+    for slab in of_slabs:
+        if len(slab.parts) > 1:
+            parts.append(slab.parts)
+        else:
+            parts += [(slice(a, b),) for a, b in pairwise(nodes.start[slab.first : slab.stop + 1].tolist())]
+    return parts
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore import _mst_cpu, _near_cpu
+from hpcore import _mst_cpu, _panels_cpu
 from hpcore._approximation import Direct
 from hpcore._candidates import Context, Cross, Tree, between_trees, candidates_within, centre_of, contract, tree_of
 from hpcore._mst_cpu import Ends
+from hpcore._near_cpu import near_candidates
+from hpcore._panels_cpu import Panels
+from hpcore._prim_near_cpu import panel_tree_candidates
 from hpcore._simd import LANES
 
 
 @dataclass(frozen=True)
 class NearSet:
-    """The nodes of one part of a class in panels, as in `hpcore._near_cpu.Panels`; ``node (n,)`` in their order."""
+    """The nodes of one part of a class in panels, as in `hpcore.Panels`; ``node (n,)`` in their order."""
 
     part: slice
     node: NDArray[np.int32]
@@ -55,7 +58,7 @@ class Near:
         nodes = slice(sets[0].part.start, sets[-1].part.stop)
         return contract(self._context, nodes, u, v, self._context.lengths(u, v))
 
-    def panels(self, trees: Sequence[Tree]) -> _near_cpu.Panels:
+    def panels(self, trees: Sequence[Tree]) -> Panels:
         """All classes, a group each, given their trees."""
         sets = [each for label in range(len(self._parts)) for each in self._sets_of(label)]
         cores = [
@@ -65,7 +68,7 @@ class Near:
         ]
         return self._join(sets, cores, np.cumsum([0, *map(len, self._parts)]))
 
-    def cross_edges(self, panels: _near_cpu.Panels, trees: Sequence[Tree], pairs: NDArray[np.intp]) -> Cross:
+    def cross_edges(self, panels: Panels, trees: Sequence[Tree], pairs: NDArray[np.intp]) -> Cross:
         """Candidates between the two classes of each pair."""
         u, v, start, dense = self._candidates(panels, pairs)
         if dense.shape[0] == 0:
@@ -99,15 +102,15 @@ class Near:
         order = np.empty(n_points, np.int32)
         data = np.empty((n_panels, n_features, LANES), points.dtype)
         low, high = (np.empty((n_features, n_panels), points.dtype) for _ in range(2))
-        _near_cpu.near_order(points, order)
-        _near_cpu.fill_panels(points, order, data, low, high)
+        _panels_cpu.near_order(points, order)
+        _panels_cpu.fill_panels(points, order, data, low, high)
         return NearSet(part, order + np.int32(part.start), data, low, high)
 
     def _tree(self, own: NearSet) -> Tree:
         n_points = own.node.shape[0]
         most = _mst_cpu.CANDIDATES_PER_POINT * n_points
         ends = _mst_cpu.all_or_none(
-            lambda u, v: _near_cpu.panel_tree_candidates(own.data, own.low, own.high, n_points, *self._widening, u, v),
+            lambda u, v: panel_tree_candidates(own.data, own.low, own.high, n_points, *self._widening, u, v),
             4 * n_points,
             most,
         )
@@ -119,9 +122,7 @@ class Near:
         centre = centre_of(self._context.points, self._context.nodes.row[part])
         return candidates_within(self._context, part, centre)
 
-    def _join(
-        self, sets: Sequence[NearSet], cores: Sequence[NDArray[np.float64]], groups: NDArray[np.intp]
-    ) -> _near_cpu.Panels:
+    def _join(self, sets: Sequence[NearSet], cores: Sequence[NDArray[np.float64]], groups: NDArray[np.intp]) -> Panels:
         """All panels in a row; `cores` belong to the nodes of the sets, in the order of the nodes."""
         sizes = [each.data.shape[0] for each in sets]
         first = np.concatenate(([0], np.cumsum(sizes))).astype(np.intp)
@@ -133,7 +134,7 @@ class Near:
             in_order = core[begin:end].reshape(-1)
             in_order[:n_points] = self._context.upper(of_set[each.node - each.part.start])
             in_order[n_points:] = in_order[n_points - 1]
-        return _near_cpu.Panels(
+        return Panels(
             np.concatenate([each.data for each in sets]),
             np.concatenate([each.low for each in sets], axis=1),
             np.concatenate([each.high for each in sets], axis=1),
@@ -144,7 +145,7 @@ class Near:
         )
 
     def _candidates(
-        self, panels: _near_cpu.Panels, pairs: NDArray[np.intp]
+        self, panels: Panels, pairs: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
         """Edges of every pair of groups, where each begins, and (pair, set, set) where there are too many."""
         n_sets = np.diff(panels.group)[pairs]
@@ -155,7 +156,7 @@ class Near:
         dense = np.empty((int(n_sets.prod(axis=1).sum()), 3), np.intp)
         pair, n_dense = 0, 0
         while True:
-            pair, n_dense = _near_cpu.near_candidates(
+            pair, n_dense = near_candidates(
                 panels, pairs, *self._widening, _mst_cpu.CANDIDATES_PER_POINT, u, v, start, dense, pair, n_dense
             )
             if pair == pairs.shape[0]:

@@ -1,225 +1,17 @@
-"""Kernels for points whose neighbours lie together: panels of 16 points, and the boxes around them.
-
-Between two panels every squared distance is at least that of the nearest two points of their boxes. That is itself a
-direct difference of rounded coordinates, so ``gap`` and every distance ``g`` obey the same bounds,
-``(1 - e) g - t < w ≤ (1 + e) g + t``. A path whose longest edge is x in this arithmetic excludes an edge, or a whole
-tile, exactly if ``(1 - e) g - t > (1 + e) x + t``, for which ``g > ratio x + extra`` suffices
-(`hpcore._approximation.Direct.widening`).
-"""
+"""Edges between groups of sets in panels: tiles that boxes do not exclude, once."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._block_cpu import ORDERED
 from hpcore._jit import kernel
-from hpcore._panel_simd import reach_tile, visit_panel
+from hpcore._panel_simd import reach_tile
+from hpcore._panels_cpu import Panels, fill_gaps
 from hpcore._simd import LANES, address, greatest, least
-
-
-class Panels(NamedTuple):
-    """Sets of points in panels of 16, feature after feature; the last panel of a set repeats its last point.
-
-    ``data (P, d, 16)``; ``low (d, P)`` and ``high (d, P)`` are the corners of the boxes; ``core (P, 16)`` as in
-    `hpcore._strips_cpu`; ``node (P, 16)`` the number of every point, -1 for repeated ones. Set s has the panels
-    ``first[s]:first[s + 1]``, and group g the sets ``group[g]:group[g + 1]``.
-    """
-
-    data: NDArray[Any]
-    low: NDArray[Any]
-    high: NDArray[Any]
-    core: NDArray[Any]
-    node: NDArray[np.int32]
-    first: NDArray[np.intp]
-    group: NDArray[np.intp]
-
-
-@kernel()
-def _select(key: NDArray[Any], order: NDArray[np.int32], first: int, last: int, middle: int) -> None:
-    """Partly sort ``key[first:last]``, and `order` with it: what comes before `middle` is no larger than the rest."""
-    left, right = first, last - 1
-    while left < right:
-        pivot = key[(left + right) // 2]
-        i, j = left, right
-        while i <= j:
-            while key[i] < pivot:
-                i += 1
-            while key[j] > pivot:
-                j -= 1
-            if i <= j:
-                key[i], key[j] = key[j], key[i]
-                order[i], order[j] = order[j], order[i]
-                i += 1
-                j -= 1
-        if middle <= j:
-            right = j
-        elif middle >= i:
-            left = i
-        else:
-            return
-
-
-@kernel()
-def near_order(points: NDArray[Any], order: NDArray[np.int32]) -> None:
-    """Fill `order (n)`: halves of whole panels along the widest feature, again and again, until a panel is left."""
-    n_points, n_features = points.shape
-    key = np.empty(n_points, points.dtype)
-    low, high = np.empty(n_features, points.dtype), np.empty(n_features, points.dtype)
-    stack = np.empty((64, 2), np.intp)  # of ranges; each is at most half of the one below
-    order[:] = np.arange(n_points)
-    stack[0, 0], stack[0, 1], depth = 0, n_points, 1
-    while depth > 0:
-        depth -= 1
-        begin, end = stack[depth]
-        if end - begin <= LANES:
-            continue
-        low[:] = points[order[begin]]
-        high[:] = low
-        for i in range(begin + 1, end):
-            row = points[order[i]]
-            for k in range(n_features):
-                low[k] = min(low[k], row[k])
-                high[k] = max(high[k], row[k])
-        widest = (high - low).argmax()
-        for i in range(begin, end):
-            key[i] = points[order[i], widest]
-        middle = begin + (end - begin + 2 * LANES - 1) // (2 * LANES) * LANES
-        _select(key, order, begin, end, middle)
-        stack[depth, 0], stack[depth, 1] = middle, end
-        stack[depth + 1, 0], stack[depth + 1, 1] = begin, middle
-        depth += 2
-
-
-@kernel()
-def fill_panels(
-    points: NDArray[Any], order: NDArray[np.int32], data: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
-) -> None:
-    """Bring the points of one set into panels, and find their boxes."""
-    n_points = order.shape[0]
-    for p in range(data.shape[0]):
-        panel = data[p]
-        for lane in range(LANES):
-            row = points[order[min(p * LANES + lane, n_points - 1)]]
-            for k in range(panel.shape[0]):
-                panel[k, lane] = row[k]
-        for k in range(panel.shape[0]):
-            low[k, p], high[k, p] = panel[k].min(), panel[k].max()
-
-
-@kernel(fastmath=ORDERED)
-def _fill_gaps(
-    low: NDArray[Any], high: NDArray[Any], rows: tuple[int, int], columns: tuple[int, int], gap: NDArray[Any]
-) -> None:
-    """Squared distances between the boxes of two ranges of panels."""
-    zero = low.dtype.type(0.0)
-    gap[:] = zero
-    for i in range(gap.shape[0]):
-        row = gap[i]
-        for k in range(low.shape[0]):
-            low_a, high_a = low[k, rows[0] + i], high[k, rows[0] + i]
-            low_b, high_b = low[k][columns[0] : columns[1]], high[k][columns[0] : columns[1]]
-            for j in range(np.uint64(row.shape[0])):
-                between = greatest(greatest(low_b[j] - high_a, low_a - high_b[j]), zero)
-                row[j] += between * between
-
-
-@kernel(fastmath=ORDERED)
-def _raise_limits(
-    limit: NDArray[Any], pending: NDArray[Any], opened: NDArray[Any], join: Any, ratio: Any, extra: Any
-) -> None:
-    """Lengthen the paths to all points in the tree by a joining weight."""
-    widened = join * ratio + extra
-    for p in range(np.uint64(limit.shape[0])):
-        pending[p] = greatest(pending[p], join)
-        limit[p] = greatest(limit[p], widened + opened[p])
-
-
-@kernel(fastmath=ORDERED)
-def _least_place(values: NDArray[Any]) -> int:
-    smallest = values[0]
-    for i in range(np.uint64(values.shape[0])):
-        smallest = least(smallest, values[i])
-    place = 0
-    while values[place] != smallest:
-        place += 1
-    return place
-
-
-@kernel()
-def panel_tree_candidates(
-    data: NDArray[Any],
-    low: NDArray[Any],
-    high: NDArray[Any],
-    n_points: int,
-    ratio: Any,
-    extra: Any,
-    u: NDArray[np.int32],
-    v: NDArray[np.int32],
-) -> int:
-    """Edges within one set that may lie in a minimum tree, as places in the panels.
-
-    As `hpcore._block_cpu.tree_candidates`, but a step of Prim's algorithm looks only at panels that it could matter
-    to: some point that is not in the tree could come nearer, or some point in it be joined by a path that is no
-    shorter than the gap between the boxes (`limit`). Elsewhere joining weights wait (`pending`) until the next visit.
-    """
-    n_panels, n_features = data.shape[0], data.shape[1]
-    infinity = data.dtype.type(np.inf)
-    gap = np.empty((n_panels, n_panels), data.dtype)
-    _fill_gaps(low, high, (0, n_panels), (0, n_panels), gap)
-    near = np.full((n_panels, LANES), infinity)
-    taken = np.full((n_panels, LANES), infinity)  # +inf once a point is in the tree; what fills up a panel never joins
-    taken.reshape(-1)[:n_points] = 0
-    path, gate = np.full((n_panels, LANES), -infinity), np.full((n_panels, LANES), -infinity)
-    limit, nearest = np.full(n_panels, infinity), np.full(n_panels, infinity)
-    pending, opened = np.full(n_panels, -infinity), np.full(n_panels, -infinity)
-    ends, mask = np.empty(2, data.dtype), np.zeros(1, np.uint16)
-    found, home, lane = 0, 0, 0
-    join = data.dtype.type(0.0)
-    for _ in range(n_points):
-        taken[home, lane] = infinity
-        _raise_limits(limit, pending, opened, join, ratio, extra)
-        row = gap[home]
-        point = address(data, home * n_features * LANES + lane)
-        for p in range(n_panels):
-            if row[p] > limit[p]:
-                continue
-            visit_panel(
-                point,
-                address(data, p * n_features * LANES),
-                n_features,
-                address(near, p * LANES),
-                address(taken, p * LANES),
-                address(path, p * LANES),
-                address(gate, p * LANES),
-                pending[p],
-                ratio,
-                extra,
-                address(ends, 0),
-                address(mask, 0),
-            )
-            pending[p] = -infinity
-            nearest[p] = ends[0]
-            limit[p] = ends[1] * ratio + extra
-            bits = np.uint32(mask[0])
-            other = p * LANES
-            while bits:
-                if bits & np.uint32(1):
-                    if found < u.shape[0]:
-                        u[found], v[found] = other, home * LANES + lane
-                    found += 1
-                bits >>= np.uint32(1)
-                other += 1
-        gate[home, lane] = 0
-        opened[home] = 0
-        home = _least_place(nearest)
-        lane = 0
-        join = nearest[home]
-        while lane < LANES - 1 and near[home, lane] + taken[home, lane] != join:
-            lane += 1
-    return found
 
 
 @kernel(fastmath=ORDERED)
@@ -294,7 +86,7 @@ def _sweep(
     infinity = data.dtype.type(np.inf)
     n_rows, n_columns = rows[1] - rows[0], columns[1] - columns[0]
     gap = np.empty((n_rows, n_columns), data.dtype)
-    _fill_gaps(panels.low, panels.high, rows, columns, gap)
+    fill_gaps(panels.low, panels.high, rows, columns, gap)
     marked = np.zeros((n_rows, n_columns), np.bool_)
     _mark_nearest(gap, marked)
     limit = np.empty(n_columns, data.dtype)

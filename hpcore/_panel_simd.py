@@ -167,7 +167,7 @@ reach_tile: Callable[..., None] = intrinsic(_reach_tile)
 ``(a, b, n_features, inner_a, core_a, core_b, row_reach, column_reach, ratio, extra, mask)``.
 
 Panels hold feature after feature, 16 numbers each; ``row_reach (16, 16)`` keeps a lane for each column. ``mask (16,)``
-uint16 becomes, row by row, the columns whose edge the paths of `hpcore._near_cpu` do not exclude.
+uint16 becomes, row by row, the columns whose edge the paths of `hpcore._strips_cpu` do not exclude.
 """
 
 visit_panel: Callable[..., None] = intrinsic(_visit_panel)

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement, pairwise
 from pathlib import Path
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from hpcore._approximation import LARGEST_DIRECT, Approximation, Direct, FixedPoint, FloatProducts, Packed
 from hpcore._blas import one_blas_thread
-from hpcore._layout import Nodes, PairRange, Slab, lay_out, slabs
+from hpcore._layout import PairRange, Slab, lay_out, parts_of_classes, slabs
+from hpcore._plan import RUN_PARTS, make_plan
 from hpcore._validate import row_chunks
 from hpcore.distances import Points
 from hpcore.errors import DeviceUnavailable, OutOfMemory
@@ -36,10 +37,7 @@ PART_SIZE = 1024
 """Nodes of a block's side: 4 MiB of numbers per thread, which stay in the cache."""
 DEVICE_PART_SIZE = 4096
 SMALLEST_DEVICE_PART = 256
-_RUN_PARTS = 32  # points of the pairs of one task, in parts
 _RUNS_PER_THREAD = 4
-_NODE_BYTES = 256  # indices, tree edges and core lengths of a node
-_CANDIDATE_BYTES = 64  # ends and length of a candidate edge, while it is sorted
 
 
 def resolve_device(device: str) -> str:
@@ -133,7 +131,7 @@ class Forests:
         self._context = Context(points, self.nodes, chosen, ladder, 4.0**exponent)
         self._near = None
         if isinstance(rough, Direct) and chosen is ladder[0]:
-            self._near = Near(self._context, rough, _parts_of_classes(self._slabs, self.nodes))
+            self._near = Near(self._context, rough, parts_of_classes(self._slabs, self.nodes))
         self.trees = self._class_trees(report) if trees is None else list(trees)
         if self._near is not None:
             return
@@ -174,7 +172,7 @@ class Forests:
 
         if self._near is not None:
             panels, pairs = self._near.panels(self.trees), self.pairs.all()
-            most_points = _RUN_PARTS * self._plan.part_size
+            most_points = RUN_PARTS * self._plan.part_size
             runs = runs_of_pairs(pairs, np.diff(self.nodes.start), most_points, _RUNS_PER_THREAD * self._plan.n_threads)
             for run in runs:
                 yield partial(self._near.cross_edges, panels, self.trees, pairs[run])
@@ -217,17 +215,6 @@ def minimal_edges(coordinates: NDArray[np.float64], tolerance: float) -> Edges:
     forests = Forests(points, np.zeros(n_points, np.intp), 1, n_threads=1, memory_budget=None, report=lambda *_: None)
     tree = forests.trees[0]
     return Edges(tree.u, tree.v, tree.weight)
-
-
-def _parts_of_classes(of_slabs: Sequence[Slab], nodes: Nodes) -> list[tuple[slice, ...]]:
-    """Nodes of every class, in the parts of its slab where it has several."""
-    parts: list[tuple[slice, ...]] = []
-    for slab in of_slabs:
-        if len(slab.parts) > 1:
-            parts.append(slab.parts)
-        else:
-            parts += [(slice(a, b),) for a, b in pairwise(nodes.start[slab.first : slab.stop + 1].tolist())]
-    return parts
 
 
 class _Scratch(threading.local):
@@ -279,38 +266,3 @@ def _approximation(points: Points) -> Callable[[int], Approximation]:
     if points.rows.shape[1] > LARGEST_DIRECT:
         return FixedPoint
     return partial(Direct, np.float32 if points.rows.dtype == np.float32 else np.float64)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the work is cut: nodes per part, threads, and whether all packed parts stay in memory."""
-
-    part_size: int
-    n_threads: int
-    keep_packed: bool
-
-
-def make_plan(points: Points, nodes: Nodes, n_threads: int, budget: int | None, largest: int) -> Plan:
-    """The fastest way that fits `budget` bytes beyond the input.
-
-    Raises
-    ------
-    OutOfMemory
-        Not even the smallest parts on one thread fit.
-    """
-    n_nodes, n_features = nodes.row.shape[0], points.rows.shape[1]
-    panels = 3 * n_features * points.rows.itemsize if n_features <= LARGEST_DIRECT else 0  # of each set, and of all
-    need = 0
-    for part_size in (largest, largest // 2, largest // 4, largest // 8, largest // 16):
-        size = min(part_size, n_nodes) + 32
-        packed_row = 2 * n_features + 40
-        block = 4 * size * size + 2 * size * packed_row
-        fallback = 12 * size * size + 20 * size * min(n_features, 512)
-        thread = block + fallback + _RUN_PARTS * size * _CANDIDATE_BYTES
-        fixed = points.copied_bytes + n_nodes * (_NODE_BYTES + panels)
-        for keep in (True, False):
-            for threads in range(n_threads, 0, -1):
-                need = fixed + threads * thread + (n_nodes * packed_row if keep else 0)
-                if budget is None or need <= budget:
-                    return Plan(part_size, threads, keep)
-    raise OutOfMemory(f"`memory_budget` must be at least {need} bytes for these activations; got {budget}.")

@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_info  # type: ignore[import-untyped]  # it 
 from hpcore._blas import one_blas_thread
 from hpcore._layout import lay_out, slabs
 from hpcore._pair_counts import count_pairs
+from hpcore._plan import make_plan
 from hpcore.distances import distinct_points
 from hpcore.errors import OutOfMemory
-from hpcore.spanning_tree import Forests, in_threads, make_plan, minimal_edges
+from hpcore.spanning_tree import Forests, in_threads, minimal_edges
 from tests import oracle
 
 
