@@ -59,8 +59,8 @@ def slabs(nodes: Nodes, part_size: int, breaks: Iterable[int] = ()) -> list[Slab
         stop = min(stop, next(border for border in borders if border > first))
         end = int(nodes.start[stop])
         n_parts = -(-(end - begin) // part_size)
-        cuts = np.linspace(begin, end, n_parts + 1).astype(int)
-        parts = tuple(slice(int(a), int(b)) for a, b in pairwise(cuts))
+        cuts = [begin + (end - begin) * part // n_parts for part in range(n_parts + 1)]
+        parts = tuple(slice(a, b) for a, b in pairwise(cuts))
         result.append(Slab(first, stop, parts))
         first = stop
     return result
