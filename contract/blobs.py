@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -58,6 +59,19 @@ class Blobs:
     def part(self, sha256: str) -> str:
         """Return the key of the result of a part of an analysis."""
         return f"parts/{sha256[:2]}/{sha256}.npz"
+
+    def spool(self) -> str:
+        """Return the name of this folder of unfinished uploads, 8 hexadecimal digits: hosts that share it agree."""
+        path = self.root / "spool"
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            made = self.temporary / secrets.token_hex(16)
+            made.write_text(secrets.token_hex(4))
+            with suppress(FileExistsError):  # the first of several processes names it
+                os.link(made, path)
+            made.unlink()
+            return path.read_text()
 
     def partial(self, upload_id: str) -> Path:
         """Return where the bytes of an unfinished resumable upload lie."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Row, and_
 
 from contract.database import jobs
-from contract.schemas import Analysis, AnalysisStatus, Execution
+from contract.schemas import Analysis, AnalysisStatus
 
 Kind = Literal["analysis", "inspection", "part"]
 FINAL = ("succeeded", "failed", "canceled")
@@ -59,8 +59,29 @@ def has_status(status: AnalysisStatus) -> list[Any]:
     return [jobs.c.state == status]
 
 
+# What clients see of a row. A request may be a megabyte, of which only its tags are shown.
+SHOWN: tuple[Any, ...] = (
+    jobs.c.id,
+    jobs.c.state,
+    jobs.c.cancel_requested,
+    jobs.c.created_at,
+    jobs.c.started_at,
+    jobs.c.finished_at,
+    jobs.c.request["tags"].label("tags"),
+    jobs.c.stage,
+    jobs.c.done,
+    jobs.c.total,
+    jobs.c.fraction,
+    jobs.c.error,
+    jobs.c.device,
+    jobs.c.attempt,
+    jobs.c.workers,
+    jobs.c.parts,
+)
+
+
 def analysis_of(row: Row[Any]) -> Analysis:
-    """Return a row as clients see it."""
+    """Return the columns `SHOWN` of a row as clients see them."""
     status = "running" if row.state == "split" else row.state
     if status == "running" and row.cancel_requested:
         status = "canceling"
@@ -76,12 +97,16 @@ def analysis_of(row: Row[Any]) -> Analysis:
             "created_at": row.created_at,
             "started_at": row.started_at,
             "finished_at": row.finished_at,
-            "tags": row.request.get("tags", {}),
+            "tags": row.tags or {},
             "progress": {"stage": row.stage, "done": row.done, "total": row.total, "fraction": row.fraction},
             "error": row.error,
-            "execution": Execution(
-                device=row.device, attempts=row.attempt, workers=row.workers, durations=durations, parts=row.parts or 1
-            ),
+            "execution": {
+                "device": row.device,
+                "attempts": row.attempt,
+                "workers": row.workers,
+                "durations": durations,
+                "parts": row.parts or 1,
+            },
             "report": f"/v1/analyses/{row.id}/report" if row.state == "succeeded" else None,
         }
     )

@@ -19,7 +19,7 @@ from structlog.contextvars import get_contextvars
 
 from contract.attempts import Attempts
 from contract.database import UNFINISHED, clock, job_inputs, job_tags, jobs
-from contract.job_rows import FINAL, Claim, NewJob, analysis_of, has_status, new_job_id
+from contract.job_rows import FINAL, SHOWN, Claim, NewJob, analysis_of, has_status, new_job_id
 from contract.parts import canceling, end_parts
 from contract.schemas import Analysis, AnalysisStatus, ProblemError
 
@@ -109,14 +109,14 @@ class Jobs(Attempts):
     def request(self, tenant: str, job_id: str) -> dict[str, Any] | None:
         """Return what the client asked for."""
         with self._database.read() as connection:
-            row = connection.execute(_OWN, {"of": tenant, "named": job_id}).one_or_none()
-        return None if row is None else dict(row.request)
+            request = connection.execute(_OWN_REQUEST, {"of": tenant, "named": job_id}).scalar_one_or_none()
+        return None if request is None else dict(request)
 
     def report_sha256(self, tenant: str, job_id: str) -> str | None:
         """Return the address of the report of a succeeded analysis."""
         with self._database.read() as connection:
-            row = connection.execute(_OWN, {"of": tenant, "named": job_id}).one_or_none()
-        return None if row is None else row.report_sha256
+            sha256: str | None = connection.execute(_OWN_REPORT, {"of": tenant, "named": job_id}).scalar_one_or_none()
+        return sha256
 
     def newest(
         self,
@@ -128,7 +128,7 @@ class Jobs(Attempts):
         tag: tuple[str, str] | None = None,
     ) -> list[Analysis]:
         """Return up to `limit` analyses of the tenant, newest first, those older than job `before` if it is given."""
-        query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.kind == "analysis")
+        query = _NEWEST
         if before is not None:
             query = query.where(jobs.c.id < before)
         if status is not None:
@@ -138,7 +138,7 @@ class Jobs(Attempts):
                 job_tags.c.name == tag[0], job_tags.c.value == tag[1]
             )
         with self._database.read() as connection:
-            return [analysis_of(row) for row in connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))]
+            return [analysis_of(row) for row in connection.execute(query, {"of": tenant, "most": limit})]
 
     def request_cancel(self, tenant: str, job_id: str) -> Analysis | None:
         """Cancel a waiting or split analysis, or ask the worker of a running one. Finished ones stay as they are."""
@@ -187,10 +187,20 @@ class Jobs(Attempts):
 
 
 # Statements of every request are made once: putting one together takes longer than SQLite takes to run it.
-_INSERT = insert(jobs).values(created_at=clock()).returning(jobs)
+_INSERT = insert(jobs).values(created_at=clock()).returning(*SHOWN)
 _INSERT_INPUT, _INSERT_TAG = insert(job_inputs), insert(job_tags)
-_SAME_KEY = select(jobs).where(jobs.c.tenant == bindparam("of"), jobs.c.idempotency_key == bindparam("key"))
-_OWN = select(jobs).where(jobs.c.tenant == bindparam("of"), jobs.c.id == bindparam("named"), jobs.c.kind == "analysis")
+_SAME_KEY = select(*SHOWN, jobs.c.fingerprint).where(
+    jobs.c.tenant == bindparam("of"), jobs.c.idempotency_key == bindparam("key")
+)
+_MINE = jobs.c.tenant == bindparam("of"), jobs.c.id == bindparam("named"), jobs.c.kind == "analysis"
+_OWN = select(*SHOWN).where(*_MINE)
+_OWN_REQUEST, _OWN_REPORT = select(jobs.c.request).where(*_MINE), select(jobs.c.report_sha256).where(*_MINE)
+_NEWEST = (
+    select(*SHOWN)
+    .where(jobs.c.tenant == bindparam("of"), jobs.c.kind == "analysis")
+    .order_by(jobs.c.id.desc())
+    .limit(bindparam("most"))
+)
 _COUNT_UNFINISHED = select(func.count()).select_from(
     select(literal(1))
     .where(jobs.c.tenant == bindparam("of"), jobs.c.kind == "analysis", UNFINISHED)

@@ -60,7 +60,7 @@ class Uploads:
     def create(self, tenant: str, length: int, description: str, expected_sha256: str | None) -> Upload:
         """Begin an upload of `length` bytes, for which there is room."""
         values = {
-            "id": f"up_{secrets.token_hex(16)}",
+            "id": f"up_{self._blobs.spool()}{secrets.token_hex(12)}",  # so it says where its bytes are
             "tenant": tenant,
             "length": length,
             "received": 0,
@@ -114,6 +114,8 @@ class Uploads:
             self.store(upload)
 
     def _row(self, tenant: str, upload_id: str) -> Upload:
+        # Looked for before the row is: the file of a complete upload goes away after the row says so.
+        lost = self._is_of_here(upload_id) and not self._blobs.partial(upload_id).exists()
         query = select(uploads, (uploads.c.expires_at < clock()).label("expired")).where(_is(tenant, upload_id))
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
@@ -121,7 +123,22 @@ class Uploads:
             raise _absent(upload_id)
         if row.expired:
             raise ProblemError("upload_expired", f"the upload {upload_id} has expired; begin a new one")
-        return _upload(row)
+        upload = _upload(row)
+        if lost and upload.sha256 is None:
+            self.forget(upload)
+            raise _absent(upload_id)
+        return upload
+
+    def _is_of_here(self, upload_id: str) -> bool:
+        """Tell whether the bytes of an upload can be nowhere but in the folder of this process."""
+        return self._blobs.in_place or upload_id.startswith(f"up_{self._blobs.spool()}")
+
+    def elsewhere(self) -> int:
+        """Return how many unfinished uploads are not in the folder of this process, so that it cannot go on."""
+        query = select(uploads.c.id).where(uploads.c.sha256.is_(None), uploads.c.expires_at > clock())
+        with self._database.read() as connection:
+            ids = connection.execute(query).scalars().all()
+        return sum(not self._is_of_here(each) and not self._blobs.partial(each).exists() for each in ids)
 
     def append(self, tenant: str, upload_id: str, offset: int) -> "Appending":
         """Open an upload for the bytes from `offset` on. Nobody else can until it is closed."""
@@ -132,10 +149,10 @@ class Uploads:
             _require_offset(upload, offset)
             if upload.sha256 is not None:
                 raise ProblemError("invalid_upload", f"the upload is complete; it is {upload.artifact_id}")
-            if partial is None and not self._blobs.in_place:
+            if partial is None and not self._is_of_here(upload_id):
                 raise ProblemError("not_ready", f"another host of the service has {upload_id}; try again")
             if partial is None or not partial.cut(upload.received):
-                self.forget(upload)  # its bytes are gone, or their file was never made
+                self.forget(upload)  # its bytes are gone
                 raise _absent(upload_id)
             return Appending(self, upload, partial, self._hash_of(upload), stack.pop_all().close)
 
@@ -230,7 +247,9 @@ class Uploads:
         count = 0
         for upload in self._expired():
             with suppress(ProblemError), self._held(upload.id) as partial:  # not one that is sent to
-                if upload in self._expired(0.0 if partial or self._blobs.in_place else self._settings.upload_seconds):
+                if upload in self._expired(
+                    0.0 if partial or self._is_of_here(upload.id) else self._settings.upload_seconds
+                ):
                     if upload.sha256 is not None:
                         self.store(upload)
                     self.forget(upload)

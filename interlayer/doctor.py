@@ -41,7 +41,7 @@ def examine(data: Path | None, server: str | None, key: str | None) -> list[Chec
     if find_spec("sqlalchemy") is not None:
         settings = settings_of(data)
         looks += [lambda: _disk(settings), lambda: _store(settings)]
-        looks += [lambda: _database(settings), lambda: _broker(settings)]
+        looks += [lambda: _database(settings), lambda: _uploads(settings), lambda: _broker(settings)]
     checks = [_guarded(look) for look in looks]
     return checks + list(_service(server, key))
 
@@ -144,6 +144,29 @@ def _database(settings: "Settings") -> Check:
         database.close()
     shown = ", ".join(f"{process.role} {process.name}" for process in seen) or "no worker was seen lately"
     return Check("database", "ok" if seen else "warn", f"{kind}; {shown}")
+
+
+def _uploads(settings: "Settings") -> Check:
+    """Look for unfinished uploads whose bytes are on another host; only a service has a folder of them."""
+    if settings.blobs_url is None:
+        return Check("uploads", "ok", "unfinished ones lie in the data directory, with all other files")
+    if not (settings.data_dir / "spool").exists():
+        return Check("uploads", "ok", f"no service has begun one in {settings.data_dir}")
+    from contract.blobs import Blobs
+    from contract.database import Database
+    from contract.uploads import Uploads
+
+    database = Database(settings)
+    try:
+        elsewhere = Uploads(settings, database, Blobs.open(settings)).elsewhere()
+    finally:
+        database.close()
+    if elsewhere:
+        detail = (
+            f"{elsewhere} unfinished ones lie on other hosts: put {settings.data_dir} of all services on one volume"
+        )
+        return Check("uploads", "warn", detail)
+    return Check("uploads", "ok", "every unfinished one lies in the data directory")
 
 
 def _broker(settings: "Settings") -> Check:

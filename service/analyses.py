@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 from contract.artifacts import ID_PREFIX
 from contract.jobs import FINAL, NewJob
 from contract.keys import Caller
-from contract.schemas import Analysis, AnalysisRequest, Artifact, ProblemError
+from contract.schemas import Analysis, AnalysisPage, AnalysisRequest, AnalysisStatus, Artifact, ProblemError
 from service.deps import Stores, require_unexpired
 from service.estimate import require_feasible
 from service.inputs import used_artifacts
+from service.pagination import decode_cursor, encode_cursor
 
 Witness = Callable[[Connection, Analysis], None]
 
@@ -46,6 +47,22 @@ def existing(found: Stores, tenant: str, analysis_id: str) -> Analysis:
     if seconds is None or analysis.finished_at is None:
         return analysis
     return analysis.model_copy(update={"expires_at": analysis.finished_at + timedelta(seconds=seconds)})
+
+
+def newest(
+    found: Stores, tenant: str, limit: int, *, status: AnalysisStatus | None, tag: str | None, cursor: str | None
+) -> AnalysisPage:
+    """Return a page of the tenant's analyses, newest first; a tag is `name:value`."""
+    name, _, value = (tag or "").partition(":")
+    items = found.jobs.newest(
+        tenant,
+        limit=limit + 1,
+        before=None if cursor is None else decode_cursor(cursor),
+        status=status,
+        tag=None if tag is None else (name, value),
+    )
+    more = len(items) > limit
+    return AnalysisPage(items=items[:limit], next_cursor=encode_cursor(items[limit - 1].id) if more else None)
 
 
 def accept(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _MOST_HEADER_BYTES = 65_536
-_LINGER_SECONDS = 5.0  # for a client to read an answer that came before it had sent everything
+_LINGER_SECONDS = 5.0  # for a client to read an answer that came before it had sent everything,
+_LINGER_BYTES = 64 * 2**20  # and so much is thrown away meanwhile
 _VANISHED_SECONDS = 60
 
 
@@ -38,6 +39,7 @@ class WatchedConnection(HttpToolsProtocol):
         """Begin to watch."""
         super().connection_made(cast("Transport", transport))
         self._in_headers, self._in_body = True, False
+        self._thrown_away: int | None = None  # bytes of a body whose answer is out, if there is such a one
         self._header_bytes = self._body_bytes = self._judged_bytes = 0
         self._watch: TimerHandle | None = None
         _configure(transport.get_extra_info("socket"))
@@ -57,6 +59,11 @@ class WatchedConnection(HttpToolsProtocol):
             return
         if self._in_headers:
             self._header_bytes += len(data)
+        if self._thrown_away is not None:
+            self._thrown_away += len(data)
+            if self._thrown_away > _LINGER_BYTES:
+                self.transport.close()
+                return
         super().data_received(data)
         if self._in_headers and self._header_bytes > _MOST_HEADER_BYTES:
             self._refuse("headers_too_large", f"the headers may have {_MOST_HEADER_BYTES} bytes")
@@ -82,7 +89,7 @@ class WatchedConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End the body of a request."""
-        self._in_body = False
+        self._in_body, self._thrown_away = False, None
         self._stop_watch()
         super().on_message_complete()
 
@@ -90,6 +97,7 @@ class WatchedConnection(HttpToolsProtocol):
         """End an answer; one that came early gives the client a moment to notice."""
         super().on_response_complete()
         if self._in_body and not self.transport.is_closing():
+            self._thrown_away = 0
             self._watch_for(_LINGER_SECONDS, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:

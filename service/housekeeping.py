@@ -26,6 +26,8 @@ def keeping_house(found: Stores) -> Iterator[None]:
     if found.blobs.in_place:
         yield
         return
+    if elsewhere := found.uploads.elsewhere():
+        log.warning("unfinished uploads lie on other hosts; services must share the data directory", count=elsewhere)
     stop = threading.Event()
     # A daemon: a store that is slow must not hold up the end; what is not stored then is stored after the next start.
     thread = threading.Thread(target=_keep, args=(found, stop), daemon=True)

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from contract.schemas import ProblemError
 
 BLOCK_BYTES = 2**20
+_MOST_PIECES = 4096  # each is an object, so a block of very small ones would be many times its size
 _DIGEST_BYTES = {"sha-256": 32, "sha-512": 64}
 
 
@@ -21,21 +22,24 @@ async def pour(chunks: AsyncIterator[bytes], write: Callable[[bytes], None]) -> 
     Everything that came has been written when this ends, also where it ends because the client left.
     """
     writing: asyncio.Future[None] | None = None
-    block = bytearray()
+    pieces: list[bytes] = []  # joined once, beside the event loop
+    size = 0
 
     async def pass_on() -> None:
-        nonlocal block, writing
+        nonlocal pieces, size, writing
         if writing is not None:
             previous, writing = writing, None
             await previous
-        if block:
-            full, block = bytes(block), bytearray()
-            writing = asyncio.ensure_future(run_sync(write, full))
+        if pieces:
+            full, pieces, size = pieces, [], 0
+            writing = asyncio.ensure_future(run_sync(lambda: write(b"".join(full))))
 
     try:
         async for chunk in chunks:
-            block += chunk
-            if len(block) >= BLOCK_BYTES:
+            if chunk:
+                pieces.append(chunk)
+                size += len(chunk)
+            if size >= BLOCK_BYTES or len(pieces) >= _MOST_PIECES:
                 await pass_on()
     finally:
         await pass_on()

@@ -8,6 +8,9 @@ from service.deps import Stores, require_unexpired
 
 def report_of_analysis(found: Stores, tenant: str, analysis_id: str) -> str:
     """Return the address of the report of a succeeded analysis."""
+    sha256 = found.jobs.report_sha256(tenant, analysis_id)
+    if sha256 is not None:
+        return sha256
     analysis = found.jobs.get(tenant, analysis_id)
     if analysis is None:
         require_unexpired(found, tenant, analysis_id)
@@ -17,10 +20,7 @@ def report_of_analysis(found: Stores, tenant: str, analysis_id: str) -> str:
         raise ProblemError("analysis_failed", f"there is no report: {detail}")
     if analysis.status == "canceled":
         raise ProblemError("analysis_canceled", "there is no report: the analysis was canceled")
-    sha256 = found.jobs.report_sha256(tenant, analysis_id)
-    if sha256 is None:
-        raise ProblemError("not_finished", f"the analysis is {analysis.status}; wait with GET …/{analysis_id}?wait=60")
-    return sha256
+    raise ProblemError("not_finished", f"the analysis is {analysis.status}; wait with GET …/{analysis_id}?wait=60")
 
 
 def kept_report(found: Stores, tenant: str, report_id: str) -> StoredReport:

@@ -22,9 +22,8 @@ from contract.schemas import (
     AnalysisStatus,
     ProblemError,
 )
-from service.analyses import Witness, accept, accept_again, existing, no_witness, require_key
+from service.analyses import Witness, accept, accept_again, existing, newest, no_witness, require_key
 from service.deps import Reader, Stores, Submitter, WithStores
-from service.pagination import decode_cursor, encode_cursor
 from service.preferences import preferred_wait
 from service.requests import deed
 
@@ -71,7 +70,7 @@ async def _accepted(
 ) -> Response:
     # What is answered at once gets into the audit log with the job; else the answer is not known yet.
     analysis, new = await run_sync(how, no_witness if wait else partial(_write_down, request, caller))
-    analysis = await _finished(found, caller.tenant, analysis, wait)
+    analysis = await _finished(found, caller.tenant, analysis, wait, request)
     headers = {"Location": f"/v1/analyses/{analysis.id}"}
     if not new:
         headers["Idempotent-Replayed"] = "true"
@@ -90,16 +89,16 @@ def _write_down(request: Request, caller: Caller, connection: Connection, analys
     request.state.written_down = True
 
 
-async def _finished(found: Stores, tenant: str, analysis: Analysis, wait: float) -> Analysis:
-    """Return the analysis as soon as it is final, at the latest after `wait` seconds."""
+async def _finished(found: Stores, tenant: str, analysis: Analysis, wait: float, request: Request) -> Analysis:
+    """Return the analysis as soon as it is final, at the latest after `wait` seconds, or when nobody waits any more."""
     end = time.monotonic() + wait
-    while analysis.status not in FINAL and time.monotonic() < end:
+    while analysis.status not in FINAL and time.monotonic() < end and not await request.is_disconnected():
         await asyncio.sleep(_LOOK_SECONDS)
         analysis = await run_sync(existing, found, tenant, analysis.id)
     return analysis
 
 
-@router.get("", operation_id="list_analyses")
+@router.get("", response_model=AnalysisPage, operation_id="list_analyses")
 def list_analyses(
     found: WithStores,
     caller: Reader,
@@ -107,24 +106,19 @@ def list_analyses(
     tag: Annotated[str | None, Query(description="`name:value`", max_length=400, pattern=_TAG)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
-) -> AnalysisPage:
+) -> Response:
     """List analyses, newest first."""
-    name, _, value = (tag or "").partition(":")
-    items = found.jobs.newest(
-        caller.tenant,
-        limit=limit + 1,
-        before=None if cursor is None else decode_cursor(cursor),
-        status=status,
-        tag=None if tag is None else (name, value),
-    )
-    more = len(items) > limit
-    return AnalysisPage(items=items[:limit], next_cursor=encode_cursor(items[limit - 1].id) if more else None)
+    page = newest(found, caller.tenant, limit, status=status, tag=tag, cursor=cursor)
+    return Response(page.model_dump_json(), media_type="application/json")  # by this thread, which needs no second one
 
 
 @router.get("/{analysis_id}", operation_id="get_analysis")
-async def get_analysis(analysis_id: AnalysisPath, found: WithStores, caller: Reader, wait: Wait = 0) -> Analysis:
+async def get_analysis(
+    analysis_id: AnalysisPath, request: Request, found: WithStores, caller: Reader, wait: Wait = 0
+) -> Analysis:
     """Tell how an analysis is doing; with `wait`, answer when it has ended or the time is over."""
-    return await _finished(found, caller.tenant, await run_sync(existing, found, caller.tenant, analysis_id), wait)
+    analysis = await run_sync(existing, found, caller.tenant, analysis_id)
+    return await _finished(found, caller.tenant, analysis, wait, request)
 
 
 def _existing(analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> Analysis:

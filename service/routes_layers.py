@@ -16,10 +16,10 @@ def get_layers(analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> 
 
     Before the end, columns of more than 200 class pairs are left empty, and so is what only tests need.
     """
-    if found.jobs.get(caller.tenant, analysis_id) is None:
-        raise ProblemError("not_found", f"there is no analysis {analysis_id}")
     sha256 = found.jobs.report_sha256(caller.tenant, analysis_id)
     if sha256 is None:
+        if found.jobs.get(caller.tenant, analysis_id) is None:
+            raise ProblemError("not_found", f"there is no analysis {analysis_id}")
         return FinishedLayers(separations=found.unfinished.layers(caller.tenant, analysis_id))
     report = Report.model_validate_json(bytes_of(found, sha256))
     return FinishedLayers(separations=report.separations)

@@ -1,7 +1,8 @@
 """The catalogue of bad inputs, and where each is tried: none is forgotten, and none names a test that is gone.
 
-Costs: `test_bad_requests` bounds memory and processor time of the service for whole requests, `test_cost_of_bad_files`
-those of the process that looks into files. Both send a good one right after each bad one.
+Costs: `test_bad_requests` bounds memory and processor time of the service for whole requests, `test_cost_of_clients` also
+the bytes that it reads and the connections that stay for slow, vanished and guessing clients, `test_cost_of_bad_files`
+those of the process that looks into files. All of them send a good one right after each bad one.
 """
 
 import ast
@@ -11,27 +12,45 @@ import pytest
 
 TESTS = Path(__file__).parent
 _REQUESTS = "service/test_bad_requests.py::test_it_is_refused_at_little_cost_and_nothing_stays"
+_CLIENTS = "service/test_cost_of_clients.py"
 _FILES = "worker/test_cost_of_bad_files.py::test_it_is_refused_at_little_cost"
 
 # what comes → the tests that send it; of tests over a dictionary of cases, the case
 CATALOGUE: dict[str, tuple[str, ...]] = {
     "a body over the limit that says so": (f"{_REQUESTS}[50 MB of JSON]", f"{_REQUESTS}[as a file: too large]"),
     "a body over the limit without a length": (
+        f"{_CLIENTS}::TestConnections::test_an_endless_file_is_read_up_to_the_limit",
+        f"{_CLIENTS}::TestConnections::test_endless_json_is_read_up_to_the_limit",
         "service/test_problems.py::test_bodies",
         "service/test_connections.py::test_an_endless_body_is_not_read_after_its_refusal",
     ),
-    "a body shorter than its length": ("service/test_artifacts.py::test_a_client_that_hangs_up_leaves_nothing",),
+    "a body shorter than its length": (
+        f"{_CLIENTS}::TestConnections::test_clients_that_vanish_in_a_body",
+        f"{_CLIENTS}::TestConnections::test_clients_that_vanish_in_a_form",
+        f"{_CLIENTS}::TestUploads::test_clients_that_vanish_in_an_upload_leave_it_to_go_on",
+        "service/test_artifacts.py::test_a_client_that_hangs_up_leaves_nothing",
+    ),
     "a body longer than its length, two lengths, a negative one": (
+        f"{_CLIENTS}::TestConnections::test_what_is_not_http",
+        f"{_CLIENTS}::TestConnections::test_a_body_longer_than_its_length",
+        f"{_CLIENTS}::TestUploads::test_more_than_was_announced",
         "service/test_connections.py::test_a_body_longer_than_its_length_is_two_requests_of_which_one_is_none",
         "service/test_connections.py::test_what_is_not_http_is_refused",
     ),
     "headers that come byte by byte": (
+        f"{_CLIENTS}::TestConnections::test_headers_that_do_not_come",
+        f"{_CLIENTS}::TestConnections::test_endless_headers",
         "service/test_connections.py::test_headers_that_come_byte_by_byte_do_not_put_the_deadline_off",
     ),
     "a body that stops": (
+        f"{_CLIENTS}::TestConnections::test_bodies_that_stop",
         "service/test_connections.py::test_a_body_that_stops_ends_the_connection_and_leaves_nothing",
     ),
+    "clients that wait for an end and vanish": (
+        f"{_CLIENTS}::TestConnections::test_nobody_waits_for_an_analysis_on_behalf_of_clients_that_have_vanished",
+    ),
     "two thousand idle connections": (
+        f"{_CLIENTS}::TestConnections::test_two_thousand_silent_connections",
         "service/test_connections.py::test_two_thousand_silent_connections_hinder_nobody",
     ),
     "a form of very many parts, or with huge headers": (
@@ -59,29 +78,40 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         "service/test_analyses.py::TestIdempotency::test_another_body_under_the_same_key_is_refused",
     ),
     "an upload offset behind or ahead": (
+        f"{_CLIENTS}::TestUploads::test_parts_elsewhere_than_the_upload_stands",
         "service/test_uploads.py::TestRefused::test_an_upload_that_stands_elsewhere_says_where",
     ),
-    "a part whose checksum differs": ("service/test_uploads.py::TestRefused::test_a_part",),
+    "a part whose checksum differs": (
+        f"{_CLIENTS}::TestUploads::test_a_part_whose_checksum_differs",
+        "service/test_uploads.py::TestRefused::test_a_part",
+    ),
     "a file whose digest differs": (
+        f"{_CLIENTS}::TestUploads::test_a_file_whose_digest_differs",
         "service/test_uploads.py::TestRefused::test_another_file_than_announced_is_refused_and_nothing_kept",
         "service/test_artifacts.py::TestPut::test_a_wrong_digest_is_refused_and_nothing_kept",
     ),
-    "two clients of one upload": ("service/test_uploads.py::TestLife::test_two_clients_at_once_are_told_apart",),
+    "two clients of one upload": (
+        f"{_CLIENTS}::TestUploads::test_two_clients_of_one_upload",
+        "service/test_uploads.py::TestLife::test_two_clients_at_once_are_told_apart",
+    ),
     "an input that is absent, foreign or expired": (
         f"{_REQUESTS}[an absent input]",
         "service/test_access.py::TestTenants::test_foreign_inputs_are_absent_inputs",
         "service/test_expiry.py::test_what_has_expired_is_gone_and_says_so",
     ),
     "more than the quota": (
+        f"{_CLIENTS}::TestUploads::test_more_than_the_quota_is_refused_before_a_byte_is_read",
         "service/test_bad_requests.py::test_no_way_in_stores_more_than_a_tenant_may",
         "contract/test_quotas.py::test_uploads_and_files_that_begin_and_end_at_once",
         "service/test_analyses.py::TestCreate::test_too_many_unfinished_analyses",
     ),
     "a full disk": (
+        f"{_CLIENTS}::TestUploads::test_a_disk_that_fills_up_meanwhile",
         "service/test_artifacts.py::test_a_full_disk_is_said_before_anything_is_read",
         "service/test_uploads.py::TestRefused::test_a_disk_that_fills_up_meanwhile_loses_nothing",
     ),
     "a file name that is a path, or much else": (
+        f"{_CLIENTS}::TestUploads::test_names_of_files_are_text",
         "service/test_uploads.py::TestFile::test_the_name_of_a_file_is_text_and_no_path",
     ),
     "an id that is a path, or another tenant's": (
@@ -168,12 +198,18 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         "service/test_analyses.py::TestDelete::test_only_finished_ones",
     ),
     "a key that is absent, wrong, expired, revoked, or in the address": (
+        f"{_CLIENTS}::TestKeys::test_keys_that_open_nothing",
+        f"{_CLIENTS}::TestKeys::test_little_of_a_file_is_read_for_a_key_that_opens_nothing",
+        f"{_CLIENTS}::TestKeys::test_guesses_of_very_many_keys_take_no_memory",
         f"{_REQUESTS}[a key in the address]",
         "service/test_access.py::test_without_a_key_everything_is_closed",
         "service/test_access.py::TestKeys::test_an_expired_key_is_refused",
         "service/test_access.py::TestKeys::test_a_key_is_made_used_listed_and_revoked",
     ),
-    "a key without the scope": ("service/test_access.py::test_a_key_opens_what_its_scope_says",),
+    "a key without the scope": (
+        f"{_CLIENTS}::TestKeys::test_keys_that_open_nothing",
+        "service/test_access.py::test_a_key_opens_what_its_scope_says",
+    ),
     "a webhook": (f"{_REQUESTS}[a webhook, which there is none of]",),
     "a pickled message in the broker": ("faults/trials_broker.py::duplicates",),
     "a clock that is an hour wrong": ("faults/trials.py::wrong_clocks", "faults/trials_storage.py::expiry"),
@@ -212,4 +248,4 @@ def test_the_test_is_there(what: str) -> None:
 
 
 def test_nothing_was_taken_out() -> None:
-    assert len(CATALOGUE) == 63
+    assert len(CATALOGUE) == 64

@@ -11,7 +11,7 @@ from contract.jobs import FINAL
 from contract.keys import Caller
 from contract.schemas import Analysis, AnalysisStatus, Report, Separation
 from interlayer.render.overview import overview
-from service.analyses import accept_again
+from service.analyses import accept_again, existing, newest
 from service.deps import Reader, Stores, Submitter, WithStores
 from service.pages.answers import PageRoute, page, see_other
 from service.references import bytes_of, report_of_analysis
@@ -19,8 +19,6 @@ from service.routes_analyses import (
     AnalysisPath,
     cancel_analysis,
     delete_analysis,
-    get_analysis,
-    list_analyses,
 )
 from service.routes_layers import get_layers
 
@@ -42,7 +40,8 @@ def analyses(
     """List analyses, newest first."""
     statuses: tuple[AnalysisStatus, ...] = get_args(AnalysisStatus)
     wanted = next((name for name in statuses if name == status), None)  # a filter that fits nothing filters nothing
-    shown = list_analyses(found, caller, wanted, tag if ":" in tag else None, _PAGE_LENGTH, cursor)
+    tagged = tag if ":" in tag else None
+    shown = newest(found, caller.tenant, _PAGE_LENGTH, status=wanted, tag=tagged, cursor=cursor)
     return page(
         request,
         "analyses.html",
@@ -67,9 +66,9 @@ class Stage:
 
 
 @router.get("/analyses/{analysis_id}")
-async def analysis(request: Request, analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> Response:
+def analysis(request: Request, analysis_id: AnalysisPath, found: WithStores, caller: Reader) -> Response:
     """Show an analysis: how far it is, the layers finished so far, and what was found once it has ended."""
-    item = await get_analysis(analysis_id, found, caller)
+    item = existing(found, caller.tenant, analysis_id)
     separations = [] if item.status == "succeeded" else get_layers(analysis_id, found, caller).separations
     report = _report(found, caller, item)
     return page(

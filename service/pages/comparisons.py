@@ -12,10 +12,10 @@ from contract.schemas.history import ReportReference
 from interlayer.comparison import compare as compare_reports
 from interlayer.render.comparison_view import HOW_TO_READ, comparison_body
 from interlayer.render.text import shortened
+from service.analyses import newest
 from service.deps import Reader, Stores, WithStores
 from service.pages.answers import PageRoute, ago, page
 from service.references import bytes_of, sha256_of
-from service.routes_analyses import list_analyses
 
 router = APIRouter(route_class=PageRoute)
 _OFFERED = 60
@@ -74,7 +74,7 @@ def _offered(found: Stores, caller: Caller) -> list[Choice]:
     ]
     analyses = [
         Choice(item.id, f"…{item.id[-6:]}, {ago(item.created_at)}{_tags(item.tags)}")
-        for item in list_analyses(found, caller, "succeeded", None, _OFFERED, None).items
+        for item in newest(found, caller.tenant, _OFFERED, status="succeeded", tag=None, cursor=None).items
     ]
     reports = [
         Choice(item.id, f"report …{item.id[-6:]}, {ago(item.created_at)}")

@@ -2,9 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import httpx
 import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from contract.artifacts import Artifacts
 from contract.blobs import Blobs
@@ -12,6 +16,7 @@ from contract.retention import Retention
 from contract.schemas import ProblemError
 from contract.settings import Settings
 from contract.uploads import Uploads
+from interlayer.doctor import examine
 from tests.e2e.processes import until
 from tests.faulty_proxy import Fault, FaultyProxy
 from tests.interlayer.render.sample import sample_report
@@ -163,6 +168,62 @@ def test_another_host_neither_drops_nor_continues_what_is_not_on_it(
     appending.complete(lambda _: "npz", 4)
     appending.close()
     assert there.get(caller.tenant, upload.id).sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_an_upload_whose_bytes_are_lost_is_begun_anew_at_once(service: Service, caller: Caller) -> None:
+    headers = {"Tus-Resumable": "1.0.0"}
+    patch = headers | {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    ways: dict[str, Callable[[str], httpx.Response]] = {
+        "PATCH": lambda url: caller.http.patch(url, content=b"PK\x03\x04", headers=patch),
+        "HEAD": lambda url: caller.http.head(url, headers=headers),
+        "DELETE": lambda url: caller.http.delete(url, headers=headers),
+    }
+    for name, way in ways.items():
+        created = caller.http.post("/v1/uploads", headers=headers | {"Upload-Length": "1000"})
+        url = created.headers["Location"]
+        service.stores.blobs.partial(url.rpartition("/")[2]).unlink()
+        answer = way(url)
+        assert (answer.status_code, "Retry-After" in answer.headers) == (404, False), name
+        assert service.stores.quotas.bytes_of(caller.tenant) == 0, "nothing is held for what cannot be finished"
+    anew = caller.http.post("/v1/uploads", headers=headers | {"Upload-Length": str(len(npz_bytes()))})
+    assert caller.http.patch(anew.headers["Location"], content=npz_bytes(), headers=patch).status_code == 204
+
+
+def test_uploads_of_services_that_share_no_folder_are_noticed(
+    service: Service,
+    caller: Caller,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("INTERLAYER_DATABASE_URL", service.settings.sqlalchemy_url())
+    monkeypatch.setenv("INTERLAYER_BLOBS_URL", service.settings.blobs_url or "")
+    other = service.settings.model_copy(
+        update={
+            "data_dir": settings.data_dir.with_name("no share"),
+            "database_url": SecretStr(service.settings.sqlalchemy_url()),
+        }
+    )
+
+    def found(folder: Path) -> tuple[str, str]:
+        check = next(each for each in examine(folder, None, None) if each.name == "uploads")
+        return check.status, check.detail
+
+    def warned(folder: Path) -> bool:
+        with capture_logs() as said, serving(other.model_copy(update={"data_dir": folder})):
+            return any("unfinished uploads lie on other hosts" in line["event"] for line in said)
+
+    assert not warned(other.data_dir)
+    with serving(other) as there:
+        there.stores.uploads.create(caller.tenant, 1000, "", None)
+        service.stores.uploads.create(caller.tenant, 1000, "", None)
+        assert (service.stores.uploads.elsewhere(), there.stores.uploads.elsewhere()) == (1, 1)
+    assert found(other.data_dir) == ("warn", found(other.data_dir)[1])
+    assert found(other.data_dir)[1].startswith("1 unfinished ones lie on other hosts")
+    assert found(settings.data_dir.with_name("of a worker"))[0] == "ok"
+    assert warned(other.data_dir)
+    with serving(other.model_copy(update={"data_dir": service.settings.data_dir})) as shared:
+        assert shared.stores.blobs.spool() == service.stores.blobs.spool()
+        shared.stores.uploads.terminate(caller.tenant, shared.stores.uploads.create(caller.tenant, 10, "", None).id)
 
 
 def test_wrong_credentials_show_in_readyz_and_nowhere_the_secret(
