@@ -1,8 +1,8 @@
 """The catalogue of bad inputs, and where each is tried: none is forgotten, and none names a test that is gone.
 
-Costs: `test_bad_requests` bounds memory and processor time of the service for whole requests, `test_cost_of_clients` also
-the bytes that it reads and the connections that stay for slow, vanished and guessing clients, `test_cost_of_bad_files`
-those of the process that looks into files. All of them send a good one right after each bad one.
+Costs: `test_bad_requests` bounds memory and processor time of the service for whole requests, `test_cost_of_clients`
+also the bytes that it reads and the connections that stay for slow, vanished and guessing clients,
+`test_cost_of_bad_files` those of the process that looks into files. All send a good one right after each bad one.
 """
 
 import ast
