@@ -77,6 +77,7 @@ def restore(source: Path, settings: Settings) -> Summary:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings)
     with_database = database.engine.dialect.name == "sqlite"
+    database.now()  # a server that does not answer is noticed before any file is there
     database.close()
     if with_database:
         for leftover in data.glob(f"{DATABASE_FILE}*"):  # what opening it has just made

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,7 @@ import typer
 
 from interlayer.commands_local import JsonOption
 from interlayer.commands_remote import KeyOption, ServerOption
-from interlayer.errors import ANALYSIS_FAILED, UsageError
+from interlayer.errors import ANALYSIS_FAILED, ServiceUnreachable, UsageError
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data directory [INTERLAYER_DATA_DIR].")]
 _SYMBOLS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
@@ -43,13 +45,11 @@ def backup(
     as_json: JsonOption = False,
 ) -> None:
     """Copy database and files while the service works. On PostgreSQL: the files, after a pg_dump of your own."""
-    from contract.backup import BackupError, back_up
+    from contract.backup import back_up
     from interlayer.doctor import settings_of
 
-    try:
+    with _foreseen():
         summary = back_up(settings_of(data), to)
-    except BackupError as error:
-        raise UsageError(str(error)) from error
     _print_summary(vars(summary), to, as_json)
 
 
@@ -59,15 +59,12 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:
     """Bring a backup back into an empty data directory. Checks every file."""
-    from contract.backup import BackupError
     from contract.backup import restore as bring_back
     from interlayer.doctor import settings_of
 
     settings = settings_of(data)
-    try:
+    with _foreseen():
         summary = bring_back(source, settings)
-    except BackupError as error:
-        raise UsageError(str(error)) from error
     _print_summary(vars(summary), settings.data_dir, as_json)
 
 
@@ -83,10 +80,28 @@ def tenant(
         raise UsageError("a tenant's name has up to 64 letters, digits and dashes")
     database = Database(settings_of(data))
     try:
-        database.upgrade()
-        sys.stdout.write(Keys(database).create(name, "made by the operator", ALL_SCOPES).key + "\n")
+        with _foreseen():
+            database.upgrade()
+            sys.stdout.write(Keys(database).create(name, "made by the operator", ALL_SCOPES).key + "\n")
     finally:
         database.close()
+
+
+@contextmanager
+def _foreseen() -> Iterator[None]:
+    """Say in a sentence what an operator can do about."""
+    from sqlalchemy.exc import OperationalError
+
+    from contract.backup import BackupError
+
+    try:
+        yield
+    except BackupError as error:
+        raise UsageError(str(error)) from error
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        advice = "see that it runs, and what INTERLAYER_DATABASE_URL names"
+        raise ServiceUnreachable(f"the database does not answer: {reason}; {advice}") from error
 
 
 def _print_summary(summary: dict[str, int | bool], folder: Path, as_json: bool) -> None:

@@ -66,6 +66,24 @@ def test_a_backup_made_under_load_is_whole_and_goes_on(tmp_path: Path) -> None:
         until(lambda: all(client.status(i).status == "succeeded" for i in waiting), "what waited to end")
 
 
+def test_a_database_that_does_not_answer_is_said_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy, data, restored = tmp_path / "backup", tmp_path / "data", tmp_path / "restored"
+    (copy / "artifacts").mkdir(parents=True)
+    (copy / "artifacts" / "file").touch()
+    monkeypatch.setenv("INTERLAYER_DATABASE_URL", "postgresql+psycopg://somebody:a-password@127.0.0.1:1/nothing")
+    for arguments in (
+        ["tenant", "team", "--data", str(data)],
+        ["backup", "--data", str(data), "--to", str(tmp_path / "new")],
+        ["restore", str(copy), "--data", str(restored)],
+    ):
+        said = command(*arguments)
+        assert said.returncode == 5, said.stderr
+        assert said.stderr.startswith("interlayer: the database does not answer: ")
+        assert len(said.stderr.splitlines()) == 1
+        assert "a-password" not in said.stderr
+    assert list(restored.iterdir()) == [], "it can be done again"
+
+
 def test_a_damaged_backup_is_not_restored(tmp_path: Path) -> None:
     data, copy = tmp_path / "data", tmp_path / "backup"
     with interlayer_up(data, tmp_path / "log") as up:
