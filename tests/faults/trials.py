@@ -120,6 +120,7 @@ def worker_kills(trial: Trial) -> None:
             if stand.dispatchers and number % 2:
                 stand.kill(trial.random.choice(stand.dispatchers))
             role = trial.random.choice(stand.workers)
+            until_busy(trial, role)
             (stand.kill if trial.random.random() < 0.75 else stand.kill_child)(role)
             trial.found += torn_files(stand)
 
@@ -199,7 +200,7 @@ def rolling_restarts(trial: Trial) -> None:
         for role in stand.roles * trial.size(1, 3):
             trial.pause(0.2, 1.0)
             if role in stand.workers:
-                _until_busy(trial, role)
+                until_busy(trial, role)
             statuses.append((role, stand.restart(role)))
 
     jobs = slow(trial.random, trial.size(60, 120), 300, 1200)
@@ -215,7 +216,7 @@ def rolling_restarts(trial: Trial) -> None:
     stand.reconfigure()
 
 
-def _until_busy(trial: Trial, role: str) -> None:
+def until_busy(trial: Trial, role: str) -> None:
     """Wait until a worker is in the middle of a job, or there is none left."""
     stand, pid = trial.stand, trial.stand.pid(role)
     stand.until(

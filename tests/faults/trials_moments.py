@@ -13,7 +13,7 @@ from tests.faults import history
 from tests.faults.halts import KEEP
 from tests.faults.load import SUCCEEDED, Order, slow
 from tests.faults.stand import LEASE_SECONDS
-from tests.faults.trials import Trial
+from tests.faults.trials import Trial, until_busy
 
 _PARTS = 9  # of an analysis; the last makes the report
 _HOUR = 3600.0
@@ -138,7 +138,7 @@ def _killed_while_jobs_come(trial: Trial, role: str, halt: str) -> None:
 
 
 def clock_jumps(trial: Trial) -> None:
-    """The clock of the database jumps by an hour, forth and back, and workers are killed after it.
+    """The clock of the database jumps by an hour, back and forth, right after workers were killed.
 
     All that a jump does to the jobs is done: the leases that run are an hour older, or younger.
     """
@@ -157,8 +157,10 @@ def clock_jumps(trial: Trial) -> None:
     def faults() -> None:
         for number in range(trial.size(3, 12)):
             trial.pause(0.3, 1.5)
-            jump(_HOUR if number % 2 else -_HOUR)
+            role = random.choice(stand.workers)
+            until_busy(trial, role)
+            stand.kill(role)
+            jump(_HOUR if number % 2 else -_HOUR)  # what it had must not wait for an hour
             stand.until(lambda: not too_long(), "leases to be as long as they should")
-            stand.kill(random.choice(stand.workers))
 
     trial.during(slow(random, trial.size(12, 50), 100, 2000), faults)
