@@ -54,6 +54,8 @@ class Trial:
         """Submit jobs while faults are made, wait for the end of all, and return their ids."""
         submitting = ThreadPoolExecutor(1)
         answered = submitting.submit(self.load.submit_all, orders, doubled=doubled)
+        # Else the faults are over before the processes of a new installation have begun.
+        self.stand.until(lambda: self.load.accepted or answered.done(), "the first job to be accepted")
         faults()
         ids = answered.result()
         submitting.shutdown()
