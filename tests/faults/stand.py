@@ -318,12 +318,13 @@ class Stand:
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
-    def until(self, condition: Callable[[], object], what: str) -> None:
+    def until(self, condition: Callable[[], object], what: str, *, seconds: float | None = None) -> None:
         """Wait for a condition; nothing depends on how long that takes."""
-        end = time.monotonic() + self.patience
+        seconds = seconds or self.patience
+        end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                raise Stuck(f"waited {self.patience:g} s for {what}")
+                raise Stuck(f"waited {seconds:g} s for {what}")
             time.sleep(0.05)
 
     def until_ended(self, ids: set[str]) -> None:

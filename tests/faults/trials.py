@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from tests.faults import history
 from tests.faults.invariants import early_losses, silent_attempts, torn_files, violations
 from tests.faults.load import Load, Order, slow
-from tests.faults.stand import LEASE_SECONDS, Stand, Stuck
+from tests.faults.stand import LEASE_SECONDS, PATIENCE_SECONDS, Stand, Stuck
 
 
 @dataclass
@@ -55,7 +55,8 @@ class Trial:
         submitting = ThreadPoolExecutor(1)
         answered = submitting.submit(self.load.submit_all, orders, doubled=doubled)
         # Else the faults are over before the processes of a new installation have begun.
-        self.stand.until(lambda: self.load.accepted or answered.done(), "the first job to be accepted")
+        first = lambda: self.load.accepted or answered.done()  # noqa: E731 - one line says it
+        self.stand.until(first, "the first job to be accepted", seconds=PATIENCE_SECONDS)
         faults()
         ids = answered.result()
         submitting.shutdown()
