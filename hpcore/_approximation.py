@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore.distances import tie_tolerance
+from hpcore.distances import UNIT_ROUNDOFF, tie_tolerance
 
 U32 = 2.0**-24
 _TINY = 2.0**-120  # absolute error where float32 underflows; lengths are scaled to about 1
@@ -25,13 +25,17 @@ LARGEST_DIRECT = 16
 
 @dataclass(frozen=True)
 class Packed:
-    """Points in the form that a kernel reads: `data`, their number, and what the bounds need to know of them."""
+    """Points in the form that a kernel reads: `data`, their number, and what the bounds need to know of them.
+
+    ``shift (n,)`` is there where the other side of a block is packed around another centre, see `product_bounds`.
+    """
 
     data: NDArray[Any]
     n_points: int
     step: NDArray[np.float64]
     squared_norm: NDArray[np.float64]
     error: float
+    shift: NDArray[np.float64] | None
 
 
 Open = tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]
@@ -82,7 +86,7 @@ class FixedPoint:
         data = np.empty((n_panels, -(-rows.shape[1] // 2), kernels.PANEL, 2), np.int16)
         step, squared_norm = np.empty(n_points), np.empty(n_points)
         error = kernels.pack(rows, chosen, centre, data, step, squared_norm)
-        return Packed(data, n_points, step * self._factor, squared_norm * self._factor**2, error)
+        return Packed(data, n_points, step * self._factor, squared_norm * self._factor**2, error, None)
 
     def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
         """Inner products of the rounded rows: int32, exact."""
@@ -127,7 +131,7 @@ class FloatProducts:
             exact = (rows[chosen[part]] - centre) * self._factor
             data[part] = exact
             squared_norm[part] = np.einsum("ij,ij->i", exact, exact)
-        return Packed(data, chosen.shape[0], np.ones(chosen.shape[0]), squared_norm, 0.0)
+        return Packed(data, chosen.shape[0], np.ones(chosen.shape[0]), squared_norm, 0.0, None)
 
     def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
         """One matrix product; the caller keeps the BLAS to one thread."""
@@ -142,17 +146,27 @@ class FloatProducts:
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
         """Worst case of a sum."""
         error = (left.data.shape[1] + 4) * float(np.finfo(self.dtype).eps)
-        if self.dtype is np.float64:
-            error += 4 * tie_tolerance(left.data.shape[1])  # |x|² + |y|² is at least half a squared distance
         return product_bounds(left, error, self.dtype), product_bounds(right, error, self.dtype)
 
 
 def product_bounds(points: Packed, error: float, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
-    """Bounds where the inner products are known up to ``error (|x|² + |y|²) / 2``; those of `dtype` come on top."""
-    error += 16 * float(np.finfo(dtype).eps)  # 32 u: at most 24 roundings of a bound itself, and room for tied edges
+    """Bounds where the inner products are known up to ``error (|x|² + |y|²) / 2``; those of `dtype` come on top.
+
+    Around centres that lie Δ apart, x - y becomes x - y + Δ, whose square has two more terms, one of x and one of y:
+    ``2 x·Δ + |Δ|²/2`` and ``2 y·(-Δ) + |Δ|²/2``. They are the `shift`, computed in float64 to ``8 d 2⁻⁵³ |x| |Δ|``. A
+    bound is rounded by a share of its terms, ``|x|² + |shift|``, and |x| |Δ| is at most eight times as large as these.
+    """
+    n_features = points.data.shape[1] * (2 if points.data.ndim == 4 else 1)
+    term, size = points.squared_norm, points.squared_norm
+    rounding = 16 * float(np.finfo(dtype).eps)  # 32 u: at most 24 roundings of a bound itself, and room for tied edges
+    if dtype is np.float64:
+        rounding += 4 * tie_tolerance(n_features)  # the terms of both sides are at least half a squared distance
+    if points.shift is not None:
+        term, size = term + points.shift, size + np.abs(points.shift)
+        rounding += 64 * n_features * UNIT_ROUNDOFF
+    slack = error * points.squared_norm + rounding * size + _TINY
     bounds = np.empty((5, points.n_points), dtype)
-    bounds[0] = points.squared_norm * (1.0 + error) + _TINY
-    bounds[1] = points.squared_norm * (1.0 - error) - _TINY
+    bounds[0], bounds[1] = term + slack, term - slack
     bounds[2] = bounds[3] = -2.0 * points.step
     bounds[4] = points.step
     return bounds
@@ -173,7 +187,7 @@ class Direct:
     def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], _centre: NDArray[np.float64], /) -> Packed:
         """Copy the rows."""
         nothing = np.empty(0)
-        return Packed(rows[chosen], chosen.shape[0], nothing, nothing, 0.0)
+        return Packed(rows[chosen], chosen.shape[0], nothing, nothing, 0.0, None)
 
     def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
         """Squared distances, a strip of features at a time."""

@@ -1,8 +1,8 @@
 """Candidate edges of minimum spanning trees: trees of the classes, then edges between slabs of classes.
 
 Every function returns a superset of the edges of all minimum trees, with exact lengths; see docs/algorithm.md. Where
-a filter lets too much pass, a dearer one follows: Prim's algorithm over the trees of both sides instead of paths
-through their cores, then bounds from float64 products, then from direct differences.
+a filter lets too much pass, a dearer one follows: paths through a core of every cluster instead of one of the class,
+Prim's algorithm over the trees of both sides, then bounds from float64 products, then from direct differences.
 """
 
 from __future__ import annotations
@@ -10,33 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore import _exact_cpu, _forest_cpu
+from hpcore import _forest_cpu
 from hpcore._approximation import Packed
+from hpcore._clusters import between_clusters
+from hpcore._context import Context, Tree, centre_of
 from hpcore._layout import Nodes, Slab
-from hpcore._mst_cpu import CANDIDATES_PER_POINT, Blocks, CpuBlocks, Ends, Reaches, rounded_up
-from hpcore.distances import Points
+from hpcore._mst_cpu import CANDIDATES_PER_POINT, Ends, Reaches
 from hpcore.ties import sorted_edges
-
-
-@dataclass(frozen=True)
-class Tree:
-    """Edges of all minimum trees of one set of nodes, sorted by (weight, u, v); `in_tree` marks one of the trees.
-
-    ``core`` is the longest edge (squared) from each node of the set to the core of that tree, see
-    `hpcore._forest_cpu.core_lengths`.
-    """
-
-    nodes: slice
-    u: NDArray[np.intp]
-    v: NDArray[np.intp]
-    weight: NDArray[np.float64]
-    in_tree: NDArray[np.bool_]
-    core: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -48,40 +32,6 @@ class Cross:
     u: NDArray[np.intp]
     v: NDArray[np.intp]
     weight: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Context:
-    """What all tasks share.
-
-    `blocks` computes on the chosen device; `ladder` holds ways of growing cost on the CPU, the last of them exact.
-    Coordinates are multiplied by the square root of `scale`, a power of two, wherever bounds are compared.
-    """
-
-    points: Points
-    nodes: Nodes
-    blocks: Blocks
-    ladder: tuple[CpuBlocks, ...]
-    scale: float
-
-    def pack(self, part: slice, centre: NDArray[np.float64]) -> Packed:
-        """Bring the nodes of a part into the form of the blocks."""
-        return self.blocks.pack(self.points.rows, self.nodes.row[part], centre)
-
-    def lengths(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Exact squared distances between nodes."""
-        return self.blocks.lengths(self.points.rows, self.nodes.row[u], self.nodes.row[v])
-
-    def upper(self, squared: NDArray[np.float64]) -> NDArray[Any]:
-        """Exact squared distances in the units of a block, rounded up."""
-        return rounded_up(squared * self.scale, self.blocks.dtype)
-
-
-def centre_of(points: Points, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Mean of some rows: of all, or of a few thousand spread evenly, for it only has to be near."""
-    centre = np.empty(points.rows.shape[1])
-    _exact_cpu.mean_row(points.rows, rows[:: 1 + rows.shape[0] // 4096], centre)
-    return centre
 
 
 def trees_of_block(context: Context, sets: Sequence[slice]) -> list[Tree]:
@@ -230,7 +180,10 @@ def tree_of(context: Context, part: slice, tree: Tree) -> Tree:
 
 
 def between_trees(context: Context, trees: tuple[Tree, Tree]) -> Ends:
-    """Candidates between two sets by Prim's algorithm over both trees; on exact lengths where too many are in doubt."""
+    """Candidates between two sets: cluster by cluster, or by Prim's algorithm on both trees, last on exact lengths."""
+    apart = between_clusters(context, trees)
+    if apart is not None:
+        return apart
     rows = [context.nodes.row[tree.nodes] for tree in trees]
     centre = centre_of(context.points, np.concatenate(rows))
     adjacency = _adjacency(trees)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore._jit import kernel
+from hpcore._jit import REASSOCIATE, kernel
 from hpcore._simd import LANES, address, fill_lane_sums
 
 
@@ -44,3 +44,22 @@ def mean_row(rows: NDArray[Any], chosen: NDArray[np.intp], mean: NDArray[np.floa
         row = rows[chosen[i]]
         for k in range(mean.shape[0]):
             mean[k] += np.float64(row[k]) * share
+
+
+@kernel(fastmath=REASSOCIATE)
+def centre_shifts(
+    rows: NDArray[Any],
+    chosen: NDArray[np.intp],
+    centre: NDArray[np.float64],
+    other: NDArray[np.float64],
+    shift: NDArray[np.float64],
+) -> None:
+    """Fill `shift (n)` with ``2 x·Δ + |Δ|²/2`` for each ``x = rows[chosen] - centre``, Δ being ``centre - other``."""
+    apart = centre - other
+    half = 0.5 * (apart * apart).sum()
+    for i in range(chosen.shape[0]):
+        row = rows[chosen[i]]
+        along = 0.0
+        for k in range(apart.shape[0]):
+            along += (np.float64(row[k]) - centre[k]) * apart[k]
+        shift[i] = 2.0 * along + half

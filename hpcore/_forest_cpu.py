@@ -132,6 +132,23 @@ def core_lengths(
     The edges of the tree come in ascending order. Where two components merge, the core of the larger stays the core of
     both, and this edge is the longest on the way from the nodes of the smaller.
     """
+    cluster_cores(u, v, weight, np.inf, 0, core, np.empty(core.shape[0], np.intp))
+
+
+@kernel()
+def cluster_cores(
+    u: NDArray[np.intp],
+    v: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    gap: float,
+    smallest: int,
+    core: NDArray[np.float64],
+    cluster: NDArray[np.intp],
+) -> None:
+    """As `core_lengths`, without the edges longer than `gap` that join components of at least `smallest` nodes.
+
+    The components that are left are clusters, each with a core of its own; ``cluster (n)`` names a node of it.
+    """
     n_nodes = core.shape[0]
     parent, size = np.arange(n_nodes), np.ones(n_nodes, np.intp)
     following, last = np.full(n_nodes, -1, np.intp), np.arange(n_nodes)  # members of a component as a list
@@ -140,6 +157,8 @@ def core_lengths(
         large, small = find(parent, u[e]), find(parent, v[e])
         if size[large] < size[small]:
             large, small = small, large
+        if weight[e] > gap and size[small] >= smallest:
+            continue
         node = small
         while node >= 0:
             core[node] = weight[e]
@@ -148,6 +167,8 @@ def core_lengths(
         size[large] += size[small]
         following[last[large]] = small
         last[large] = last[small]
+    for node in range(n_nodes):
+        cluster[node] = find(parent, node)
 
 
 @kernel()

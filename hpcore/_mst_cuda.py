@@ -66,7 +66,8 @@ class CudaBlocks:
             exact = (self._rows(rows, chosen).double() - self._tensor(centre)) * self._factor
             squared_norm = (exact * exact).sum(dim=1).cpu().numpy()
             nothing = np.empty((0, rows.shape[1]), np.float32)
-            return PackedOnDevice(nothing, chosen.shape[0], np.ones(chosen.shape[0]), squared_norm, 0.0, exact.float())
+            step = np.ones(chosen.shape[0])
+            return PackedOnDevice(nothing, chosen.shape[0], step, squared_norm, 0.0, None, exact.float())
 
     def lengths(self, rows: NDArray[Any], u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
         """Exact lengths, in the order of summation of `hpcore._exact_cpu.edge_lengths`: bit for bit the same."""

@@ -27,7 +27,7 @@ from hpcore.separation import PairwiseSeparation, pairwise_separation
 from hpcore.spanning_tree import Forests, on_device
 
 if TYPE_CHECKING:
-    from hpcore._candidates import Tree
+    from hpcore._context import Tree
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _trees_of(layer: LayerPoints, forests: Forests) -> ClassTrees:
 
 
 def _kept(trees: ClassTrees) -> Iterator[Tree]:
-    from hpcore._candidates import Tree
+    from hpcore._context import Tree
 
     for nodes, edges in zip(pairwise(trees.start.tolist()), pairwise(trees.edge_start.tolist()), strict=True):
         own, at = slice(*nodes), slice(*edges)

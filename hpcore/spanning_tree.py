@@ -26,7 +26,8 @@ from hpcore.errors import DeviceUnavailable, OutOfMemory
 from hpcore.ties import Edges
 
 if TYPE_CHECKING:
-    from hpcore._candidates import Cross, Tree
+    from hpcore._candidates import Cross
+    from hpcore._context import Tree
     from hpcore._mst_cpu import Blocks
 
 Task = TypeVar("Task")
@@ -113,7 +114,8 @@ class Forests:
         CPU and `blocks` the blocks, given the exponent of a scale. None has an influence on any result. `trees` are
         those of the same points, where they have been built before; `pairs` the range of pairs that is wanted of all.
         """
-        from hpcore._candidates import Context, by_core, centre_of
+        from hpcore._candidates import by_core
+        from hpcore._context import Context, centre_of
         from hpcore._mst_cpu import CpuBlocks
         from hpcore._near import Near
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import hpcore
-from hpcore import _block_cpu, _candidates, _mst_cpu, spanning_tree
+from hpcore import _block_cpu, _candidates, _exact_cpu, _forest_cpu, _mst_cpu, spanning_tree
 from hpcore._approximation import Approximation, Direct, FixedPoint, FloatProducts
+from hpcore._mst_cpu import CpuBlocks
 from hpcore._pair_counts import PairCounts, count_pairs
 from hpcore.distances import distinct_points
 from hpcore.spanning_tree import Forests
@@ -225,6 +227,35 @@ def test_bounds_hold(seed: int, by: str, name: str) -> None:
     assert (lower <= exact * (1 - 1.5e-12)).all()
 
 
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    by=st.sampled_from(["fixed_point", "float32", "float64"]),
+    apart=st.sampled_from([0.0, 0.1, 1.0, 10.0, 1e3, 1e6]),
+)
+def test_bounds_hold_around_two_centres(seed: int, by: str, apart: float) -> None:
+    """Two sets, each around a centre of its own: the bounds are as above, and narrow however far the sets are apart."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((40, 33))
+    rows[20:] += apart * rng.standard_normal(33)
+    sets = (np.arange(20), np.arange(20, 40))
+    centres = [rows[each].mean(axis=0) for each in sets]
+    approximation = APPROXIMATIONS[by](3)
+    packed = []
+    for own, other in ((0, 1), (1, 0)):
+        shift = np.empty(20)
+        _exact_cpu.centre_shifts(rows, sets[own], centres[own], centres[other], shift)
+        packed.append(replace(approximation.pack(rows, sets[own], centres[own]), shift=shift * 64.0))
+    block = approximation.block(packed[0], packed[1], np.empty(48 * 48, np.int32))[:20, :20]
+    of_rows, of_columns = (each.astype(np.float64) for each in approximation.bounds(packed[0], packed[1]))
+    numbers = of_columns[4] * block
+    upper = of_rows[0][:, None] + of_columns[0] + of_rows[2][:, None] * numbers
+    lower = of_rows[1][:, None] + of_columns[1] + of_rows[3][:, None] * numbers
+    exact = 64.0 * ((rows[:20, None] - rows[None, 20:]) ** 2).sum(axis=2)
+    assert (exact <= upper).all()
+    assert (lower <= exact * (1 - 1.5e-12)).all()
+    assert (upper - lower <= 1e-2 * 64.0 * 33 + 1e-5 * exact).all()
+
+
 @pytest.mark.parametrize("by", list(APPROXIMATIONS))
 @pytest.mark.parametrize("name", ["relu", "softmax", "sub-clusters", "mixed scales"])
 def test_no_edge_of_the_reference_tree_is_dropped(name: str, by: str) -> None:
@@ -304,6 +335,39 @@ def test_fallbacks_run_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(spanning_tree, "PART_SIZE", part_size)
             np.testing.assert_array_equal(counts(rows, labels).count, expected.count)
     assert calls
+
+
+@pytest.mark.parametrize("by", [None, "fixed_point", "float32"])
+@pytest.mark.parametrize("apart", [20.0, 500.0, 1e5])
+def test_clusters_are_searched_one_by_one(apart: float, by: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two or three far clusters in a class, some of them shared: nothing needs Prim's algorithm over both trees."""
+    rng = np.random.default_rng(7)
+    n = 230
+    rows, labels = relu(rng, n, 24), np.repeat(np.arange(4), n)
+    places = apart * rng.standard_normal((4, 24)).astype(np.float32)
+    rows += places[np.minimum(rng.integers(0, 3, 4 * n), labels)]
+    monkeypatch.setattr(CpuBlocks, "between_trees", lambda *_: pytest.fail("Prim"))
+    np.testing.assert_array_equal(counts(rows, labels, by=by).count, oracle.pairwise_cross_edges(rows, labels))
+
+
+def test_clusters_have_cores_of_their_own() -> None:
+    """The components that are left when gaps are cut, as if each had been given alone; a few points are no cluster."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((90, 3))
+    rows[40:80] += 50.0
+    rows[80:] -= 50.0
+    tree = forests(rows, np.zeros(90)).trees[0]
+    core, label = np.empty(90), np.empty(90, np.intp)
+    row = np.empty(90, np.intp)
+    row[:] = forests(rows, np.zeros(90)).nodes.row
+    _forest_cpu.cluster_cores(tree.u, tree.v, tree.weight, 100.0, 20, core, label)
+    assert len(np.unique(label)) == 2
+    far = row >= 80
+    for own in (row < 40) | far, (row >= 40) & ~far:
+        assert len(np.unique(label[own])) == 1
+        alone = forests(rows[np.sort(row[own])], np.zeros(own.sum())).trees[0]
+        np.testing.assert_array_equal(np.sort(core[own]), np.sort(alone.core))
+    assert (core[far] > 100.0).all()
 
 
 def test_far_clusters_need_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
