@@ -110,3 +110,23 @@ def test_resistances_of_parallel_and_series_edges() -> None:
     left, right = np.array([0, 0, 1]), np.array([1, 1, 2])
     found = ties.effective_resistances(left, right, np.array([1.0, 1.0, 4.0]))
     np.testing.assert_allclose(found, [0.5, 0.5, 0.25], rtol=1e-12)
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 40), share=st.sampled_from([0.0, 0.05, 0.3, 1.0]))
+def test_resistances_of_any_graph(seed: int, n: int, share: float) -> None:
+    """Trees, sparse graphs, of which most is eliminated, and full ones, by the pseudo-inverse of the Laplacian."""
+    rng = np.random.default_rng(seed)
+    parent = [int(rng.integers(0, i)) for i in range(1, n)]
+    more = [(i, j) for i in range(n) for j in range(i) if rng.random() < share]
+    edges = np.array([*zip(parent, range(1, n), strict=True), *more])
+    edges = edges[rng.permutation(len(edges))]
+    conductance = rng.integers(1, 6, len(edges)).astype(np.float64)
+    laplacian = np.zeros((n, n))
+    for (i, j), c in zip(edges, conductance, strict=True):
+        laplacian[[i, j], [i, j]] += c
+        laplacian[[i, j], [j, i]] -= c
+    inverse = np.linalg.pinv(laplacian)
+    expected = [inverse[i, i] + inverse[j, j] - 2 * inverse[i, j] for i, j in edges]
+    found = ties.effective_resistances(edges[:, 0], edges[:, 1], conductance)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert (found * conductance).sum() == pytest.approx(n - 1)
