@@ -122,6 +122,11 @@ def wrong_pairs(results: dict[str, Any], quick: bool) -> None:
     results["wrong_pairs"] = measure.wrong_pairs(4 if quick else 10, 100 if quick else 300)
 
 
+def permutation(results: dict[str, Any], quick: bool) -> None:
+    """The exact tests beside draws, of scipy and our own."""
+    results["permutation"] = measure.permutation_tests(1 if quick else 5) | {"load": os.getloadavg()[0]}
+
+
 def jobs(results: dict[str, Any], quick: bool) -> None:
     """What the service and its workers add to a computation."""
     from bench import jobs as module
@@ -166,7 +171,8 @@ def estimates(results: dict[str, Any], quick: bool) -> None:
 STEPS: dict[str, Callable[[dict[str, Any], bool], None]] = {
     **{f"limit-{name}": partial(limit, name) for name in CASES},
     **{
-        step.__name__: step for step in (alone, scaling, first_calls, wrong_pairs, jobs, service, gpu, costs, estimates)
+        step.__name__: step
+        for step in (alone, scaling, first_calls, wrong_pairs, permutation, jobs, service, gpu, costs, estimates)
     },
 }
 

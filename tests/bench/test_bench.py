@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,24 @@ def test_works_are_interleaved_after_a_warm_up() -> None:
     assert all(each["min"] <= each["median"] <= each["max"] for each in times.values())
 
 
+@pytest.mark.parametrize(("patience", "pairs"), [(1e9, 6), (0.0, 2)])
+def test_all_pairs_are_timed_where_that_is_quick(patience: float, pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(peers, "installed", lambda: {"one": lambda rows, _: calls.append(len(rows))})
+    monkeypatch.setattr(measure, "_SECONDS_OF_ALL_PAIRS", patience)
+    found = measure.peers_on_pairs(data.relu(4, 4, 5), data.labels(4, 5), 2, slow=False)
+    assert found["one"]["pairs"] == pairs
+    assert set(calls) == {10}
+    assert len(calls) == (2 if pairs == 2 else 2 + 6)
+
+
+def test_permutation_tests_resolve_what_draws_cannot() -> None:
+    found = measure.permutation_tests(1, n_tests=2)
+    assert found["smallest_p_value"] == pytest.approx(1 / math.comb(90, 45))
+    assert found["scipy_over"]["scipy draws"] == 1.0
+    assert all(seconds["median"] > 0 for seconds in found["seconds"].values())
+
+
 def _wrong(wrong: int, largest: int, pairs: int) -> dict[str, int]:
     return {"wrong": wrong, "largest": largest, "pairs": pairs}
 
@@ -63,6 +82,13 @@ def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
         "alone": {"case": {"seconds": 1.0, "extra_megabytes": 12.0, "seconds_over_25_ssyrk": 0.75}},
         "first_calls": {"cold": 10.0, "warm": 0.5},
         "wrong_pairs": {"data": {"hpcore": _wrong(0, 0, 45), "one": _wrong(3, 7, 45), "slow": _wrong(1, 2, 3)}},
+        "permutation": {
+            "load": 0.5,
+            "seconds": {"exact": seconds, "scipy draws": seconds | {"median": 20.0}},
+            "scipy_over": {"exact": 40.0, "scipy draws": 1.0},
+            "p_values": [0.5, 1e-26],
+            "smallest_p_value": 9.6e-27,
+        },
         "scaling": {"points": [(10, 0.001), (100, 0.02)]},
         "jobs": {
             "load": 0.5,
@@ -82,7 +108,8 @@ def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
     for figure in (
         "**1.25** [1.12]",
         "1.3 / 1.0",
-        "**90 ×**",
+        "**~90 ×**",
+        "| exact | 0.500 [0.250, 1.000] | 40 | 9.6e-27 |",
         "0.75 (floor 1.5",
         "| 0 | 3 (7) | 1 of 3 (2) |",
         "10.0 s with an empty cache",
