@@ -58,13 +58,21 @@ def product(left: torch.Tensor, right: torch.Tensor, precision: Precision) -> to
 
 @contextmanager
 def _allowed(precision: Precision) -> Iterator[None]:
-    """Allow TF32 for nothing but TF32, and no sums in bf16, whatever the process has asked for."""
-    matmul = torch.backends.cuda.matmul
-    before = torch.get_float32_matmul_precision(), matmul.allow_bf16_reduced_precision_reduction
+    """Allow TF32 for nothing but TF32, and no sums in bf16, whatever the process has asked for.
+
+    Torch has two ways to ask. The older one, set here, sets the newer ones as well, which decide; but it cannot be read
+    once the process has used these.
+    """
+    matmul, others = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    newer = matmul.fp32_precision, others.fp32_precision, matmul.allow_bf16_reduced_precision_reduction
+    try:
+        older = torch.get_float32_matmul_precision()
+    except RuntimeError:  # "mix of the legacy and new APIs"
+        older = "highest"
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     matmul.allow_bf16_reduced_precision_reduction = False
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before[0])
-        matmul.allow_bf16_reduced_precision_reduction = before[1]
+        torch.set_float32_matmul_precision(older)
+        matmul.fp32_precision, others.fp32_precision, matmul.allow_bf16_reduced_precision_reduction = newer

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 import hpcore
 from hpcore import _mst_cuda, spanning_tree
+from hpcore import _products_cuda
 from hpcore._boruvka_cuda import bottlenecks, minimum_forest
 from hpcore._exact_cpu import edge_lengths
 from hpcore._mst_cuda import CudaBlocks
@@ -209,6 +210,19 @@ def test_what_the_process_allows_is_kept_out(precision: Precision) -> None:
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("wanted", ["tf32", "ieee"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_newer_settings_of_the_process_are_kept_out_and_kept(
+    precision: Precision, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch refuses to read its older setting once a process has used the newer ones."""
+    matmul = torch.backends.cuda.matmul
+    monkeypatch.setattr(matmul, "fp32_precision", wanted)
+    with _products_cuda._allowed(precision):
+        assert matmul.fp32_precision == ("tf32" if precision == "tf32" else "ieee")
+    assert matmul.fp32_precision == wanted
 
 
 # --- exact lengths
