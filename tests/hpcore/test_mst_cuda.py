@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch.overrides import TorchFunctionMode
 
 import hpcore
-from hpcore import _mst_cuda, spanning_tree
-from hpcore import _products_cuda
+from hpcore import _mst_cuda, _products_cuda, spanning_tree
 from hpcore._boruvka_cuda import bottlenecks, minimum_forest
 from hpcore._exact_cpu import edge_lengths
 from hpcore._mst_cuda import CudaBlocks
