@@ -213,15 +213,17 @@ def test_what_the_process_allows_is_kept_out(precision: Precision) -> None:
 
 @pytest.mark.parametrize("wanted", ["tf32", "ieee"])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_newer_settings_of_the_process_are_kept_out_and_kept(
-    precision: Precision, wanted: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_newer_settings_of_the_process_are_kept_out_and_kept(precision: Precision, wanted: str) -> None:
     """Torch refuses to read its older setting once a process has used the newer ones."""
     matmul = torch.backends.cuda.matmul
-    monkeypatch.setattr(matmul, "fp32_precision", wanted)
-    with _products_cuda._allowed(precision):
-        assert matmul.fp32_precision == ("tf32" if precision == "tf32" else "ieee")
-    assert matmul.fp32_precision == wanted
+    before = matmul.fp32_precision
+    matmul.fp32_precision = wanted
+    try:
+        with _products_cuda._allowed(precision):
+            assert matmul.fp32_precision == ("tf32" if precision == "tf32" else "ieee")
+        assert matmul.fp32_precision == wanted
+    finally:
+        matmul.fp32_precision = before
 
 
 # --- exact lengths
