@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from hpcore import _mst_cpu, _panels_cpu
 from hpcore._approximation import Direct
-from hpcore._candidates import Context, Cross, Tree, between_trees, candidates_within, centre_of, contract, tree_of
+from hpcore._candidates import Cross, between_trees, candidates_within, contract, tree_of
+from hpcore._context import Context, Tree, centre_of
 from hpcore._mst_cpu import Ends
 from hpcore._near_cpu import near_candidates
 from hpcore._panels_cpu import Panels
