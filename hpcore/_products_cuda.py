@@ -63,7 +63,8 @@ def _allowed(precision: Precision) -> Iterator[None]:
     Torch has two ways to ask. The older one, set here, sets the newer ones as well, which decide; but it cannot be read
     once the process has used these.
     """
-    matmul, others = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    matmul = torch.backends.cuda.matmul
+    others = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # the module puts an object in its own place
     newer = matmul.fp32_precision, others.fp32_precision, matmul.allow_bf16_reduced_precision_reduction
     try:
         older = torch.get_float32_matmul_precision()
