@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from contract.database import Database, artifacts, clock, insert_into
+from contract.formats import Format
 from contract.schemas import Artifact, Inspection, Problem
 
-Format = Literal["npz", "safetensors", "onnx"]
 ID_PREFIX = "sha256:"
 # Control characters, halves of surrogate pairs, and what turns the direction of writing around.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -3,9 +3,12 @@
 The service asks before it accepts a byte more, the worker before it opens a file, wherever that came from.
 """
 
-from contract.artifacts import Format
+from pathlib import Path
+from typing import Literal
+
 from contract.schemas import ProblemError
 
+Format = Literal["npz", "safetensors", "onnx"]
 SNIFFED_BYTES = 9
 _HINT = "store it as .safetensors, or as .npz with numpy.savez"
 _REFUSED = {
@@ -13,6 +16,7 @@ _REFUSED = {
     b"\x89HDF": ("format_unsupported", f"this is HDF5, which can refer to other files; {_HINT}"),
     b"\x1f\x8b": ("format_unsupported", f"this is gzip; {_HINT}"),
     b"PAR1": ("format_unsupported", f"this is Parquet; {_HINT}"),
+    b"version h": ("format_unsupported", "this is a pointer of Git LFS, not the file itself; fetch that: git lfs pull"),
 }
 # Producer and its version, domain, model version, documentation, graph, operators, properties.
 _ONNX_FIELDS = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72)
@@ -38,7 +42,20 @@ def sniff(start: bytes) -> Format:
     for magic, (code, detail) in _REFUSED.items():
         if start.startswith(magic):
             raise ProblemError(code, detail)
-    raise ProblemError("format_unsupported", f"this is neither .npz nor .safetensors nor .onnx; {_HINT}")
+    what = "empty" if not start else "text" if _is_text(start) else "neither .npz nor .safetensors nor .onnx"
+    raise ProblemError("format_unsupported", f"this is {what}; {_HINT}")
+
+
+def file_format(path: Path) -> Format:
+    """Return the format of a file on disk; see `sniff`."""
+    with path.open("rb") as file:
+        return sniff(file.read(SNIFFED_BYTES))
+
+
+def _is_text(start: bytes) -> bool:
+    """Tell whether some first bytes are text in UTF-8; the last of them may be a part of a character."""
+    text = start.decode(errors="ignore")
+    return len(text.encode()) > len(start) - 4 and all(sign.isprintable() or sign in "\t\r\n\ufeff" for sign in text)
 
 
 def _is_onnx(start: bytes) -> bool:

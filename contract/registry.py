@@ -20,6 +20,7 @@ from contract.schemas import Pooling, ProblemError, Split
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Factory = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+Architecture = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]  # no address of one, `hf-hub:…`
 Channels = Annotated[list[float], Field(min_length=1, max_length=16)]
 
 
@@ -59,9 +60,11 @@ class RegisteredModel(_Entry):
 
     description: str = ""
     factory: Factory | None = Field(None, description="`module:function`; returns a torch.nn.Module.")
-    transformers: Path | None = Field(None, description="Folder with config.json and model.safetensors.")
-    torchvision: str | None = Field(None, description="Name of an architecture of torchvision.models.")
-    timm: str | None = Field(None, description="Name of an architecture of timm.")
+    transformers: Path | None = Field(
+        None, description="Folder with config.json and, for trained models, model.safetensors."
+    )
+    torchvision: Architecture | None = Field(None, description="Name of an architecture of torchvision.models.")
+    timm: Architecture | None = Field(None, description="Name of an architecture of timm.")
     arguments: dict[str, Any] = Field({}, description="Passed to the factory or architecture by keyword.")
     weights: Path | None = Field(None, description="A .safetensors file; without it, only untrained twins exist.")
     sha256: Sha256 | None = Field(None, description="Digest of `weights`, or of the folder's model.safetensors.")
@@ -77,8 +80,10 @@ class RegisteredModel(_Entry):
             raise ValueError("give exactly one of `factory`, `transformers`, `torchvision` and `timm`")
         if self.transformers is not None and self.weights is not None:
             raise ValueError("`weights` of a `transformers` folder are its model.safetensors; remove `weights`")
-        if self.trained and self.sha256 is None:
+        if self.weights is not None and self.sha256 is None:
             raise ValueError("weights need their `sha256`, so that they cannot change unnoticed")
+        if self.sha256 is not None and self.weights is None and self.transformers is None:
+            raise ValueError("`sha256` is of `weights`, which are not given")
         if self.transformers is not None and self.arguments:
             raise ValueError("`arguments` do not go with `transformers`: config.json has them")
         return self
@@ -86,7 +91,7 @@ class RegisteredModel(_Entry):
     @property
     def trained(self) -> bool:
         """Whether there are weights beside the architecture."""
-        return self.weights is not None or self.transformers is not None
+        return self.weights is not None or self.sha256 is not None
 
 
 class RegisteredData(_Entry):

@@ -14,9 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from contract.artifacts import ID_PREFIX, Artifacts, Format
+from contract.artifacts import ID_PREFIX, Artifacts
 from contract.blobs import Blobs, Partial
 from contract.database import Database, clock, uploads
+from contract.formats import Format
 from contract.jobs import Jobs, NewJob
 from contract.queue import INSPECTION_QUEUE
 from contract.quotas import Quotas

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from contract.formats import SNIFFED_BYTES, sniff
+from contract.formats import file_format
 from contract.schemas import InspectedLayer, Inspection, ModelSource, ProblemError
 from worker.arrays import Array, StoredArray, check_layer
 from worker.npz import read_npz
@@ -55,8 +55,7 @@ def open_activations(path: Path, *, max_unpacked_bytes: int) -> ActivationFile:
     ProblemError
         What is wrong with the file, and what to do about it.
     """
-    with path.open("rb") as file:
-        form = sniff(file.read(SNIFFED_BYTES))
+    form = file_format(path)
     if form == "onnx":
         raise ProblemError(
             "model_unsupported", "this is an ONNX model, not activations: record them, or name it as a `model`"

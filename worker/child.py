@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
+from contract.formats import file_format
 from contract.logs import configure_logs
 from contract.schemas import AnalysisRequest, Pairs, Problem, ProblemError, Progress, Separation
 from worker.limits import COMPUTING, die_at_oom, limit_memory
@@ -110,10 +111,10 @@ def perform(work: Work, emitter: Emitter) -> Event:
 
 def _inspect(work: Work, _emitter: Emitter) -> Event:
     from worker.activations import open_activations
-    from worker.models.sources import inspect_model, is_onnx
+    from worker.models.sources import inspect_model
 
     (path,) = work.inputs.values()
-    if is_onnx(Path(path)):
+    if file_format(Path(path)) == "onnx":
         return InspectionEvent(inspection=inspect_model(Path(path), _running(work)))
     file = open_activations(Path(path), max_unpacked_bytes=work.max_unpacked_bytes)
     return InspectionEvent(inspection=file.inspection())

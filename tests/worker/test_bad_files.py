@@ -281,8 +281,16 @@ NPZ: dict[str, tuple[Callable[[], bytes], str, str]] = {
 }
 
 SAFETENSORS: dict[str, tuple[Callable[[], bytes], str, str]] = {
-    "empty": (lambda: b"", "format_unsupported", "neither"),
-    "three bytes": (lambda: b"abc", "format_unsupported", "neither"),
+    "empty": (lambda: b"", "format_unsupported", "empty"),
+    "three bytes": (lambda: b"abc", "format_unsupported", "this is text"),
+    "nothing known": (lambda: bytes(range(128, 192)), "format_unsupported", "neither"),
+    "a table as text": ("größe,label\n1.0,2\n".encode, "format_unsupported", "this is text"),
+    "a pointer of Git LFS": (
+        lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "format_unsupported",
+        "git lfs pull",
+    ),
+    "a pickle": (lambda: pickle.dumps([1, 2]), "pickle_forbidden", "run code"),
     "header of 2**63": (lambda: safetensors(GOOD_HEADER, GOOD_PAYLOAD, size=2**63), "header_too_large", str(2**63)),
     "header of 101 MB": (lambda: safetensors(b"{}", size=101_000_000), "header_too_large", "101000000"),
     "header longer than the file": (lambda: safetensors(b"{}", size=1000), "invalid_safetensors", "write it again"),
@@ -292,7 +300,7 @@ SAFETENSORS: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "4096",
     ),
     "not JSON": (lambda: safetensors(b"{not json}"), "invalid_safetensors", "JSON"),
-    "a list": (lambda: safetensors([1, 2]), "format_unsupported", "neither"),
+    "a list": (lambda: safetensors([1, 2]), "format_unsupported", "safetensors"),
     "a tensor that is no object": (lambda: tensors(layer=3), "invalid_safetensors", "write it again"),
     "a tensor without offsets": (
         lambda: tensors(layer={"dtype": "F32", "shape": [4, 2]}),
@@ -351,9 +359,8 @@ SAFETENSORS: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "'layer'",
     ),
     "label length": (lambda: tensors(layer=tensor([8], 32, 64)), "label_length_mismatch", "4 labels"),
-    "HTML": (lambda: b"<!DOCTYPE html><html></html>", "format_unsupported", "neither"),
+    "HTML": (lambda: b"<!DOCTYPE html><html></html>", "format_unsupported", "this is text"),
     "one array": (lambda: b"\x93NUMPY\x01\x00v\x00{", "format_unsupported", "single .npy"),
-    "a pickle": (lambda: pickle.dumps({"labels": [0, 1]}), "pickle_forbidden", "run code"),
     "ONNX": (lambda: b"\x08\x08\x12\x07pytorch", "model_unsupported", "ONNX"),
 }
 

@@ -10,15 +10,17 @@ from contract.layer_names import INPUT_LAYER, LayerNames
 from contract.schemas import ProblemError
 from worker.arrays import Array
 from worker.models.onnx_scan import Graph, Node, Value, scan_onnx
+from worker.models.onnx_session import NARROW_TYPES, OnnxPart, is_out_of_memory
 
-_TYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
-          11: "float64"}  # fmt: skip
+_TYPES = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
+    11: "float64", 12: "uint32", 13: "uint64",
+} | dict.fromkeys(NARROW_TYPES, "float32")  # fmt: skip
 _WITH_WEIGHTS = frozenset([
     "Gemm", "MatMul", "Conv", "ConvTranspose", "DeformConv", "Gather", "LSTM", "GRU", "RNN", "Einsum",
     "MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv",
 ])  # fmt: skip
 _PASSING = frozenset(["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Dropout", "Transpose"])
-_OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc", "out of memory", "BFCArena")
 
 
 def onnx_layers(graph: Graph) -> dict[str, str]:
@@ -78,7 +80,8 @@ class OnnxModel:
         self._layers = onnx_layers(self._graph)
         self._inputs = [value for value in self._graph.inputs if value.name not in self._graph.constants]
         self._fixed_rows = _fixed_rows(self._inputs)
-        self._sessions: dict[tuple[str, ...], Any] = {}
+        self._parts: dict[tuple[str, ...], OnnxPart] = {}
+        self._narrow = _narrow_types(self._graph)
         self._row_bytes: dict[str, int] = {}
         self.device = "cpu"
         self._check_opsets()
@@ -116,13 +119,13 @@ class OnnxModel:
 
     def _outputs(self, tensors: tuple[str, ...], feed: dict[str, Array], n_rows: int) -> list[Any]:
         """Compute some tensors; where the model takes a fixed number of rows, so many at a time."""
-        session, size = self._session(tensors), self._fixed_rows
+        part, size = self._part(tensors), self._fixed_rows
         if size is None or size == n_rows:
-            return list(session.run(tensors, feed))
+            return part.run(feed)
         parts = []
         for first in range(0, n_rows, size):
             rows = np.minimum(np.arange(first, first + size), n_rows - 1)  # the last row fills up the last part
-            parts.append(session.run(tensors, {name: array[rows] for name, array in feed.items()}))
+            parts.append(part.run({name: array[rows] for name, array in feed.items()}))
         return [_joined(column, size, n_rows) for column in zip(*parts, strict=True)]
 
     def _groups(self, names: Sequence[str], n_rows: int) -> list[list[str]]:
@@ -151,42 +154,38 @@ class OnnxModel:
             feed[value.name] = _fitted(given, value)
         return feed
 
-    def _session(self, outputs: tuple[str, ...]) -> Any:
-        if outputs in self._sessions:
-            return self._sessions[outputs]
-        import onnx
-        import onnxruntime
-
-        model = onnx.load_model_from_string(self._content)
-        del model.graph.output[:]
-        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-        options = onnxruntime.SessionOptions()
-        # Every operation as it stands: fused ones would give numbers that depend on which layers are asked for.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = self._n_threads or 0
-        options.log_severity_level = 4
-        providers = ["CPUExecutionProvider"]
-        if self._device != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-            providers.insert(0, "CUDAExecutionProvider")
-        try:
-            session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
-        except Exception as error:  # the library has a dozen kinds
-            if "opset" in str(error).lower():
-                raise ProblemError("opset_unsupported", f"the ONNX file cannot be run: {_short(error)}") from error
-            raise ProblemError("invalid_onnx", f"the ONNX file cannot be run: {_short(error)}") from error
-        self.device = "cuda" if session.get_providers()[0].startswith("CUDA") else "cpu"
-        self._sessions[outputs] = session
-        return session
+    def _part(self, outputs: tuple[str, ...]) -> OnnxPart:
+        """Return what computes some tensors; parts that were used before are kept as far as the budget goes."""
+        if outputs in self._parts:
+            return self._parts[outputs]
+        part = OnnxPart(
+            self._content,
+            outputs,
+            use_gpu=self._device != "cpu",
+            n_threads=self._n_threads,
+            narrow=self._narrow,
+        )
+        while self._parts and part.n_bytes + sum(each.n_bytes for each in self._parts.values()) > self._budget:
+            del self._parts[next(iter(self._parts))]
+        self.device = part.device
+        self._parts[outputs] = part
+        return part
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Tell whether an error of `run` means that a smaller batch may do."""
-        return isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
+        return is_out_of_memory(error)
 
     def to_cpu(self) -> bool:
         """Go on without the GPU; False where there was none."""
         moved, self._device = self.device != "cpu", "cpu"
-        self._sessions.clear()
+        self._parts.clear()
         return moved
+
+
+def _narrow_types(graph: Graph) -> list[str]:
+    """Return the types of inputs and constants that NumPy does not have."""
+    used = {value.dtype for value in (*graph.inputs, *graph.constants.values())}
+    return sorted({NARROW_TYPES[dtype] for dtype in used if dtype in NARROW_TYPES})
 
 
 def _fixed_rows(inputs: Sequence[Value]) -> int | None:
@@ -209,7 +208,9 @@ def _joined(parts: Sequence[Any], size: int, n_rows: int) -> Any:
 
 def _fitted(given: Array, value: Value) -> Array:
     """Return rows in the type that an input wants, or say why they do not fit."""
-    wanted = np.dtype(_TYPES.get(value.dtype, "float32"))
+    if value.dtype not in _TYPES:
+        raise ProblemError("input_mismatch", f"the model's input {value.name!r} takes no numbers; export another form")
+    wanted = np.dtype(_TYPES[value.dtype])
     if given.dtype != wanted:
         if given.dtype.kind != wanted.kind or wanted.kind not in "fi":
             raise ProblemError(
@@ -222,13 +223,8 @@ def _fitted(given: Array, value: Value) -> Array:
         len(shape) == given.ndim and all(a is None or a == b for a, b in zip(shape[1:], given.shape[1:], strict=True))
     )
     if not fits:
-        shown = [None if extent is None else extent for extent in shape or []]
         raise ProblemError(
             "input_mismatch",
-            f"the model wants {value.name!r} of shape {shown}, the data have rows of {list(given.shape[1:])}",
+            f"the model wants {value.name!r} of shape {shape}, the data have rows of {list(given.shape[1:])}",
         )
     return given
-
-
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

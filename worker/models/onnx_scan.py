@@ -17,7 +17,8 @@ _MOST_FIELDS, _MOST_DEPTH, _MOST_NAME_BYTES, _MOST_RANK = 5_000_000, 8, 4096, 32
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 # Bytes of an element, by number of its data type; strings have none.
 _WIDTHS = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 14: 8, 15: 16, 16: 2, 17: 1,
-           18: 1, 19: 1, 20: 1, 21: 0.5, 22: 0.5, 23: 0.5, 24: 1}  # fmt: skip
+           18: 1, 19: 1, 20: 1, 21: 0.5, 22: 0.5, 23: 0.5, 24: 1,
+           25: 0.25, 26: 0.25}  # fmt: skip
 
 
 @dataclass
@@ -32,9 +33,10 @@ class Node:
 
 @dataclass
 class Tensor:
-    """A constant: its name and shape."""
+    """A constant: its name, number of its data type, and shape."""
 
     name: str = ""
+    dtype: int = 0
     shape: list[int] = field(default_factory=list)
 
 
@@ -197,12 +199,12 @@ class _Scan:
                 self._tensor(a, b)
 
     def _tensor(self, start: int, end: int) -> Tensor:
-        tensor, dtype, raw = Tensor(), 0, None
+        tensor, raw = Tensor(), None
         for number, a, b in self._walk(start, end):
             if number == 1:  # packed or not
                 tensor.shape += [a] if b < 0 else self._packed(a, b)
             elif number == 2:
-                dtype = a
+                tensor.dtype = a
             elif number == 8:
                 tensor.name = self._text(a, b)
             elif number == 9:
@@ -215,7 +217,7 @@ class _Scan:
                 )
         if len(tensor.shape) > _MOST_RANK or any(extent >= 2**48 for extent in tensor.shape):
             _invalid(f"the constant {tensor.name[:80]!r} has an impossible shape")
-        expected = math.ceil(math.prod(tensor.shape) * _WIDTHS.get(dtype, 0))
+        expected = math.ceil(math.prod(tensor.shape) * _WIDTHS.get(tensor.dtype, 0))
         if raw is not None and raw != expected:
             _invalid(f"the constant {tensor.name[:80]!r} declares {expected} bytes but holds {raw}")
         if raw is None and expected > 8 * max(1, end - start):

@@ -96,6 +96,7 @@ def _record(run: Run, work: Recording, show: Callable[[float], None]) -> Recorde
         import torch
 
         torch.set_num_threads(work.n_threads)
+    probe: Batch = {}
     try:
         model = _model(run, work)
         probe = take(0, min(_PROBED_ROWS, len(rows)))
@@ -114,8 +115,10 @@ def _record(run: Run, work: Recording, show: Callable[[float], None]) -> Recorde
         raise
     except Exception as error:
         text = (str(error).strip().splitlines() or [""])[0].translate(_CONTROL_CHARACTERS)[:300]
+        given = ", ".join(f"`{name}` {array.dtype}, rows of {list(array.shape[1:])}" for name, array in probe.items())
         raise ProblemError(
-            "model_failed", f"the model cannot be run on these data: {text or type(error).__name__}"
+            "model_failed",
+            f"the model cannot be run on these data ({given or 'not read yet'}): {text or type(error).__name__}",
         ) from error
     return Recorded(data_sha256=digest.hexdigest(), device=model.device, notes=notes)
 

@@ -1,5 +1,7 @@
 """A registered model, built from the administrator's description and given its weights. Nothing is downloaded."""
 
+import importlib
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +10,7 @@ from contract.schemas import Pooling, ProblemError
 from worker.arrays import Array
 from worker.models.data import Batch
 from worker.models.torch_model import TorchModel
+from worker.models.transformer import open_transformer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +24,7 @@ def build(
     Raises
     ------
     ProblemError
-        `library_missing`, `weights_mismatch`, `model_failed`.
+        `library_missing`, `weights_mismatch`, `remote_code_forbidden`, `model_failed`.
     """
     import torch
 
@@ -47,32 +50,33 @@ def build(
 
 def _architecture(entry: RegisteredModel, folder: Path, *, trained: bool) -> Any:
     if entry.factory is not None:
-        import importlib
-
         module, _, function = entry.factory.partition(":")
         return getattr(importlib.import_module(module), function)(**entry.arguments)
     if entry.transformers is not None:
-        return _transformer(folder, trained=trained)
+        return open_transformer(folder, trained=trained)
     if entry.torchvision is not None:
-        import torchvision
+        models = _library("torchvision").models
+        takes = inspect.signature(models.get_model_builder(entry.torchvision)).parameters
+        # Networks with a backbone would fetch the weights of that, unless they are told otherwise as well.
+        none = {name: None for name in ("weights", "weights_backbone") if name in takes}
+        return models.get_model(entry.torchvision, **none, **entry.arguments)
+    return _library("timm").create_model(entry.timm, pretrained=False, **entry.arguments)
 
-        return torchvision.models.get_model(entry.torchvision, weights=None, **entry.arguments)
-    import timm
 
-    return timm.create_model(entry.timm, pretrained=False, **entry.arguments)
+def _library(name: str) -> Any:
+    """Import a library of architectures, or say why that cannot be."""
+    import torch
 
-
-def _transformer(folder: Path, *, trained: bool) -> Any:
-    from transformers import AutoConfig, AutoModel
-
-    if trained:
-        return AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, attn_implementation="eager"
-        )
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return AutoModel.from_config(  # type: ignore[no-untyped-call]  # the library types only half of it
-        config, trust_remote_code=False, attn_implementation="eager"
-    )
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # an extension of C++ that was built for another torch ends in all kinds
+        raise ProblemError(
+            "library_missing",
+            f"{name} is installed, but cannot be imported beside torch {torch.__version__} ({_short(error)}); the "
+            "administrator can install the version that goes with it",
+        ) from error
 
 
 def _load(module: "nn.Module", path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from contract.formats import file_format
 from contract.registry import RegisteredData, RegisteredModel, Registry, load_registry
 from contract.schemas import AnalysisRequest, InputReference, Inspection, ModelSource, ProblemError
 from worker.activations import ActivationFile, open_activations
@@ -35,13 +36,6 @@ class ModelRunning:
     def registry(self) -> Registry:
         """Return the names on offer."""
         return load_registry(self.registry_file)
-
-
-def is_onnx(path: Path) -> bool:
-    """Tell whether an uploaded file was accepted as an ONNX model: it is neither an archive nor safetensors."""
-    with path.open("rb") as file:
-        start = file.read(9)
-    return start[:1] == b"\x08" and start[8:9] != b"{"
 
 
 def inspect_model(path: Path, running: ModelRunning) -> Inspection:
@@ -183,7 +177,7 @@ def _model_files(
         path = paths[item.model.artifact]
         if not path.is_file():
             raise ProblemError("artifact_not_found", f"the file of {item.model.artifact} is gone; upload it again")
-        if not is_onnx(path):
+        if file_format(path) != "onnx":
             raise ProblemError("not_a_model", f"{item.model.artifact} is no ONNX file; give it as `artifact` or `data`")
         if path.stat().st_size > MOST_BYTES:
             raise ProblemError("model_too_large", f"the ONNX file has more than {MOST_BYTES} bytes")
@@ -191,7 +185,9 @@ def _model_files(
     trained = item.state == "trained"
     if trained and not entry.trained:
         name = item.model.name
-        raise ProblemError("weights_unavailable", f"{name!r} is registered without weights; ask for state 'untrained'")
+        raise ProblemError(
+            "weights_unavailable", f"{name!r} is registered without weights and `sha256`; ask for state 'untrained'"
+        )
     folder = scratch / hashlib.sha256(f"{item.model.name}/{trained}".encode()).hexdigest()[:16]
     folder.mkdir(exist_ok=True)
     if entry.transformers is not None:
@@ -200,6 +196,12 @@ def _model_files(
     weights = entry.weights if entry.transformers is None else entry.transformers / "model.safetensors"
     if not trained or weights is None:
         return folder, None
+    if not weights.is_file() and entry.transformers is not None and list(weights.parent.glob("*.bin")):
+        raise ProblemError(
+            "weights_unavailable",
+            f"{weights.parent.name} holds pickled weights only, which are never opened; save the model again with "
+            "save_pretrained, which writes model.safetensors",
+        )
     digest = _copy(weights, folder / "model.safetensors")
     if digest != entry.sha256:
         raise ProblemError(

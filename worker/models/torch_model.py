@@ -8,6 +8,7 @@ from contract.layer_calls import LayerCalls, first_tensor, module_names, tensors
 from contract.layer_names import INPUT_LAYER, LayerNames
 from contract.schemas import Pooling, ProblemError
 from worker.arrays import Array
+from worker.models.transformer import named_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +71,7 @@ class TorchModel:
                     see(name + suffix, value, True)
 
         self._module.to(self.device)  # here, so that weights that do not fit are like a batch that does not
-        inputs = {name: torch.from_numpy(array).to(self.device) for name, array in batch.items()}
+        inputs = {name: self._fitted(torch.from_numpy(array)).to(self.device) for name, array in batch.items()}
         self._mask = inputs.get("attention_mask")
         first = inputs["inputs"]
         with ExitStack() as hooks, torch.no_grad():
@@ -85,12 +86,16 @@ class TorchModel:
                 rest = {name: value for name, value in inputs.items() if name != "inputs"}
                 self._module(first, **rest)
 
+    def _fitted(self, values: "torch.Tensor") -> "torch.Tensor":
+        """Give floating-point values the type that the weights have, as ONNX models do with theirs."""
+        weights = next((each for each in self._module.parameters() if each.is_floating_point()), None)
+        return values.to(weights.dtype) if weights is not None and values.is_floating_point() else values
+
     def _run_transformer(
         self, inputs: "dict[str, torch.Tensor]", see: "Callable[[str, torch.Tensor, bool], None]"
     ) -> None:
-        named = {getattr(self._module, "main_input_name", "input_ids"): inputs["inputs"]}
-        named |= {name: value for name, value in inputs.items() if name != "inputs"}
-        states = self._module(**named, output_hidden_states=True).hidden_states
+        found = self._module(**named_inputs(self._module, inputs), output_hidden_states=True)
+        states = getattr(found, "hidden_states", None)
         if states is None:
             raise ProblemError("layer_unusable", "the transformer gives no hidden states; name its modules instead")
         for number, state in enumerate(states):
@@ -98,7 +103,7 @@ class TorchModel:
 
     def _stored(self, value: "torch.Tensor") -> Array:
         torch = self._torch
-        if value.ndim == 3 and self._pooling != "none":
+        if value.ndim == 3 and self._pooling != "none" and value.is_floating_point():
             value = self._pooled(value)
         if value.is_floating_point() and value.dtype not in (torch.float16, torch.float32, torch.float64):
             value = value.to(torch.float32)  # holds bfloat16 and the 8-bit types exactly
@@ -109,10 +114,11 @@ class TorchModel:
         if self._pooling == "cls":
             return value[:, 0]
         mask = self._mask
+        wide = value if value.dtype == self._torch.float64 else value.float()  # sums need more digits than bfloat16 has
         if mask is None or mask.shape != value.shape[:2]:
-            return value.mean(1)
-        weights = mask.to(value.dtype)[:, :, None]
-        return (value * weights).sum(1) / weights.sum(1).clamp(min=1)
+            return wide.mean(1)
+        weights = mask.to(wide.dtype)[:, :, None]
+        return (wide * weights).sum(1) / weights.sum(1).clamp(min=1)
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Tell whether an error of `run` means that a smaller batch may do."""

@@ -119,15 +119,15 @@ def test_pytorch_leaves_the_gpu(tmp_path: Path, gpu: Callable[[int], None], room
 
 
 class Arena:
-    """A session of ONNX Runtime with room for so many rows on its GPU."""
+    """A part of a model with room for so many rows on its GPU."""
 
-    def __init__(self, session: Any, rows: int) -> None:
-        self._session, self._rows = session, rows
+    def __init__(self, part: Any, rows: int) -> None:
+        self._part, self._rows = part, rows
 
-    def run(self, outputs: list[str], feed: dict[str, Any]) -> Any:
+    def run(self, feed: dict[str, Any]) -> Any:
         if len(next(iter(feed.values()))) > self._rows:
             raise NO_ROOM["onnxruntime"]
-        return self._session.run(outputs, feed)
+        return self._part.run(feed)
 
 
 @pytest.mark.parametrize(
@@ -136,16 +136,16 @@ class Arena:
 def test_onnx_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, note: str) -> None:
     path = networks.mlp_onnx(tmp_path / "m.onnx", networks.seeded(networks.mlp))
     _, expected = recorded(tmp_path, "cpu.safetensors", None, model=path)
-    session = onnx_model.OnnxModel._session
+    part = onnx_model.OnnxModel._part
 
     def on_gpu(model: onnx_model.OnnxModel, outputs: tuple[str, ...]) -> Any:
-        found = session(model, outputs)
+        found = part(model, outputs)
         if model._device == "cpu":
             return found
         model.device = "cuda"
         return Arena(found, rows)
 
-    monkeypatch.setattr(onnx_model.OnnxModel, "_session", on_gpu)
+    monkeypatch.setattr(onnx_model.OnnxModel, "_part", on_gpu)
     found, arrays = recorded(tmp_path, "auto.safetensors", None, "auto", path)
     assert found["notes"] == [note]
     assert found["device"] == ("cpu" if note == LEFT_GPU else "cuda")
