@@ -184,7 +184,7 @@ class OnnxModel:
 
 def _narrow_types(graph: Graph) -> list[str]:
     """Return the types of inputs and constants that NumPy does not have."""
-    used = {value.dtype for value in (*graph.inputs, *graph.constants.values())}
+    used = {value.dtype for value in graph.inputs} | {tensor.dtype for tensor in graph.constants.values()}
     return sorted({NARROW_TYPES[dtype] for dtype in used if dtype in NARROW_TYPES})
 
 

@@ -58,8 +58,8 @@ class OnnxPart:
         self._renamed = _widen_inputs(model.graph)
         self._session = self._open(model)
         types = {value.name: value.type for value in self._session.get_outputs()}
-        if narrow := {name for name, kind in types.items() if kind.startswith("tensor(") and kind not in _OF_NUMPY}:
-            _widen_outputs(model.graph, narrow)
+        if wide := {name for name, kind in types.items() if kind.startswith("tensor(") and kind not in _OF_NUMPY}:
+            _widen_outputs(model.graph, wide)
             self._session = self._open(model)
         self.n_bytes: int = model.ByteSize()
 
