@@ -71,11 +71,14 @@ def _network(model: str, options: Extraction) -> "nn.Module":
     torch.manual_seed(options.seed)
     network = _from_folder(path) if path.is_dir() else _from_factory(model)
     if options.weights is not None:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             network.load_state_dict(load_file(options.weights))
-        except RuntimeError as error:
+        except FileNotFoundError as error:
+            raise UsageError(f"there is no file {options.weights}") from error
+        except (RuntimeError, SafetensorError) as error:
             raise InterlayerError(f"{options.weights} does not fit the model: {error}") from error
     return network.to(options.device)
 
@@ -145,12 +148,16 @@ def _from_folder(path: Path) -> "nn.Module":
     if not (path / "config.json").is_file():
         raise UsageError(f"{path} is no Hugging Face folder: there is no config.json")
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from transformers import AutoModel
+    from worker.models.transformer import open_transformer
 
-    network: nn.Module = AutoModel.from_pretrained(
-        path, local_files_only=True, use_safetensors=True, trust_remote_code=False
-    )
-    return network
+    if not (path / "model.safetensors").is_file():
+        raise InterlayerError(
+            f"{path} has no model.safetensors; save_pretrained writes one. Pickled weights stay closed"
+        )
+    try:
+        return open_transformer(path, trained=True)
+    except ProblemError as error:
+        raise AnalysisFailed(error.problem) from error
 
 
 def _arrays(path: Path) -> "dict[str, np.ndarray]":

@@ -9,6 +9,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors import safe_open
 from safetensors.numpy import load_file
+from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 from torch import nn
 
@@ -128,10 +129,37 @@ def test_a_folder_of_hugging_face(tmp_path: Path) -> None:
         assert (file.metadata() or {})["pooling"] == "mean"
 
 
+def test_folders_that_are_refused(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pickled weights, code of the folder's own, and weights without a part of the architecture."""
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path / "bert"
+    config = BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    model = BertModel(config)
+    model.save_pretrained(folder)
+    command = ["extract", str(folder), str(data), "-o", str(tmp_path / "out.safetensors")]
+    weights = load_file(folder / "model.safetensors")
+    partly = {name: values for name, values in weights.items() if "layer.1" not in name}
+    save_numpy(partly, folder / "model.safetensors")
+    assert run(command) == 4
+    assert "encoder.layer.1" in capsys.readouterr().err
+    written = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(written.replace("{", '{"auto_map": {"AutoModel": "own.Model"},', 1))
+    assert run(command) == 4
+    assert "own.Model" in capsys.readouterr().err
+    (folder / "model.safetensors").unlink()
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    assert run(command) == 4
+    assert "Pickled weights stay closed" in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
+
+
 REFUSED = [
     (["no_such_module:build"], 2, "cannot be imported"),
     (["network"], 2, "neither an .onnx file"),
     ([f"{__name__}:no_model"], 2, "returned a int"),
+    ([HERE, "--weights", "data.npz"], 4, "does not fit the model"),
+    ([HERE, "--weights", "none.safetensors"], 2, "there is no file none.safetensors"),
     ([HERE, "--layer", "secnd"], 4, "no layer 'secnd'"),
     ([HERE, "--pooling", "max"], 4, "`pooling` is 'max'"),
     (["network.onnx", "--pooling", "last"], 2, "may be none, mean, cls, not 'last'"),
@@ -140,8 +168,15 @@ REFUSED = [
 
 @pytest.mark.parametrize(("arguments", "code", "message"), REFUSED)
 def test_refusals(
-    tmp_path: Path, data: Path, arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    data: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     model, *options = arguments
     assert run(["extract", model, str(data), "-o", str(tmp_path / "out.safetensors"), *options]) == code
     assert message in capsys.readouterr().err
