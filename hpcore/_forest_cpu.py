@@ -269,18 +269,6 @@ def pair_forests(
 
 
 @kernel()
-def unite_edges(
-    component: NDArray[np.intp], u: NDArray[np.intp], v: NDArray[np.intp], taken: NDArray[np.bool_]
-) -> None:
-    """Join components by edges in turn and mark those that join; `component` names the root of every node."""
-    size = np.bincount(component, minlength=component.shape[0])
-    for e in range(u.shape[0]):
-        taken[e] = _unite(component, size, u[e], v[e])
-    for node in range(component.shape[0]):
-        component[node] = find(component, node)
-
-
-@kernel()
 def linkage_order(
     u: NDArray[np.intp],
     v: NDArray[np.intp],
