@@ -42,6 +42,8 @@ def write_audit(verdict: Verdict, report: Report, targets: AuditTargets) -> None
     from interlayer.render.sarif import verdict_to_sarif
     from interlayer.render.summary import verdict_to_markdown
 
+    targets.require_places()
+
     def junit() -> str:
         return verdict_to_junit(verdict)
 
