@@ -59,7 +59,8 @@ def has_status(status: AnalysisStatus) -> list[Any]:
     return [jobs.c.state == status]
 
 
-# What clients see of a row. A request may be a megabyte, of which only its tags are shown.
+# What clients see of a row. The tags are taken from the request here: PostgreSQL does not look into JSON that holds a
+# zero byte, which a name of a layer may.
 SHOWN: tuple[Any, ...] = (
     jobs.c.id,
     jobs.c.state,
@@ -67,7 +68,7 @@ SHOWN: tuple[Any, ...] = (
     jobs.c.created_at,
     jobs.c.started_at,
     jobs.c.finished_at,
-    jobs.c.request["tags"].label("tags"),
+    jobs.c.request,
     jobs.c.stage,
     jobs.c.done,
     jobs.c.total,
@@ -97,7 +98,7 @@ def analysis_of(row: Row[Any]) -> Analysis:
             "created_at": row.created_at,
             "started_at": row.started_at,
             "finished_at": row.finished_at,
-            "tags": row.tags or {},
+            "tags": row.request.get("tags", {}),
             "progress": {"stage": row.stage, "done": row.done, "total": row.total, "fraction": row.fraction},
             "error": row.error,
             "execution": {
