@@ -353,10 +353,11 @@ class TestKeys:
                 assert ("WWW-Authenticate" in answer.headers) == (status == 401)
                 assert key.key not in answer.text
 
-    def test_little_of_a_file_is_read_for_a_key_that_opens_nothing(self, process: Process) -> None:
+    def test_a_file_is_read_once_at_most_for_a_key_that_opens_nothing(self, process: Process) -> None:
         lines = f"Content-Length: {MAX_ARTIFACT_BYTES}", "Authorization: Bearer il_x"
         start = "\r\n".join(["PUT /v1/artifacts HTTP/1.1", "Host: x", *lines]) + "\r\n\r\n"
-        with process.little_cost(read=3 * MAX_ARTIFACT_BYTES):
+        # How much of it depends on who is quicker; what the process reads for itself comes on top.
+        with process.little_cost(read=4 * MAX_ARTIFACT_BYTES):
             for _ in range(3):
                 with connect(process) as connection:
                     connection.sendall(start.encode() + bytes(MAX_ARTIFACT_BYTES - 100))
