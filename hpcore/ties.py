@@ -88,7 +88,7 @@ def cross_edges(edges: Edges, copies: NDArray[np.int64], tolerance: float, ties:
 
     Notes
     -----
-    Time O(E α(E)) plus O(c²), memory 8 c² bytes for a set of c nodes that are joined by equally long edges in a cycle,
+    Time O(E α(E)) plus O(c²), memory 16 c² bytes for a set of c nodes that are joined by equally long edges in a cycle,
     not counting what hangs on a single edge; O(c³) where most of these are joined to most. The worst data are those
     with few distinct lengths and few repeated points, such as binary features: 10 classes of 1000 points with 12 to 20
     of them take six to thirteen times the processor time of as many normal ones.
@@ -157,7 +157,7 @@ def effective_resistances(
     """Effective resistance between the ends of each edge of one connected multigraph without loops.
 
     What hangs on a single edge is taken off first, edge by edge: such an edge is in every tree, R = 1 / conductance.
-    From the rest, c nodes and 8 c² bytes, nodes of few neighbours are eliminated (`hpcore._resistances_cpu`). With the
+    From the rest, c nodes and 16 c² bytes, nodes of few neighbours are eliminated (`hpcore._resistances_cpu`). With the
     Laplacian L of what is left, grounded at one node, ``R(i, j) = (L⁻¹)_ii + (L⁻¹)_jj - 2 (L⁻¹)_ij``: c³ operations
     (Cholesky) if nothing could be eliminated.
 
@@ -204,24 +204,28 @@ def _core_resistances(
     order = order[: eliminate(matrix, order, place)]
     left = np.flatnonzero(place == n_nodes)
     if left.size > 1:
-        among = np.tril(matrix[np.ix_(left, left)], -1)
-        matrix[np.ix_(left, left)] = among + _grounded_resistances(among + among.T)
+        matrix[np.ix_(left, left)] = _grounded_resistances(matrix[np.ix_(left, left)])
     restore(matrix, order, place)
     return np.asarray(matrix[low, high])
 
 
-def _grounded_resistances(conductance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Resistances above the diagonal, zeros elsewhere; every node is joined to some other."""
+def _grounded_resistances(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Resistances above the diagonal, given conductances below it; what is below is used up."""
     from scipy.linalg.lapack import dpotrf, dpotri
 
-    laplacian = np.diag(conductance.sum(axis=1)) - conductance
+    strength = matrix.sum(axis=0) + matrix.sum(axis=1)
+    laplacian = np.negative(matrix, out=matrix)
+    np.fill_diagonal(laplacian, strength)
     laplacian[0], laplacian[:, 0], laplacian[0, 0] = 0.0, 0.0, 1.0  # grounded: the rest stays positive definite
-    factor, failed = dpotrf(laplacian.T, lower=1, overwrite_a=1)
+    factor, failed = dpotrf(laplacian.T, lower=0, overwrite_a=1)
     assert not failed  # the graph is connected, and its conductances are positive
-    inverse, _ = dpotri(factor, lower=1, overwrite_c=1)  # its lower half
+    inverse, _ = dpotri(factor, lower=0, overwrite_c=1)  # its upper half
     diagonal = inverse.diagonal().copy()
     diagonal[0] = 0.0
-    return np.asarray(np.triu(diagonal[:, None] + diagonal - 2.0 * inverse.T, 1), np.float64)
+    inverse *= -2.0
+    inverse += diagonal
+    inverse += diagonal[:, None]
+    return np.asarray(inverse, np.float64)
 
 
 def _strengths(edges: Edges, weight: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
