@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from contract.database import Database, artifacts, clock, insert_into
+from contract.database import Database, clock, insert_into
 from contract.formats import Format
 from contract.schemas import Artifact, Inspection, Problem
+from contract.tables import artifacts
 
 ID_PREFIX = "sha256:"
 # Control characters, halves of surrogate pairs, and what turns the direction of writing around.

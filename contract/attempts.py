@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Row, and_, func, select, update
 
-from contract.database import UNFINISHED, Database, clock, jobs
+from contract.database import Database, clock
 from contract.job_rows import Claim, is_held
 from contract.parts import CANCELED, Parts, fail_parent, lock_parents
 from contract.schemas import Problem, Progress
+from contract.tables import UNFINISHED, jobs
 from contract.turns import WAITS, MostRunning, next_in_turn
 
 _RENEWED_AFTER = 1 / 3  # of a lease: two more heartbeats may fail before it runs out

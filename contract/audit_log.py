@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from contract.database import Database, audit_log, clock
+from contract.database import Database, clock
 from contract.schemas import AuditEntry
+from contract.tables import audit_log
 
 
 @dataclass(frozen=True)

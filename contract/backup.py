@@ -16,9 +16,10 @@ from pathlib import Path
 from sqlalchemy import Connection, select, union
 
 from contract.blobs import Blobs, digest_of
-from contract.database import Database, artifacts, jobs, reports
+from contract.database import Database
 from contract.settings import Settings
 from contract.stores import Folder, StoredFile
+from contract.tables import artifacts, jobs, reports
 
 DATABASE_FILE = "interlayer.sqlite3"
 _FOLDERS = ("artifacts", "reports", "parts")

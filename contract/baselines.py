@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from contract.database import Database, baselines, clock, reports
+from contract.database import Database, clock
 from contract.report_history import current_baselines, name_of_key, own_report, stored_report
 from contract.schemas import ProblemError
 from contract.schemas.history import Baseline, BaselineChange
+from contract.tables import baselines, reports
 
 ANY, NONE = "*", None
 """What a caller may assume besides a version: that the name means something, or that it means nothing."""

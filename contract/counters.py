@@ -9,7 +9,8 @@ import structlog
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import OperationalError
 
-from contract.database import Database, clock, counters, insert_into, processes
+from contract.database import Database, clock, insert_into
+from contract.tables import counters, processes
 
 SEEN_SECONDS = 60.0  # a process that was not seen for longer is not there
 _FORGOTTEN_SECONDS = 86400.0

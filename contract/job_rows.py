@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Row, and_
 
-from contract.database import jobs
 from contract.schemas import Analysis, AnalysisStatus
+from contract.tables import jobs
 
 Kind = Literal["analysis", "inspection", "part"]
 FINAL = ("succeeded", "failed", "canceled")

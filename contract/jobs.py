@@ -18,10 +18,11 @@ from sqlalchemy.exc import IntegrityError
 from structlog.contextvars import get_contextvars
 
 from contract.attempts import Attempts
-from contract.database import UNFINISHED, clock, job_inputs, job_tags, jobs
+from contract.database import clock
 from contract.job_rows import FINAL, SHOWN, Claim, NewJob, analysis_of, has_status, new_job_id
 from contract.parts import canceling, end_parts
 from contract.schemas import Analysis, AnalysisStatus, ProblemError
+from contract.tables import UNFINISHED, job_inputs, job_tags, jobs
 
 __all__ = ["FINAL", "Claim", "Jobs", "NewJob"]
 

@@ -13,8 +13,9 @@ import structlog
 from sqlalchemy import Row, delete, func, insert, or_, select, update
 from sqlalchemy.exc import OperationalError
 
-from contract.database import Database, api_keys, clock
+from contract.database import Database, clock
 from contract.schemas import Key, NewKey, Scope
+from contract.tables import api_keys
 
 ALL_SCOPES: tuple[Scope, ...] = ("read", "submit", "admin")
 _USE_RESOLUTION_SECONDS = 60.0  # `last_used_at` is this coarse, so that most requests write nothing

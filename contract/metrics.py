@@ -12,9 +12,10 @@ from sqlalchemy import case, func, select
 
 from contract.blobs import Blobs
 from contract.counters import Counters, Processes
-from contract.database import UNFINISHED, Database, artifacts, clock, jobs, reports
+from contract.database import Database, clock
 from contract.queue import INSPECTION_QUEUE
 from contract.settings import Settings
+from contract.tables import UNFINISHED, artifacts, jobs, reports
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # counter in the database → (what it means, the name of its label)

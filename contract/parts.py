@@ -14,9 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, delete, insert, literal, select, update
 
-from contract.database import Database, clock, jobs
+from contract.database import Database, clock
 from contract.job_rows import Claim, is_held
 from contract.schemas import Problem
+from contract.tables import jobs
 
 CANCELED = Problem.of("canceled", "the analysis was canceled on request").model_dump(mode="json")
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from contract.counters import add_up
-from contract.database import UNFINISHED, Database, artifacts, clock, compute_use, jobs, reports, uploads
+from contract.database import Database, clock
 from contract.schemas import ProblemError
 from contract.settings import Settings
+from contract.tables import UNFINISHED, artifacts, compute_use, jobs, reports, uploads
 
 _DAY = 86400
 

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from contract.database import Database, api_keys, baselines, clock, reports
+from contract.database import Database, clock
 from contract.schemas import Report
 from contract.schemas.history import StoredReport
+from contract.tables import api_keys, baselines, reports
 
 
 class ReportHistory:

@@ -15,20 +15,12 @@ from sqlalchemy import delete, exists, func, select
 
 from contract.audit_log import AuditLog
 from contract.blobs import Blobs, digest_of
-from contract.database import (
-    Database,
-    artifacts,
-    clock,
-    compute_use,
-    expired,
-    job_inputs,
-    jobs,
-    reports,
-)
+from contract.database import Database, clock
 from contract.job_rows import FINAL
 from contract.report_history import current_baselines
 from contract.settings import Settings
 from contract.spool import sweep_spool
+from contract.tables import artifacts, compute_use, expired, job_inputs, jobs, reports
 
 _ID_PREFIX = "sha256:"
 _COMPUTE_DAYS = 32

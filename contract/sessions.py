@@ -5,8 +5,9 @@ import secrets
 
 from sqlalchemy import delete, insert, or_, select
 
-from contract.database import Database, api_keys, clock, sessions
+from contract.database import Database, clock
 from contract.keys import Caller
+from contract.tables import api_keys, sessions
 
 SESSION_SECONDS = 12 * 3600.0
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from sqlalchemy import literal, select
 
 from contract.blobs import Blobs
-from contract.database import Database, uploads
+from contract.database import Database
 from contract.settings import Settings
+from contract.tables import uploads
 from contract.uploads import Uploads
 
 

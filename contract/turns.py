@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, func, literal_column, select, union
 
-from contract.database import UNFINISHED, jobs
 from contract.queue import INSPECTION_QUEUE
+from contract.tables import UNFINISHED, jobs
 
 # Literals, not parameters: else SQLite does not know that the partial index will do.
 WAITS = jobs.c.state == literal_column("'queued'")

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import and_, case, delete, exists, func, insert, literal, or_, select
 
-from contract.database import Database, finished_layers, jobs
+from contract.database import Database
 from contract.job_rows import Claim, is_held
 from contract.schemas import Separation
+from contract.tables import finished_layers, jobs
 
 _IN_PARTS = 0  # the attempts of parts are their own
 

@@ -16,13 +16,14 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from contract.artifacts import ID_PREFIX, Artifacts
 from contract.blobs import Blobs, Partial
-from contract.database import Database, clock, uploads
+from contract.database import Database, clock
 from contract.formats import Format
 from contract.jobs import Jobs, NewJob
 from contract.queue import INSPECTION_QUEUE
 from contract.quotas import Quotas
 from contract.schemas import Artifact, ProblemError
 from contract.settings import Settings
+from contract.tables import uploads
 
 COMMIT_BYTES = 16 * 2**20  # at most so much is sent again after the service was killed
 _MOST_HASHES = 1000

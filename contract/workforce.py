@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from contract.database import Database, counters, insert_into
+from contract.database import Database, insert_into
 from contract.settings import Settings
 from contract.shapes import Processor
+from contract.tables import counters
 
 _PREDICTED, _USED, _THREADS, _MEMORY = "predicted_seconds", "used_seconds", "worker_threads", "worker_memory_bytes"
 _KEPT = 0.9  # of the sums, at each analysis more: the last ten or so decide

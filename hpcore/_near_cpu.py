@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hpcore._block_cpu import ORDERED
 from hpcore._jit import kernel
 from hpcore._panel_simd import reach_tile
-from hpcore._panels_cpu import Panels, fill_gaps
+from hpcore._panels_cpu import Panels, append_lanes, fill_gaps
 from hpcore._simd import LANES, address, greatest, least
 
 
@@ -122,27 +122,10 @@ def _sweep(
                 )
                 largest_reach[j] = _largest(column_reach[j])
                 if not is_first and any_of[0] | any_of[1] | any_of[2] | any_of[3]:
-                    used = _append(mask, (rows[0] + i) * LANES, (columns[0] + j) * LANES, u, v, used)
+                    for r in range(LANES):
+                        used = append_lanes(mask[r], (rows[0] + i) * LANES + r, (columns[0] + j) * LANES, u, v, used)
             bridge = _end_row(lanes, core_i, row_reach[i], bridge)
     return used, bridge
-
-
-@kernel()
-def _append(
-    mask: NDArray[np.uint16], row: int, column: int, u: NDArray[np.int32], v: NDArray[np.int32], used: int
-) -> int:
-    """List the edges of a mask as places of their ends; what has no room is counted only."""
-    for r in range(LANES):
-        bits = np.uint32(mask[r])
-        place = column
-        while bits:
-            if bits & np.uint32(1):
-                if used < u.shape[0]:
-                    u[used], v[used] = row + r, place
-                used += 1
-            bits >>= np.uint32(1)
-            place += 1
-    return used
 
 
 @kernel()

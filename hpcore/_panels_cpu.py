@@ -123,3 +123,19 @@ def fill_gaps(
             for j in range(np.uint64(row.shape[0])):
                 between = greatest(greatest(low_b[j] - high_a, low_a - high_b[j]), zero)
                 row[j] += between * between
+
+
+@kernel()
+def append_lanes(
+    bits: int, point: int, first: int, points: NDArray[np.int32], others: NDArray[np.int32], used: int
+) -> int:
+    """List the edges from a point to those of a panel that are marked; what has no room is counted only."""
+    left, other = np.uint32(bits), first
+    while left:
+        if left & np.uint32(1):
+            if used < points.shape[0]:
+                points[used], others[used] = point, other
+            used += 1
+        left >>= np.uint32(1)
+        other += 1
+    return used

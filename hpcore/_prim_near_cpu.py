@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hpcore._block_cpu import ORDERED
 from hpcore._jit import kernel
 from hpcore._panel_simd import visit_panel
-from hpcore._panels_cpu import fill_gaps
+from hpcore._panels_cpu import append_lanes, fill_gaps
 from hpcore._simd import LANES, address, greatest, least
 
 
@@ -91,15 +91,7 @@ def panel_tree_candidates(
             pending[p] = -infinity
             nearest[p] = ends[0]
             limit[p] = ends[1] * ratio + extra
-            bits = np.uint32(mask[0])
-            other = p * LANES
-            while bits:
-                if bits & np.uint32(1):
-                    if found < u.shape[0]:
-                        u[found], v[found] = other, home * LANES + lane
-                    found += 1
-                bits >>= np.uint32(1)
-                other += 1
+            found = append_lanes(mask[0], home * LANES + lane, p * LANES, v, u, found)
         gate[home, lane] = 0
         opened[home] = 0
         home = _least_place(nearest)

@@ -18,11 +18,12 @@ from sqlalchemy import select, update
 from bench import data
 from contract.artifacts import Artifacts
 from contract.blobs import Blobs
-from contract.database import Database, clock, jobs
+from contract.database import Database, clock
 from contract.jobs import FINAL, Claim, Jobs, NewJob
 from contract.parts import NewPart, Parts
 from contract.schemas import AnalysisRequest, Progress
 from contract.settings import Settings
+from contract.tables import jobs
 
 _WAITING = 1000  # parts of one analysis in the queue while statements are measured
 _REPEATS = 100

@@ -12,8 +12,9 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from contract.database import Database, metadata
+from contract.database import Database
 from contract.settings import Settings
+from contract.tables import metadata
 from tests.faulty_proxy import FaultyProxy
 from tests.seaweed import Seaweed, new_url
 

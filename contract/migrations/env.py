@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from contract.database import metadata
+from contract.tables import metadata
 
 connection = context.config.attributes["connection"]
 if connection.dialect.name == "sqlite":

@@ -10,9 +10,10 @@ from sqlalchemy import select
 from contract.artifacts import Artifacts
 from contract.backup import BackupError, back_up, damage, restore
 from contract.blobs import Blobs
-from contract.database import Database, artifacts, jobs
+from contract.database import Database
 from contract.jobs import Jobs, NewJob
 from contract.settings import Settings
+from contract.tables import artifacts, jobs
 
 CONTENT = b"content"
 SHA = hashlib.sha256(CONTENT).hexdigest()

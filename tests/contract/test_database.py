@@ -11,10 +11,11 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
 from contract.attempts import Attempts
-from contract.database import Database, counters, jobs
+from contract.database import Database
 from contract.jobs import Jobs, NewJob
 from contract.keys import Keys
 from contract.settings import Settings
+from contract.tables import counters, jobs
 from tests.conftest import PostgreSQL
 from tests.e2e.processes import until
 

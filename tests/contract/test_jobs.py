@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, select, update
 
-from contract.database import Database, clock, jobs
+from contract.database import Database, clock
 from contract.job_rows import new_job_id
 from contract.jobs import Claim, Jobs, NewJob
 from contract.schemas import Problem, ProblemError, Progress
+from contract.tables import jobs
 
 LEASE = 1000.0
 MANY = 10**6

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from sqlalchemy import select, update
 
-from contract.database import Database, clock, jobs
+from contract.database import Database, clock
 from contract.jobs import FINAL, Claim, Jobs, NewJob
 from contract.schemas import Problem, Progress
 from contract.settings import Settings
+from contract.tables import jobs
 
 MOST_LOSSES = 2
 PROBLEM = Problem.of("non_finite", "a layer holds NaN")

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, update
 
-from contract.database import Database, api_keys, clock
+from contract.database import Database, clock
 from contract.keys import RECALL_SECONDS, Keys
 from contract.settings import Settings
+from contract.tables import api_keys
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import update
 
-from contract.database import Database, clock, jobs
+from contract.database import Database, clock
 from contract.jobs import Jobs, NewJob
 from contract.metrics import Metrics
 from contract.settings import Settings
+from contract.tables import jobs
 
 FAMILIES = ("interlayer_queue_jobs", "interlayer_queue_predicted_seconds", "interlayer_queue_unpredicted_jobs")
 

@@ -11,8 +11,9 @@ from alembic.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import Column, Integer, MetaData, Table, inspect
 
-from contract.database import Database, metadata
+from contract.database import Database
 from contract.settings import Settings
+from contract.tables import metadata
 from tests.conftest import PostgreSQL
 
 
@@ -100,6 +101,7 @@ def test_inputs_and_tags_of_jobs_outlive_the_rewriting_of_their_tables(opened: D
     from alembic.config import Config
 
     import contract.database
+    import contract.tables
     from contract.jobs import Jobs, NewJob
 
     opened.upgrade()
@@ -112,11 +114,11 @@ def test_inputs_and_tags_of_jobs_outlive_the_rewriting_of_their_tables(opened: D
             config.attributes["connection"] = connection
             step(config, "0006" if step is command.downgrade else "head")
         with opened.read() as connection:
-            inputs = connection.execute(contract.database.job_inputs.select()).all()
-            tags = connection.execute(contract.database.job_tags.select()).all()
+            inputs = connection.execute(contract.tables.job_inputs.select()).all()
+            tags = connection.execute(contract.tables.job_tags.select()).all()
         assert sorted(inputs) == [(job.id, "0" * 64), (job.id, "1" * 64)]
         assert tags == [(job.id, "run", "7")]
     assert differences(opened, metadata) == []
     with opened.write() as connection:
-        connection.execute(contract.database.jobs.delete())  # and they still go with their job
-        assert connection.execute(contract.database.job_tags.select()).all() == []
+        connection.execute(contract.tables.jobs.delete())  # and they still go with their job
+        assert connection.execute(contract.tables.job_tags.select()).all() == []

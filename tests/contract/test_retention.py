@@ -13,10 +13,11 @@ from sqlalchemy import select, update
 
 from contract.artifacts import Artifacts
 from contract.blobs import Blobs
-from contract.database import Database, artifacts, expired, jobs, reports
+from contract.database import Database
 from contract.jobs import Jobs, NewJob
 from contract.retention import Retention, has_expired
 from contract.settings import Settings
+from contract.tables import artifacts, expired, jobs, reports
 from tests.e2e.processes import until
 
 HOUR = 3600.0

@@ -57,7 +57,7 @@ def test_a_lost_attempt_writes_nothing_and_is_not_shown(jobs: Jobs, unfinished: 
 def test_deleting_the_analysis_deletes_them(jobs: Jobs, unfinished: Unfinished, database: Database) -> None:
     from sqlalchemy import func, select
 
-    from contract.database import finished_layers
+    from contract.tables import finished_layers
 
     submit(jobs)
     claim = claimed(jobs)

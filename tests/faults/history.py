@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, text
 
-from contract.database import Database, jobs
+from contract.database import Database
 from contract.job_rows import FINAL
+from contract.tables import jobs
 
 _COLUMNS = "job, old, new, attempt, losses, fraction, cancel, sha256, at"
 _VALUES = "NEW.id, {old}, NEW.state, NEW.attempt, NEW.losses, NEW.fraction, NEW.cancel_requested, NEW.report_sha256"

@@ -7,8 +7,9 @@ from pathlib import Path
 from sqlalchemy import select, text
 
 from contract.blobs import Blobs
-from contract.database import Database, expired, jobs
+from contract.database import Database
 from contract.jobs import FINAL
+from contract.tables import expired, jobs
 from tests.faults import history
 from tests.faults.history import Change
 from tests.faults.load import Accepted

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select, text
 
-from contract.database import metadata
+from contract.tables import metadata
 from tests.faults.load import Load, Order
 from tests.faults.stand import Profile, Stand
 

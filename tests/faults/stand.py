@@ -20,10 +20,11 @@ import redis
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from contract.database import Database, jobs
+from contract.database import Database
 from contract.jobs import FINAL
 from contract.keys import ALL_SCOPES, Keys
 from contract.settings import Settings
+from contract.tables import jobs
 from tests.e2e.processes import descendants, is_gone
 from tests.faults import history
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import httpx
 from sqlalchemy import update
 
-from contract.database import clock, jobs
+from contract.database import clock
+from contract.tables import jobs
 from tests.faults import history
 from tests.faults.halts import KEEP
 from tests.faults.load import SUCCEEDED, Order, slow

@@ -22,9 +22,10 @@ from sqlalchemy import select
 
 from contract.backup import damage
 from contract.blobs import Blobs
-from contract.database import UNFINISHED, Database, jobs
+from contract.database import Database
 from contract.job_rows import FINAL
 from contract.settings import Settings
+from contract.tables import UNFINISHED, jobs
 from tests.faults import history
 from tests.faults.invariants import expiries, of_changes, torn_files
 from tests.faults.load import Order, slow

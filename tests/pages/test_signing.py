@@ -118,7 +118,7 @@ def test_a_key_that_expires_ends_its_sessions(lab: Lab) -> None:
     key = lab.service.stores.keys.create("lab", "expiring", ("read",), expires_at=time.time() + 3600)
     with signed_in(lab, key.key) as client:
         assert client.get("/").status_code == 200
-        from contract.database import api_keys
+        from contract.tables import api_keys
 
         with lab.service.stores.database.write() as connection:
             connection.execute(api_keys.update().where(api_keys.c.id == key.id).values(expires_at=time.time() - 1))

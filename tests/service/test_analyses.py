@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from contract.database import jobs
 from contract.jobs import Claim
 from contract.schemas import Problem, Progress
+from contract.tables import jobs
 from tests.service.conftest import MAX_UNFINISHED, History
 from tests.service.running import Caller, Service
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from contract.database import artifacts, jobs, reports
 from contract.queue import INSPECTION_QUEUE
 from contract.retention import Retention
 from contract.settings import Settings
+from contract.tables import artifacts, jobs, reports
 from tests.interlayer.render.sample import sample_report
 from tests.service.running import Service, npz_bytes, serving
 

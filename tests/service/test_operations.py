@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import event, insert
 
 from contract.counters import Counters, Processes
-from contract.database import clock, processes
+from contract.database import clock
 from contract.schemas import Inspection
 from contract.settings import Settings, TenantLimits
+from contract.tables import processes
 from contract.workforce import LOOK_SECONDS, Workforce
 from service.failures import Failures
 from tests.service.running import Caller, Service, npz_bytes, serving

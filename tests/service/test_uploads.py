@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from contract.database import uploads
+from contract.tables import uploads
 from tests.service.conftest import MAX_ARTIFACT_BYTES
 from tests.service.running import Caller, Service, npz_bytes
 from tests.service.test_artifacts import REFUSED, stored_files

@@ -4,10 +4,11 @@ import pytest
 from sqlalchemy import update
 
 from contract.counters import Counters
-from contract.database import Database, clock, jobs
+from contract.database import Database, clock
 from contract.jobs import Jobs
 from contract.schemas import Problem
 from contract.settings import Settings
+from contract.tables import jobs
 from tests.worker.test_runner import DONE, TENANT, ScriptedChild, claimed, submitted
 from worker.messages import ProblemEvent, ReportEvent
 from worker.runner import Runner

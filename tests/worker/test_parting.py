@@ -5,9 +5,10 @@ from sqlalchemy import select
 
 from contract.blobs import Blobs
 from contract.counters import Processes
-from contract.database import Database, jobs
+from contract.database import Database
 from contract.jobs import Jobs, NewJob
 from contract.settings import Settings
+from contract.tables import jobs
 from tests.worker.jobs import next_claim
 from worker.messages import PlanEvent
 from worker.parting import Parting

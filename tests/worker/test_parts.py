@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from contract.blobs import Blobs
-from contract.database import Database, jobs
+from contract.database import Database
 from contract.jobs import Jobs, NewJob
 from contract.schemas import AnalysisRequest
 from contract.settings import Settings
+from contract.tables import jobs
 from contract.unfinished import Unfinished
 from tests.worker import files
 from tests.worker.jobs import next_claim, runner_of, work_off

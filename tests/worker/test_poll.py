@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from contract.database import Database, clock, jobs
+from contract.database import Database, clock
 from contract.jobs import Claim, Jobs, NewJob
 from contract.settings import Settings
+from contract.tables import jobs
 from worker import poll
 from worker.presence import Presence
 from worker.runner import Runner

@@ -21,11 +21,12 @@ from sqlalchemy.exc import OperationalError
 
 from contract.artifacts import Artifacts
 from contract.blobs import Blobs
-from contract.database import Database, clock, jobs
+from contract.database import Database, clock
 from contract.jobs import Claim, Jobs, NewJob
 from contract.queue import INSPECTION_QUEUE
 from contract.schemas import Analysis, AnalysisRequest, Inspection, Problem, Progress, Report
 from contract.settings import Settings
+from contract.tables import jobs
 from tests.e2e.processes import until
 from tests.worker import files
 from tests.worker.jobs import next_claim, runner_of, work_off

@@ -12,10 +12,11 @@ from sqlalchemy import select
 
 from contract.artifacts import Artifacts
 from contract.blobs import Blobs
-from contract.database import Database, jobs
+from contract.database import Database
 from contract.jobs import Jobs, NewJob
 from contract.schemas import Analysis, AnalysisRequest, Report
 from contract.settings import Settings
+from contract.tables import jobs
 from tests.e2e.processes import until
 from tests.faulty_proxy import FaultyProxy
 from tests.seaweed import SECRET_KEY
