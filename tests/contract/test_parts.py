@@ -11,7 +11,7 @@ from contract.jobs import Claim, Jobs
 from contract.parts import NewPart, Parts
 from contract.schemas import Analysis, Problem
 from contract.tables import jobs
-from tests.contract.test_jobs import LEASE, MANY, at_once, claimed, let_lease_run_out, new_job, submitted
+from tests.contract.queued import LEASE, MANY, at_once, claimed, let_lease_run_out, new_job, submitted
 
 PROBLEM = Problem.of("non_finite", "layer 'conv1' of instance '0' (trained, train) holds NaN")
 
