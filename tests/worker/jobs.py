@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from contract.database import Database
 from contract.jobs import Claim, Jobs
@@ -36,11 +35,3 @@ def work_off(settings: Settings, database: Database) -> int:
             runner.run(claim)
             count += 1
     return count
-
-
-def is_gone(pid: int) -> bool:
-    """Tell whether a process has ended, also where nobody has waited for it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True

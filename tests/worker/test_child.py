@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from contract.settings import Settings
-from tests.e2e.processes import until
-from tests.worker.jobs import is_gone
+from tests.e2e.processes import is_gone, until
 from worker import child as child_module
 from worker.child_process import Child
 from worker.messages import Work

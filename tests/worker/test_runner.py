@@ -21,8 +21,9 @@ from contract.queue import INSPECTION_QUEUE
 from contract.schemas import Analysis, AnalysisRequest, Inspection, Problem, Progress, Report
 from contract.settings import Settings
 from contract.tables import jobs
+from tests.e2e.processes import is_gone
 from tests.worker import files
-from tests.worker.jobs import is_gone, next_claim, runner_of, work_off
+from tests.worker.jobs import next_claim, runner_of, work_off
 from worker.messages import Event, InspectionEvent, ProblemEvent, ProgressEvent, ReportEvent, Work
 from worker.runner import Runner
 
