@@ -199,7 +199,7 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     ),
     "a key that is absent, wrong, expired, revoked, or in the address": (
         f"{_CLIENTS}::TestKeys::test_keys_that_open_nothing",
-        f"{_CLIENTS}::TestKeys::test_little_of_a_file_is_read_for_a_key_that_opens_nothing",
+        f"{_CLIENTS}::TestKeys::test_a_file_is_read_once_at_most_for_a_key_that_opens_nothing",
         f"{_CLIENTS}::TestKeys::test_guesses_of_very_many_keys_take_no_memory",
         f"{_REQUESTS}[a key in the address]",
         "service/test_access.py::test_without_a_key_everything_is_closed",
