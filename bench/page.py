@@ -19,13 +19,13 @@ _START, _END = "<!-- bench:start -->", "<!-- bench:end -->"
 
 
 def write_page(results: dict[str, Any], docs: Path, *, best: str, reference: str) -> None:
-    """Replace the measured part of ``docs/performance.md`` and the pictures beside it."""
+    """Replace the measured part of ``docs/performance.md``, and its pictures in ``docs/pictures``."""
     page = docs / "performance.md"
     text = page.read_text() if page.exists() else f"# Performance\n\n{_START}\n{_END}\n"
     before, after = text.split(_START)[0], text.split(_END)[1]
     page.write_text(f"{before}{_START}\n{_tables(results, best, reference)}\n{_END}{after}")
     for index, (title, points) in enumerate(results["scaling"].items(), start=1):
-        (docs / f"scaling-{index}.svg").write_text(_curve(title, points))
+        (docs / "pictures" / f"performance-{index}.svg").write_text(_curve(title, points))
 
 
 def _tables(results: dict[str, Any], best: str, reference: str) -> str:
@@ -109,8 +109,9 @@ def _tables(results: dict[str, Any], best: str, reference: str) -> str:
         lines += ["", *_figures("What surrounds a computation", results["jobs"])]
     if "service" in results:
         lines += ["", *_figures("What the service costs", results["service"])]
-    pictures = " ".join(f"![{title}](scaling-{i}.svg)" for i, title in enumerate(results["scaling"], start=1))
-    return "\n".join([*lines, "", "## Scaling", "", pictures])
+    lines += ["", "## Scaling", ""]
+    lines += [f"![{title}](pictures/performance-{i}.svg)" for i, title in enumerate(results["scaling"], start=1)]
+    return "\n".join(lines)
 
 
 def _wrong(cell: dict[str, int], most: int) -> str:

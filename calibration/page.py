@@ -76,16 +76,16 @@ _SECTIONS = (
 
 
 def write_page(outcomes: Sequence[Outcome], page: Path) -> None:
-    """Write the page and its pictures beside it."""
+    """Write the page, and its pictures in the folder ``pictures`` beside it."""
     parts = [_INTRODUCTION]
     for kind, name in (("step", "layer steps"), ("gap", "train-validation gaps")):
         nulls = [outcome for outcome in outcomes if outcome.kind == kind and outcome.truth == "null"]
         if not nulls:
             continue
-        picture = page.with_name(f"calibration-{kind}.svg")
+        picture = page.parent / "pictures" / f"calibration-{kind}.svg"
         title = f"Rejections at .05 where nothing is to be found: {name}"
         picture.write_text(rejection_chart(nulls, title=title))
-        parts.append(f"![{title}]({picture.name})\n")
+        parts.append(f"![{title}](pictures/{picture.name})\n")
     for title, kind, truth, text in _SECTIONS:
         rows = [outcome for outcome in outcomes if outcome.kind == kind and outcome.truth == truth]
         if rows:

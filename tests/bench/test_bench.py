@@ -99,6 +99,7 @@ def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
         },
     }
     page = tmp_path / "performance.md"
+    (tmp_path / "pictures").mkdir()
     page.write_text("before\n<!-- bench:start -->\nold\n<!-- bench:end -->\nafter\n")
     write_page(results, tmp_path, best="one", reference="one")
     text = page.read_text()
@@ -117,7 +118,7 @@ def test_page_keeps_the_text_around_the_tables(tmp_path: Path) -> None:
         "| rate | 0.5 | ≥ 0.95 | missed |",
     ):
         assert figure in text
-    assert "polyline" in (tmp_path / "scaling-1.svg").read_text()
+    assert "polyline" in (tmp_path / "pictures" / "performance-1.svg").read_text()
 
 
 def test_softmax_saturates_with_its_sharpness() -> None:

@@ -137,11 +137,12 @@ class TestPage:
 
     def test_rates_with_their_errors(self, tmp_path: Path) -> None:
         page = tmp_path / "calibration.md"
+        (tmp_path / "pictures").mkdir()
         write_page([self.outcome(), self.outcome(method="permutation", rejected_05=0.17, variance_ratio=None)], page)
         text = page.read_text()
         assert "| `subsample` | 100 | 0.040 ± 0.022 | 0.010 | 0.000 | 0.98 | 0.950 |" in text
         assert "| `permutation` | 100 | 0.170 ± 0.038 |" in text
-        assert (tmp_path / "calibration-step.svg").exists()
+        assert (tmp_path / "pictures" / "calibration-step.svg").exists()
 
     def test_the_picture_is_well_formed_and_to_scale(self) -> None:
         outcomes = [self.outcome(), self.outcome(method="permutation", rejected_05=0.25)]
@@ -153,6 +154,7 @@ class TestPage:
     def test_the_published_page_is_that_of_the_published_numbers(self, tmp_path: Path) -> None:
         docs = Path(__file__).parents[2] / "docs"
         rows = json.loads((docs / "calibration.json").read_text())["outcomes"]
+        (tmp_path / "pictures").mkdir()
         write_page([Outcome(**row) for row in rows], tmp_path / "calibration.md")
-        for name in ("calibration.md", "calibration-step.svg", "calibration-gap.svg"):
+        for name in ("calibration.md", "pictures/calibration-step.svg", "pictures/calibration-gap.svg"):
             assert (tmp_path / name).read_text() == (docs / name).read_text(), "run `python -m calibration --page-only`"
