@@ -10,9 +10,12 @@ from typing import Any
 
 import httpx
 import uvicorn
+from sqlalchemy import update
 
+from contract.jobs import Claim
 from contract.schemas import Scope
 from contract.settings import Settings
+from contract.tables import jobs
 from service.app import create_app
 from service.connections import configuration
 from service.deps import Stores
@@ -105,3 +108,24 @@ def serving(settings: Settings) -> Iterator[Service]:
     finally:
         server.should_exit = True
         thread.join(60)
+
+
+def claim_of(service: Service, analysis_id: str) -> Claim:
+    """Take a queued analysis, as a worker would."""
+    with service.stores.database.write() as connection:  # into a queue of its own, so that its turn comes first
+        connection.execute(update(jobs).where(jobs.c.id == analysis_id).values(queue=analysis_id))
+    claim = service.stores.jobs.claim("w", 1000.0, queues=[analysis_id])
+    assert claim is not None
+    return claim
+
+
+def succeed(service: Service, analysis_id: str) -> None:
+    """Bring a queued analysis to its end."""
+    assert service.stores.jobs.succeed(claim_of(service, analysis_id), report_sha256="0" * 64, device="cpu")
+
+
+def later(action: Any, *arguments: Any) -> threading.Timer:
+    """Do it while the caller waits."""
+    timer = threading.Timer(0.3, action, arguments)
+    timer.start()
+    return timer

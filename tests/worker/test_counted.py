@@ -9,7 +9,8 @@ from contract.jobs import Jobs
 from contract.schemas import Problem
 from contract.settings import Settings
 from contract.tables import jobs
-from tests.worker.test_runner import DONE, TENANT, ScriptedChild, claimed, submitted
+from tests.worker.jobs import TENANT, claimed, submitted
+from tests.worker.scripted import DONE, ScriptedChild
 from worker.messages import ProblemEvent, ReportEvent
 from worker.runner import Runner
 
