@@ -136,6 +136,14 @@ def _configure_postgresql(engine: Engine, transaction_seconds: float) -> None:
         connection.execute(limit)
         connection.autocommit = False
 
+    @event.listens_for(engine, "after_cursor_execute")
+    def _after_cursor_execute(*arguments: Any) -> None:
+        # The driver ends a batch with a request to flush, which PostgreSQL takes for activity: that session it would
+        # leave alone for ever, until the next statement.
+        connection, executed_many = arguments[0], arguments[-1]
+        if executed_many:
+            connection.connection.driver_connection.execute("SELECT 1")
+
     @event.listens_for(engine, "handle_error")
     def _handle_error(context: ExceptionContext) -> None:
         # The driver calls the end of such a session an internal error. It is what every end of a connection is.

@@ -61,7 +61,10 @@ def transact(database: Database, what: Callable[[Any], object], *, read: bool = 
         what(connection)
 
 
-def test_a_session_that_is_silent_in_a_transaction_gives_way(open_database: Callable[..., Database]) -> None:
+@pytest.mark.parametrize("n_rows", [1, 3])
+def test_a_session_that_is_silent_in_a_transaction_gives_way(
+    open_database: Callable[..., Database], n_rows: int
+) -> None:
     frozen, other = open_database(0.3), open_database()
     went_on = threading.Event()
 
@@ -73,7 +76,8 @@ def test_a_session_that_is_silent_in_a_transaction_gives_way(open_database: Call
 
     def stand_still(connection: Any) -> None:
         frozen.one_at_a_time(connection, "claim")
-        count(connection, "frozen")
+        rows = [{"name": "frozen", "label": str(n), "value": 1} for n in range(n_rows)]
+        connection.execute(counters.insert(), rows)  # several are a batch to the driver
         threading.Thread(target=claim, daemon=True).start()
         assert went_on.wait(60), "the other one waits for ever"
 

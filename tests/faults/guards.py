@@ -358,7 +358,7 @@ GUARDS = {
     "cancel": Guard("P8", "a commit loses against a cancel that was answered", "cancels", _cancel),
     "commit first": Guard("P4", "the row is committed before the answer", "service kills", _commit_before_answer),
     "idempotency": Guard("P10", "one row for one Idempotency-Key", "one key, many clients", _idempotency),
-    "rename": Guard("P2, P17", "a file is written aside and renamed", "worker kills", _rename),
+    "rename": Guard("P2, P17", "a file is written aside and renamed", "killed as a file appears", _rename),
     "attempt limit": Guard("P7", "a job that kills workers is given up", "poison", _attempt_limit),
     "group kill": Guard("P14", "a computation is killed with all it started", "deadlines", _group_kill),
     "deadline": Guard("P14", "a computation has a deadline", "deadlines", _deadline),

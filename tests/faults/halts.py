@@ -1,8 +1,9 @@
-"""The moments in which an interruption is worst: right before and right after a commit, or before and after a file.
+"""The moments in which an interruption is worst: around a commit, a file's getting its name, a backup's copying a file.
 
 `ACTION:MOMENT:PLACE:NUMBER` is one of them: `kill:before:Parts.succeed:9` ends the process when the ninth transaction
 that `Parts.succeed` has opened is about to be committed; `stop:after:Folder.keep:1` freezes it once its first file is
-in place.
+in place, `kill:at:Folder.keep:1` as soon as anything can be seen under that file's name; `stop:after:backup.copy:1`
+freezes a backup that has copied its first file.
 """
 
 import os
@@ -10,13 +11,15 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 KEEP = "Folder.keep"
+COPY = "backup.copy"
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+Meet = Callable[[str, str], None]  # a moment and a place
 
 
 def install(text: str) -> None:
@@ -33,10 +36,10 @@ def install(text: str) -> None:
             if here_it_is:
                 os.kill(os.getpid(), _SIGNALS[action])
 
-    _around_files(meet) if place == KEEP else _around_transactions(meet)
+    {KEEP: _around_files, COPY: _around_copies}.get(place, _around_transactions)(meet)
 
 
-def _around_transactions(meet: Any) -> None:
+def _around_transactions(meet: Meet) -> None:
     from contract.database import Database
 
     original = Database.write
@@ -54,14 +57,48 @@ def _around_transactions(meet: Any) -> None:
     Database.write = write  # type: ignore[method-assign]  # the point
 
 
-def _around_files(meet: Any) -> None:
+def _around_files(meet: Meet) -> None:
     from contract.stores import Folder
 
     original = Folder.keep
 
     def keep(self: Folder, path: Path, key: str) -> None:
         meet("before", KEEP)
-        original(self, path, key)
+        with _first_sight(self.path(key), lambda: meet("at", KEEP)):
+            original(self, path, key)
         meet("after", KEEP)
 
     Folder.keep = keep  # type: ignore[method-assign]  # the point
+
+
+@contextmanager
+def _first_sight(target: Path, seen: Callable[[], None]) -> Iterator[None]:
+    """Look before every line that this thread runs whether a file is there, and call `seen` once it is."""
+    looking = not target.exists()
+
+    def look(*_: Any) -> Any:
+        nonlocal looking
+        if looking and os.path.lexists(target):
+            looking = False
+            seen()
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def _around_copies(meet: Meet) -> None:
+    from contract import backup
+
+    original = backup._copy
+
+    def copy(*arguments: Any) -> None:
+        meet("before", COPY)
+        original(*arguments)
+        meet("after", COPY)
+
+    backup._copy = copy

@@ -25,6 +25,7 @@ TRIALS: dict[str, tuple[Callable[[Trial], None], str]] = {
     "parts": (trials_parts.parts, "P1 P2 P7 P8"),
     "killed in the worst moment": (trials_moments.killed_in_the_worst_moment, "P1 P2 P4 P5"),
     "canceled in the worst moment": (trials_moments.canceled_in_the_worst_moment, "P8"),
+    "killed as a file appears": (trials_moments.killed_as_a_file_appears, "P2 P17"),
     "frozen in a transaction": (trials_moments.frozen_in_a_transaction, "P1 P2"),
     "clock jumps": (trials_moments.clock_jumps, "P1 P6"),
     "deadlines": (trials_limits.deadlines, "P14"),

@@ -196,7 +196,8 @@ def calm(trial: Trial) -> None:
 def rolling_restarts(trial: Trial) -> None:
     """Every process is restarted in turn, as in an upgrade: no attempt is lost."""
     stand = trial.stand
-    stand.reconfigure(lease_seconds="60")
+    stand.reconfigure(lease_seconds="600")
+    _restart_the_holder(trial)
     statuses: list[tuple[str, int]] = []
 
     def faults() -> None:
@@ -217,6 +218,21 @@ def rolling_restarts(trial: Trial) -> None:
     trial.expect(not lost, f"{len(set(lost))} of {len(ids)} jobs lost an attempt")
     trial.note = f"{len(statuses)} restarts, {len(set(lost))} attempts lost"
     stand.reconfigure()
+
+
+def _restart_the_holder(trial: Trial) -> None:
+    """Restart the worker of a job that does not end by itself: when it is gone, the job is not its own any more."""
+    stand = trial.stand
+    job = trial.load.submit(Order("sleep", expected=(("canceled", "canceled"),)))
+    stand.until(lambda: trial.attempts(job) == 1, "the job to start")
+    holder = _holder(stand, job)
+    held_by = stand.pid(holder)
+    stand.restart(holder)
+    kept = history.worker_of(stand.database, job) == held_by and held_by in history.busy(stand.database)
+    trial.expect(not kept, f"{holder} was stopped and has kept {job}")
+    trial.load.cancel(job)
+    if not kept:  # else it ends with the lease
+        stand.until_ended({job})
 
 
 def until_busy(trial: Trial, role: str) -> None:

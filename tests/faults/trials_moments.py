@@ -1,17 +1,20 @@
 """Trials about the worst moments: around every commit and every file of an analysis in parts, and in transactions."""
 
+import io
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 import httpx
+import numpy as np
 from sqlalchemy import update
 
 from contract.database import clock
 from contract.tables import jobs
 from tests.faults import history
 from tests.faults.halts import KEEP
+from tests.faults.invariants import torn_files
 from tests.faults.load import SUCCEEDED, Order, slow
 from tests.faults.stand import LEASE_SECONDS
 from tests.faults.trials import Trial, until_busy
@@ -61,6 +64,29 @@ def canceled_in_the_worst_moment(trial: Trial) -> None:
     trial.note = ", ".join(f"{said.count(each)} {each.replace('_', ' ')}" for each in sorted(set(said)))
 
 
+def killed_as_a_file_appears(trial: Trial) -> None:
+    """Whoever stores a file is killed as soon as anything can be seen under its name; then all of it can be seen."""
+    stand = trial.stand
+
+    def look(what: str) -> None:
+        trial.found += [f"{each}, {what}" for each in torn_files(stand)]
+
+    with _one_worker(trial):
+        for kind in ("slow", "parts"):  # a report, the result of a part
+            _halted(trial, f"kill:at:{KEEP}:1", Order(kind, 10), lambda _: look("when its worker was killed"))
+    content = io.BytesIO()
+    np.savez(content, labels=np.repeat([0, 1], 8), layer=np.arange(64.0).reshape(16, 4) + trial.random.random())
+    service = stand.services[0]
+    stand.halting(service, f"kill:at:{KEEP}:1")
+    broken = _ask(trial, "PUT", "/v1/artifacts", content=content.getvalue())
+    trial.expect(broken == 0, f"a service that was killed has answered with {broken}")
+    stand.until(lambda: stand.has_halted(service), "the service to store the file")
+    look("when its service was killed")
+    stand.go_on(service)
+    again = trial.load.request("PUT", "/v1/artifacts", content=content.getvalue())
+    trial.expect(again.is_success, f"the same file was then answered with {again.status_code}")
+
+
 def frozen_in_a_transaction(trial: Trial) -> None:
     """A worker stands still inside a transaction and holds its locks.
 
@@ -81,14 +107,18 @@ def frozen_in_a_transaction(trial: Trial) -> None:
     for place in trial.random.sample(["Attempts.claim", "Parts.split", "Parts.succeed"], trial.size(2, 3)):
         with _one_worker(trial):
             meanwhile = others_go_on if stand.cluster else others_are_told
-            _halted(trial, f"stop:before:{place}:1", Order("parts", 10), meanwhile)
+            # It stands still until the others are through, or have waited in vain.
+            _halted(trial, f"stop:before:{place}:1", Order("parts", 10), meanwhile, seconds=None)
     trial.note = "others went on meanwhile" if stand.cluster else "writers were refused, readers served"
 
 
-def _ask(trial: Trial, method: str, path: str) -> int:
-    """Send a request once, whatever comes of it."""
-    headers = {"Authorization": f"Bearer {trial.stand.keys['a']}"}
-    return httpx.request(method, trial.stand.urls[0] + path, headers=headers, timeout=trial.stand.patience).status_code
+def _ask(trial: Trial, method: str, path: str, content: bytes | None = None) -> int:
+    """Send a request once, and return the status, or 0 for a broken connection."""
+    url, headers = trial.stand.urls[0] + path, {"Authorization": f"Bearer {trial.stand.keys['a']}"}
+    try:
+        return httpx.request(method, url, headers=headers, content=content, timeout=trial.stand.patience).status_code
+    except httpx.TransportError:
+        return 0
 
 
 @contextmanager
@@ -104,8 +134,15 @@ def _one_worker(trial: Trial) -> Iterator[None]:
             stand.start(second)
 
 
-def _halted(trial: Trial, halt: str, order: Order, meanwhile: Callable[[str], None] = lambda _: None) -> None:
-    """Run one analysis on a worker that halts in a moment; then it goes on."""
+def _halted(
+    trial: Trial,
+    halt: str,
+    order: Order,
+    meanwhile: Callable[[str], None] = lambda _: None,
+    *,
+    seconds: float | None = _MEANWHILE_SECONDS,
+) -> None:
+    """Run one analysis on a worker that halts in a moment, at most for some seconds; then it goes on."""
     stand, role = trial.stand, trial.stand.workers[0]
     stand.halting(role, halt)
     job = trial.load.submit(order)
@@ -113,7 +150,7 @@ def _halted(trial: Trial, halt: str, order: Order, meanwhile: Callable[[str], No
     with ThreadPoolExecutor(1) as pool:
         # Another thread of the worker may have been in a transaction, which others then wait for.
         doing = pool.submit(meanwhile, job)
-        wait([doing], _MEANWHILE_SECONDS)
+        wait([doing], seconds)
         stand.go_on(role)
         doing.result()
     stand.until_ended({job})
