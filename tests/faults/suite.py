@@ -4,7 +4,15 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from tests.faults import trials, trials_broker, trials_limits, trials_moments, trials_parts, trials_storage
+from tests.faults import (
+    trials,
+    trials_backups,
+    trials_broker,
+    trials_limits,
+    trials_moments,
+    trials_parts,
+    trials_storage,
+)
 from tests.faults.guards import GUARDS
 from tests.faults.stand import Profile, Stand
 from tests.faults.trials import Outcome, Trial, run_trial
@@ -38,7 +46,7 @@ TRIALS: dict[str, tuple[Callable[[Trial], None], str]] = {
     "broker wiped": (trials_broker.broker_wiped, "P5"),
     "broker away": (trials_broker.broker_away, "P5"),
     "duplicates": (trials_broker.duplicates, "P3"),
-    "backups": (trials_storage.backups, "P19"),
+    "backups": (trials_backups.backups, "P19"),
     "expiry": (trials_storage.expiry, "P16"),
     _DISK: (trials_limits.disk_full, "P11"),
 }

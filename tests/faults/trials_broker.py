@@ -28,17 +28,17 @@ def broker_wiped(trial: Trial) -> None:
                 stand.start_broker()
             else:
                 stand.kills["broker"] += 1
-                stand.redis.flushall()
+                stand.broker.connect().flushall()
 
     trial.during(slow(trial.random, trial.size(40, 120)), faults)
     # Now every message is lost, and no later one wakes a worker.
     for role in stand.workers:
         stand.freeze(role)
-    stand.redis.flushall()  # what woke nobody any more
+    stand.broker.connect().flushall()  # what woke nobody any more
     ids = trial.load.submit_all(slow(trial.random, 5))
     stand.until(lambda: history.all_announced(stand.database, ids), "the announcements")
     stand.kills["broker"] += 1
-    stand.redis.flushall()
+    stand.broker.connect().flushall()
     for role in stand.workers:
         stand.kill(role)
     stand.until_ended(ids)
@@ -71,8 +71,8 @@ def broker_away(trial: Trial) -> None:
 def duplicates(trial: Trial) -> None:
     """Every message comes many times, and among them are some that nobody of ours has sent."""
     stand, load = trial.stand, trial.load
-    celery: Any = make_celery(stand.settings.model_copy(update={"broker_url": SecretStr(stand.broker_url)}))
-    stranger: Any = Celery(broker=stand.broker_url)
+    celery: Any = make_celery(stand.settings.model_copy(update={"broker_url": SecretStr(stand.broker.url)}))
+    stranger: Any = Celery(broker=stand.broker.url)
     stand.reconfigure(lease_seconds="60")
     ids = load.submit_all([Order("slow", trial.random.randint(5, 60)) for _ in range(trial.size(15, 30))])
     for job in sorted(ids) * _REPEATS:

@@ -24,7 +24,7 @@ def parts(trial: Trial) -> None:
             (stand.kill if trial.random.random() < 0.75 else stand.kill_child)(role)
             if stand.cluster and number % 4 == 0:
                 stand.kills["broker"] += 1
-                stand.redis.flushall()
+                stand.broker.connect().flushall()
             waiting = [job for job, accepted in load.accepted.items() if accepted.expected == ANYHOW]
             if waiting:
                 load.cancel(trial.random.choice(waiting))

