@@ -26,13 +26,18 @@ from hpcore.spanning_tree import Forests, available_threads
 
 Times = dict[str, float]
 _SECONDS_OF_ALL_PAIRS = 5.0
+_REST = 0.2
 
 
 def interleaved(works: Mapping[str, Callable[[], object]], n_repeats: int) -> dict[str, Times]:
-    """Run each work once to warm up, then all in turn; median, least and greatest seconds."""
+    """Run each work once to warm up, then all in turn; median, least and greatest seconds.
+
+    Each begins after a rest: the threads of a BLAS wait for more work on all processors before they fall asleep.
+    """
     times: dict[str, list[float]] = {name: [] for name in works}
     for repeat in range(n_repeats + 1):
         for name, work in works.items():
+            time.sleep(_REST)
             start = time.perf_counter()
             work()
             if repeat:

@@ -203,17 +203,10 @@ def contract(
     """Keep the candidates that lie in some minimum tree."""
     n_nodes = nodes.stop - nodes.start
     edges = sorted_edges(u - nodes.start, v - nodes.start, weight)
-    n_edges = edges.u.shape[0]
-    left, right, component = (np.empty(n_edges, np.intp) for _ in range(3))
-    in_tree = np.empty(n_edges, np.bool_)
-    nowhere = np.zeros(n_edges, np.bool_)
-    tolerance = context.points.tie_tolerance
-    _forest_cpu.level_forest(
-        n_nodes, edges.u, edges.v, edges.weight, tolerance, nowhere, nowhere, left, right, component, in_tree
-    )
+    keep, in_tree = (np.empty(edges.u.shape[0], np.bool_) for _ in range(2))
+    _forest_cpu.minimal_edges(n_nodes, edges.u, edges.v, edges.weight, context.points.tie_tolerance, keep, in_tree)
     core = np.empty(n_nodes)
     _forest_cpu.core_lengths(edges.u[in_tree], edges.v[in_tree], edges.weight[in_tree], core)
-    keep = left >= 0
     return Tree(
         nodes, edges.u[keep] + nodes.start, edges.v[keep] + nodes.start, edges.weight[keep], in_tree[keep], core
     )

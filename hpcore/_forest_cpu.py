@@ -30,7 +30,7 @@ def _unite(parent: NDArray[np.intp], size: NDArray[np.intp], left: int, right: i
 
 
 @kernel()
-def _level_end(weight: NDArray[np.float64], start: int, tolerance: float) -> int:
+def level_end(weight: NDArray[np.float64], start: int, tolerance: float) -> int:
     """The first place after `start` whose weight is not tied with the weight there."""
     stop = start + 1
     while stop < weight.shape[0] and weight[stop] <= weight[start] * (1.0 + tolerance):
@@ -107,7 +107,7 @@ def level_forest(
     n_taken, least, n_not_cross, n_components = 0, 0, 0, 0
     start = 0
     while start < u.shape[0]:
-        stop = _level_end(weight, start, tolerance)
+        stop = level_end(weight, start, tolerance)
         for e in range(start, stop):
             left[e], right[e] = find(parent, u[e]), find(parent, v[e])
             if left[e] == right[e]:
@@ -124,13 +124,39 @@ def level_forest(
 
 
 @kernel()
+def minimal_edges(
+    n_nodes: int,
+    u: NDArray[np.intp],
+    v: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    tolerance: float,
+    keep: NDArray[np.bool_],
+    in_tree: NDArray[np.bool_],
+) -> None:
+    """Mark which sorted edges lie in some minimum forest, and which Kruskal's algorithm takes in the given order."""
+    parent, size = np.arange(n_nodes), np.ones(n_nodes, np.intp)
+    start = 0
+    while start < u.shape[0]:
+        stop = level_end(weight, start, tolerance)
+        if stop > start + 1:  # an edge of a length of its own is in every forest or in none
+            for e in range(start, stop):
+                keep[e] = find(parent, u[e]) != find(parent, v[e])
+        for e in range(start, stop):
+            in_tree[e] = _unite(parent, size, u[e], v[e])
+        if stop == start + 1:
+            keep[start] = in_tree[start]
+        start = stop
+
+
+@kernel()
 def core_lengths(
     u: NDArray[np.intp], v: NDArray[np.intp], weight: NDArray[np.float64], core: NDArray[np.float64]
 ) -> None:
     """Fill `core (n)` with the longest edge on the path from each node to the core of its tree.
 
-    The edges of the tree come in ascending order. Where two components merge, the core of the larger stays the core of
-    both, and this edge is the longest on the way from the nodes of the smaller.
+    The edges of the tree come in ascending order; others among them that close a cycle do no harm. Where two components
+    merge, the core of the larger stays the core of both, and this edge is the longest on the way from the nodes of the
+    smaller.
     """
     cluster_cores(u, v, weight, np.inf, 0, core, np.empty(core.shape[0], np.intp))
 
@@ -157,7 +183,7 @@ def cluster_cores(
         large, small = find(parent, u[e]), find(parent, v[e])
         if size[large] < size[small]:
             large, small = small, large
-        if weight[e] > gap and size[small] >= smallest:
+        if large == small or (weight[e] > gap and size[small] >= smallest):
             continue
         node = small
         while node >= 0:
@@ -169,103 +195,6 @@ def cluster_cores(
         last[large] = last[small]
     for node in range(n_nodes):
         cluster[node] = find(parent, node)
-
-
-@kernel()
-def _merge(
-    first: NDArray[np.float64], second: NDArray[np.float64], third: NDArray[np.float64], order: NDArray[np.intp]
-) -> None:
-    """Fill `order` with the places of three sorted lists, one after another, in ascending order."""
-    i, j, k = 0, 0, 0
-    n_first, n_second = first.shape[0], second.shape[0]
-    for e in range(order.shape[0]):
-        one = first[i] if i < n_first else np.inf
-        two = second[j] if j < n_second else np.inf
-        three = third[k] if k < third.shape[0] else np.inf
-        if one <= two and one <= three:
-            order[e] = i
-            i += 1
-        elif two <= three:
-            order[e] = n_first + j
-            j += 1
-        else:
-            order[e] = n_first + n_second + k
-            k += 1
-
-
-@kernel()
-def _unique_tree(
-    u: NDArray[np.intp], v: NDArray[np.intp], weight: NDArray[np.float64], tolerance: float, n_first: int, n_nodes: int
-) -> tuple[int, int]:
-    """Cross edges (nodes below `n_first` to the rest) and Σ degree² of the tree; (-1, -1) where it is not unique."""
-    degree = np.zeros(n_nodes, np.int64)
-    parent, size = np.arange(n_nodes), np.ones(n_nodes, np.intp)
-    count, start, n_joined = 0, 0, 1
-    while n_joined < n_nodes and start < u.shape[0]:
-        stop = _level_end(weight, start, tolerance)
-        n_open = 0
-        if stop > start + 1:  # an edge of a length of its own is in every tree or in none
-            for e in range(start, stop):
-                n_open += find(parent, u[e]) != find(parent, v[e])
-        for e in range(start, stop):
-            if _unite(parent, size, u[e], v[e]):
-                n_open -= 1
-                n_joined += 1
-                degree[u[e]] += 1
-                degree[v[e]] += 1
-                count += (u[e] < n_first) != (v[e] < n_first)
-        if n_open > 0 or weight[start] == 0.0:
-            return -1, -1
-        start = stop
-    return count, (degree * degree).sum()
-
-
-@kernel()
-def pair_forests(
-    pairs: NDArray[np.intp],
-    node_start: NDArray[np.intp],
-    edge_start: NDArray[np.intp],
-    edge_u: NDArray[np.intp],
-    edge_v: NDArray[np.intp],
-    edge_weight: NDArray[np.float64],
-    cross_start: NDArray[np.intp],
-    cross_u: NDArray[np.intp],
-    cross_v: NDArray[np.intp],
-    cross_weight: NDArray[np.float64],
-    tolerance: float,
-    count: NDArray[np.int64],
-    squared_degrees: NDArray[np.int64],
-    is_tied: NDArray[np.bool_],
-) -> None:
-    """Kruskal for many class pairs whose points are all different: cross edges and Σ degree² of the tree.
-
-    Class c has the nodes ``node_start[c]:node_start[c + 1]`` and the sorted edges ``edge_start[c]:edge_start[c + 1]``;
-    pair p adds the edges ``cross_start[p]:cross_start[p + 1]``. Where the tree is not unique, or an edge has length
-    zero, `is_tied` is set and nothing else; pairs for which it is set already are left out.
-    """
-    for p in range(pairs.shape[0]):
-        if is_tied[p]:
-            continue
-        a, b = pairs[p, 0], pairs[p, 1]
-        of_a = slice(edge_start[a], edge_start[a + 1])
-        of_b = slice(edge_start[b], edge_start[b + 1])
-        between = slice(cross_start[p], cross_start[p + 1])
-        n_first = node_start[a + 1] - node_start[a]
-        ascending = np.argsort(cross_weight[between])
-        weight = np.concatenate((edge_weight[of_a], edge_weight[of_b], cross_weight[between][ascending]))
-        u = np.concatenate((edge_u[of_a], edge_u[of_b], cross_u[between][ascending]))
-        v = np.concatenate((edge_v[of_a], edge_v[of_b], cross_v[between][ascending]))
-        for e in range(u.shape[0]):
-            # the nodes of class a come first, those of class b after them
-            u[e] -= node_start[a] if u[e] < node_start[a + 1] else node_start[b] - n_first
-            v[e] -= node_start[a] if v[e] < node_start[a + 1] else node_start[b] - n_first
-        order = np.empty(u.shape[0], np.intp)
-        n_own = edge_start[a + 1] - edge_start[a]
-        n_within = n_own + edge_start[b + 1] - edge_start[b]
-        _merge(weight[:n_own], weight[n_own:n_within], weight[n_within:], order)
-        n_nodes = n_first + node_start[b + 1] - node_start[b]
-        count[p], squared_degrees[p] = _unique_tree(u[order], v[order], weight[order], tolerance, n_first, n_nodes)
-        is_tied[p] = count[p] < 0
 
 
 @kernel()

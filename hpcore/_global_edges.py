@@ -70,12 +70,9 @@ def minimal(
     parts: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]], n_points: int, tolerance: float
 ) -> tuple[Edges, NDArray[np.bool_]]:
     """Keep the edges that lie in some minimum forest, up to ties within `tolerance`; tell which make up one forest."""
-    from hpcore._forest_cpu import level_forest
+    from hpcore._forest_cpu import minimal_edges
 
     edges = sorted_edges(*(np.concatenate(each) for each in zip(*parts, strict=True)))
-    n_edges = edges.u.shape[0]
-    left, right, component = (np.empty(n_edges, np.intp) for _ in range(3))
-    in_tree, nowhere = np.empty(n_edges, np.bool_), np.zeros(n_edges, np.bool_)
-    level_forest(n_points, edges.u, edges.v, edges.weight, tolerance, nowhere, nowhere, left, right, component, in_tree)
-    keep = left >= 0
+    keep, in_tree = (np.empty(edges.u.shape[0], np.bool_) for _ in range(2))
+    minimal_edges(n_points, edges.u, edges.v, edges.weight, tolerance, keep, in_tree)
     return Edges(edges.u[keep], edges.v[keep], edges.weight[keep]), in_tree[keep]

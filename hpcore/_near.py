@@ -21,8 +21,11 @@ from hpcore._context import Context, Tree, centre_of
 from hpcore._mst_cpu import Ends
 from hpcore._near_cpu import near_candidates
 from hpcore._panels_cpu import Panels
-from hpcore._prim_near_cpu import panel_tree_candidates
+from hpcore._prim_near_cpu import panel_tree_candidates, run_candidates
 from hpcore._simd import LANES
+
+RUN_PANELS = 16
+"""Panels that Prim's algorithm takes at once, at most: it computes every distance twice, and step by step."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +111,43 @@ class Near:
         return NearSet(part, order + np.int32(part.start), data, low, high)
 
     def _tree(self, own: NearSet) -> Tree:
+        ends = self._within_runs(own) or self._within(own) or self._dearer(own.part)
+        u, v = (each.astype(np.intp) for each in ends)
+        return contract(self._context, own.part, u, v, self._context.lengths(u, v))
+
+    def _within_runs(self, own: NearSet) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+        """Candidates within runs of neighbouring panels, then between each two of them; None where there are too many.
+
+        A point of Prim's algorithm looks at its run alone, and tiles between runs have few edges that matter.
+        """
+        n_panels, n_points = own.data.shape[0], own.node.shape[0]
+        n_runs = -(-n_panels // RUN_PANELS)
+        if n_runs == 1:
+            return None
+        cuts = np.arange(n_runs + 1) * n_panels // n_runs
+        u, v = np.empty(4 * n_points, np.int32), np.empty(4 * n_points, np.int32)
+        core = np.empty(n_panels * LANES)
+        n_found = run_candidates(own.data, own.low, own.high, cuts, n_points, *self._widening, u, v, core)
+        if n_found < 0:
+            return None
+        upper = _mst_cpu.rounded_up(core, self._direct.dtype).reshape(n_panels, LANES)
+        node = _in_panels(own.node, n_panels)
+        panels = Panels(own.data, own.low, own.high, upper, node, cuts, np.arange(n_runs + 1))
+        between_u, between_v, _, dense = self._candidates(panels, np.array(list(combinations(range(n_runs), 2))))
+        if dense.shape[0] > 0:
+            return None
+        return np.concatenate((own.node[u[:n_found]], between_u)), np.concatenate((own.node[v[:n_found]], between_v))
+
+    def _within(self, own: NearSet) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+        """Candidates by Prim's algorithm over all panels; None where there are too many."""
         n_points = own.node.shape[0]
         most = _mst_cpu.CANDIDATES_PER_POINT * n_points
         ends = _mst_cpu.all_or_none(
-            lambda u, v: panel_tree_candidates(own.data, own.low, own.high, n_points, *self._widening, u, v),
+            lambda u, v: panel_tree_candidates(own.data, own.low, own.high, 0, n_points, *self._widening, u, v),
             4 * n_points,
             most,
         )
-        u, v = self._dearer(own.part) if ends is None else (own.node[ends[0]], own.node[ends[1]])
-        u, v = u.astype(np.intp), v.astype(np.intp)
-        return contract(self._context, own.part, u, v, self._context.lengths(u, v))
+        return None if ends is None else (own.node[ends[0]], own.node[ends[1]])
 
     def _dearer(self, part: slice) -> Ends:
         centre = centre_of(self._context.points, self._context.nodes.row[part])
@@ -127,11 +157,10 @@ class Near:
         """All panels in a row; `cores` belong to the nodes of the sets, in the order of the nodes."""
         sizes = [each.data.shape[0] for each in sets]
         first = np.concatenate(([0], np.cumsum(sizes))).astype(np.intp)
-        node = np.full((first[-1], LANES), -1, np.int32)
+        node = np.concatenate([_in_panels(each.node, n_panels) for each, n_panels in zip(sets, sizes, strict=True)])
         core = np.empty((first[-1], LANES), self._direct.dtype)
         for each, of_set, begin, end in zip(sets, cores, first[:-1], first[1:], strict=True):
             n_points = each.node.shape[0]
-            node[begin:end].reshape(-1)[:n_points] = each.node
             in_order = core[begin:end].reshape(-1)
             in_order[:n_points] = self._context.upper(of_set[each.node - each.part.start])
             in_order[n_points:] = in_order[n_points - 1]
@@ -164,6 +193,13 @@ class Near:
                 break
             u, v = (np.concatenate((each, np.empty_like(each))) for each in (u, v))
         return u[: start[-1]].astype(np.intp), v[: start[-1]].astype(np.intp), start, dense[:n_dense]
+
+
+def _in_panels(node: NDArray[np.int32], n_panels: int) -> NDArray[np.int32]:
+    """Numbers of the points in panels, -1 for repeated ones."""
+    places = np.full((n_panels, LANES), -1, np.int32)
+    places.reshape(-1)[: node.shape[0]] = node
+    return places
 
 
 def _within(part: slice, whole: slice) -> slice:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hpcore._block_cpu import ORDERED
 from hpcore._jit import kernel
 from hpcore._panel_simd import reach_tile
-from hpcore._panels_cpu import Panels, append_lanes, fill_gaps
+from hpcore._panels_cpu import Panels, append_lanes, distance_between, fill_gaps
 from hpcore._simd import LANES, address, greatest, least
 
 
@@ -53,6 +53,25 @@ def _mark_nearest(gap: NDArray[Any], marked: NDArray[np.bool_]) -> None:
         marked[best[j], j] = True
 
 
+@kernel()
+def _list_marked(marked: NDArray[np.bool_], places: NDArray[np.intp]) -> int:
+    found = 0
+    for j in range(marked.shape[0]):
+        places[found] = j
+        found += marked[j]
+    return found
+
+
+@kernel()
+def _list_within(values: NDArray[Any], limit: NDArray[Any], places: NDArray[np.intp]) -> int:
+    """Where a value is within its limit: without a branch, for nobody can foretell it."""
+    found = 0
+    for j in range(values.shape[0]):
+        places[found] = j
+        found += values[j] <= limit[j]
+    return found
+
+
 @kernel(fastmath=ORDERED)
 def _end_row(lanes: NDArray[Any], core: NDArray[Any], reach: NDArray[Any], bridge: Any) -> Any:
     """Take the lanes of a panel of rows into their reaches and the bridge."""
@@ -93,25 +112,29 @@ def _sweep(
     largest_core, largest_reach = np.empty_like(limit), np.empty_like(limit)
     for j in range(n_columns):
         largest_core[j], largest_reach[j] = _largest(core[columns[0] + j]), _largest(column_reach[j])
-    lanes, inner = np.empty((LANES, LANES), data.dtype), np.empty(LANES, data.dtype)
+    lanes, widened = np.empty((LANES, LANES), data.dtype), np.empty((2, LANES), data.dtype)
+    near = np.empty(n_columns, np.intp)
     mask = np.zeros(LANES, np.uint16)
-    any_of = mask.view(np.uint64)
+    four_rows = mask.view(np.uint64)
     for is_first in (True, False):
         for i in range(n_rows):
             lanes[:] = infinity
             core_i = core[rows[0] + i]
             for r in range(LANES):
-                inner[r] = min(max(core_i[r], bridge), row_reach[i, r])
-            largest = _largest(core_i)
-            _fill_limits(largest, _largest(row_reach[i]), bridge, largest_core, largest_reach, ratio, extra, limit)
-            for j in range(n_columns):
-                if not marked[i, j] if is_first else gap[i, j] > limit[j]:
-                    continue
-                reach_tile(
+                widened[0, r] = min(max(core_i[r], bridge), row_reach[i, r]) * ratio + extra
+                widened[1, r] = core_i[r] * ratio + extra
+            if is_first:
+                n_near = _list_marked(marked[i], near)
+            else:
+                largest = _largest(core_i)
+                _fill_limits(largest, _largest(row_reach[i]), bridge, largest_core, largest_reach, ratio, extra, limit)
+                n_near = _list_within(gap[i], limit, near)
+            for j in near[:n_near]:
+                largest_reach[j] = reach_tile(
                     address(data, (rows[0] + i) * n_features * LANES),
                     address(data, (columns[0] + j) * n_features * LANES),
                     n_features,
-                    address(inner, 0),
+                    address(widened, 0),
                     address(core, (rows[0] + i) * LANES),
                     address(core, (columns[0] + j) * LANES),
                     address(lanes, 0),
@@ -120,10 +143,11 @@ def _sweep(
                     extra,
                     address(mask, 0),
                 )
-                largest_reach[j] = _largest(column_reach[j])
-                if not is_first and any_of[0] | any_of[1] | any_of[2] | any_of[3]:
-                    for r in range(LANES):
-                        used = append_lanes(mask[r], (rows[0] + i) * LANES + r, (columns[0] + j) * LANES, u, v, used)
+                if is_first:
+                    continue
+                for quarter in range(4):
+                    row = (rows[0] + i) * LANES + 4 * quarter
+                    used = append_lanes(four_rows[quarter], row, (columns[0] + j) * LANES, u, v, used)
             bridge = _end_row(lanes, core_i, row_reach[i], bridge)
     return used, bridge
 
@@ -149,10 +173,7 @@ def _settle(
         j, c = v[e] // LANES, v[e] % LANES
         if panels.node[i, r] < 0 or panels.node[j, c] < 0:
             continue
-        squared = data.dtype.type(0.0)
-        for k in range(data.shape[1]):
-            difference = data[i, k, r] - data[j, k, c]
-            squared += difference * difference
+        squared = distance_between(data, u[e], v[e])
         core_a, core_b = core[i, r], core[j, c]
         inner = min(max(core_a, bridge), row_reach[i - first_row, r])
         if squared <= min(max(inner, core_b), max(column_reach[j - first_column, c], core_a)) * ratio + extra:

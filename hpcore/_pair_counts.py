@@ -66,7 +66,7 @@ class _Counter:
         self._has_copies = np.maximum.reduceat(self._nodes.copies, self._nodes.start[:-1]) > 1
 
     def __call__(self, task: Callable[[], Cross]) -> tuple[Cross, _Columns]:
-        from hpcore._forest_cpu import pair_forests
+        from hpcore._pair_forests_cpu import pair_forests
 
         cross = task()
         pairs, start = cross.pairs, self._nodes.start

@@ -19,8 +19,10 @@ _I32, _I64 = ir.IntType(32), ir.IntType(64)
 class _Lanes:
     """Vectors of `LANES` numbers of one type: loads, stores, choices and sums of squares."""
 
-    def __init__(self, builder: Any, number: Any) -> None:
+    def __init__(self, builder: Any, number: Any, *, only_positive: bool = False) -> None:
+        """`only_positive` promises that no number that is compared is negative."""
         self.builder = builder
+        self._only_positive = only_positive
         self.align = 4 if isinstance(number, ir.FloatType) else 8
         self.vector = ir.VectorType(number, LANES)
         self.rows_at_once = _BYTES_OF_SUMS // (self.align * LANES)
@@ -46,6 +48,11 @@ class _Lanes:
         return self.spread(self.builder.load(self.at(pointer, offset), align=self.align))
 
     def _choose(self, predicate: str, a: Any, b: Any) -> Any:
+        if self._only_positive and self.align == 4:  # then the bits compare as integers, on more arithmetic units
+            bits = ir.VectorType(_I32, LANES)
+            chosen = self.builder.icmp_signed(predicate, self.builder.bitcast(a, bits), self.builder.bitcast(b, bits))
+            chosen = self.builder.select(chosen, self.builder.bitcast(a, bits), self.builder.bitcast(b, bits))
+            return self.builder.bitcast(chosen, self.vector)
         flags = ("nnan", "nsz")
         return self.builder.select(self.builder.fcmp_ordered(predicate, a, b, flags=flags), a, b, flags=flags)
 
@@ -104,14 +111,14 @@ def _reach_tile(
     _extra: Any,
     mask: Any,
 ) -> Any:
-    signature = types.void(a, a, types.intp, a, a, a, a, a, ratio, ratio, mask)
+    signature = ratio(a, a, types.intp, a, a, a, a, a, ratio, ratio, mask)
 
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> None:
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         left, right, n_features, inner, core_a, core_b, rows, columns, ratio, extra, masks = arguments
-        lanes = _Lanes(builder, left.type.pointee)
+        lanes = _Lanes(builder, left.type.pointee, only_positive=True)
         ratio, extra = lanes.spread(ratio), lanes.spread(extra)
-        core, before = lanes.load(core_b), lanes.load(columns)
-        column = before
+        core, column = lanes.load(core_b), lanes.load(columns)
+        wide_core, before = lanes.widened(core, ratio, extra), lanes.widened(column, ratio, extra)
         for first in range(0, LANES, lanes.rows_at_once):
             squared = lanes.squared_distances(left, first, lanes.rows_at_once, right, n_features)
             for r, g in enumerate(squared, first):
@@ -119,10 +126,11 @@ def _reach_tile(
                 reach = lanes.least(lanes.load(rows, r * LANES), lanes.greatest(g, core))
                 lanes.store(reach, rows, r * LANES)
                 column = lanes.least(column, lanes.greatest(g, core_r))
-                through_b = lanes.greatest(lanes.spread_of(inner, r), core)
-                path = lanes.least(through_b, lanes.greatest(before, core_r))
-                lanes.write_mask(g, lanes.widened(path, ratio, extra), masks, r)
+                through_b = lanes.greatest(lanes.spread_of(inner, r), wide_core)
+                through_a = lanes.greatest(before, lanes.spread_of(inner, LANES + r))
+                lanes.write_mask(g, lanes.least(through_b, through_a), masks, r)
         lanes.store(column, columns)
+        return lanes.reduce(lanes.greatest, column)
 
     return signature, generate
 
@@ -162,12 +170,14 @@ def _visit_panel(
     return signature, generate
 
 
-reach_tile: Callable[..., None] = intrinsic(_reach_tile)
+reach_tile: Callable[..., Any] = intrinsic(_reach_tile)
 """All distances between panels a and b, taken into account in the reaches of both:
-``(a, b, n_features, inner_a, core_a, core_b, row_reach, column_reach, ratio, extra, mask)``.
+``(a, b, n_features, widened_a, core_a, core_b, row_reach, column_reach, ratio, extra, mask)``.
 
 Panels hold feature after feature, 16 numbers each; ``row_reach (16, 16)`` keeps a lane for each column. ``mask (16,)``
-uint16 becomes, row by row, the columns whose edge the paths of `hpcore._strips_cpu` do not exclude.
+uint16 becomes, row by row, the columns whose edge the paths of `hpcore._strips_cpu` do not exclude. Paths are compared
+when they have been widened; ``widened_a (2, 16)`` holds those from a to the core of b, and to the core of a, without
+their last steps. Returns the largest of the new ``column_reach``.
 """
 
 visit_panel: Callable[..., None] = intrinsic(_visit_panel)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hpcore._block_cpu import ORDERED
 from hpcore._jit import kernel
-from hpcore._simd import LANES, greatest
+from hpcore._simd import LANES, greatest, trailing_zeros
 
 
 class Panels(NamedTuple):
@@ -129,13 +129,27 @@ def fill_gaps(
 def append_lanes(
     bits: int, point: int, first: int, points: NDArray[np.int32], others: NDArray[np.int32], used: int
 ) -> int:
-    """List the edges from a point to those of a panel that are marked; what has no room is counted only."""
-    left, other = np.uint32(bits), first
+    """List the edges from points of a panel to those of another that are marked; what has no room is counted only.
+
+    Bit ``16 r + c`` marks the edge from ``point + r`` to ``first + c``.
+    """
+    left = np.uint64(bits)
     while left:
-        if left & np.uint32(1):
-            if used < points.shape[0]:
-                points[used], others[used] = point, other
-            used += 1
-        left >>= np.uint32(1)
-        other += 1
+        place = trailing_zeros(left)
+        if used < points.shape[0]:
+            points[used], others[used] = point + place // LANES, first + place % LANES
+        used += 1
+        left &= left - np.uint64(1)
     return used
+
+
+@kernel()
+def distance_between(data: NDArray[Any], u: int, v: int) -> float:
+    """Squared distance between two places in panels."""
+    p, q = np.uint64(u) // np.uint64(LANES), np.uint64(v) // np.uint64(LANES)  # unsigned: division is a shift
+    one, other = np.uint64(u) % np.uint64(LANES), np.uint64(v) % np.uint64(LANES)
+    squared = 0.0
+    for k in range(data.shape[1]):
+        apart = np.float64(data[p, k, one]) - np.float64(data[q, k, other])
+        squared += apart * apart
+    return squared

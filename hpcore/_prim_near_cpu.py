@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._block_cpu import ORDERED
+from hpcore._forest_cpu import core_lengths
 from hpcore._jit import kernel
 from hpcore._panel_simd import visit_panel
-from hpcore._panels_cpu import append_lanes, fill_gaps
+from hpcore._panels_cpu import append_lanes, distance_between, fill_gaps
 from hpcore._simd import LANES, address, greatest, least
+from hpcore._sort_cpu import order_by_bits
 
 
 @kernel(fastmath=ORDERED)
@@ -41,13 +43,14 @@ def panel_tree_candidates(
     data: NDArray[Any],
     low: NDArray[Any],
     high: NDArray[Any],
+    first: int,
     n_points: int,
     ratio: Any,
     extra: Any,
     u: NDArray[np.int32],
     v: NDArray[np.int32],
 ) -> int:
-    """Edges within one set that may lie in a minimum tree, as places in the panels.
+    """Edges within one set that may lie in a minimum tree, as places in its panels, whose boxes begin at `first`.
 
     As `hpcore._block_cpu.tree_candidates`, but a step of Prim's algorithm looks only at panels that it could matter
     to: some point that is not in the tree could come nearer, or some point in it be joined by a path that is no
@@ -56,7 +59,7 @@ def panel_tree_candidates(
     n_panels, n_features = data.shape[0], data.shape[1]
     infinity = data.dtype.type(np.inf)
     gap = np.empty((n_panels, n_panels), data.dtype)
-    fill_gaps(low, high, (0, n_panels), (0, n_panels), gap)
+    fill_gaps(low, high, (first, first + n_panels), (first, first + n_panels), gap)
     near = np.full((n_panels, LANES), infinity)
     taken = np.full((n_panels, LANES), infinity)  # +inf once a point is in the tree; what fills up a panel never joins
     taken.reshape(-1)[:n_points] = 0
@@ -100,3 +103,42 @@ def panel_tree_candidates(
         while lane < LANES - 1 and near[home, lane] + taken[home, lane] != join:
             lane += 1
     return found
+
+
+@kernel()
+def run_candidates(
+    data: NDArray[Any],
+    low: NDArray[Any],
+    high: NDArray[Any],
+    cuts: NDArray[np.intp],
+    n_points: int,
+    ratio: Any,
+    extra: Any,
+    u: NDArray[np.int32],
+    v: NDArray[np.int32],
+    core: NDArray[np.float64],
+) -> int:
+    """Edges within each of the runs of panels between `cuts` that may lie in a minimum tree of the run, as places.
+
+    ``core (16 P)`` becomes the longest edge (squared, in the units of the panels) from every point to the core of a
+    tree of its run. Returns the number of edges, or -1 where they are more than fit into `u`, `v`.
+    """
+    used = 0
+    for run in range(cuts.shape[0] - 1):
+        begin, end = cuts[run], cuts[run + 1]
+        place = begin * LANES
+        n_own = min(n_points, end * LANES) - place
+        found = panel_tree_candidates(data[begin:end], low, high, begin, n_own, ratio, extra, u[used:], v[used:])
+        if used + found > u.shape[0]:
+            return -1
+        left, right = u[used : used + found].astype(np.intp), v[used : used + found].astype(np.intp)
+        squared = np.empty(found)
+        for e in range(found):
+            u[used + e], v[used + e] = place + left[e], place + right[e]
+            squared[e] = distance_between(data, u[used + e], v[used + e])
+        order = np.arange(found)
+        order_by_bits(squared.view(np.uint64), order)
+        core_lengths(left[order], right[order], squared[order], core[place : place + n_own])
+        used += found
+    core[n_points:] = core[n_points - 1]
+    return used

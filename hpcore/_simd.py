@@ -160,8 +160,18 @@ def _address(_context: Any, array: Any, _index: Any) -> Any:
     return signature, generate
 
 
+def _count_trailing_zeros(_context: Any, _bits: Any) -> Any:
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.intp(types.uint64), generate
+
+
 least: Callable[[Any, Any], Any] = intrinsic(_select("<"))
 greatest: Callable[[Any, Any], Any] = intrinsic(_select(">"))
+
+trailing_zeros: Callable[..., Any] = intrinsic(_count_trailing_zeros)
+"""Place of the lowest bit of a uint64 that is set; 64 where none is."""
 
 address: Callable[..., Any] = intrinsic(_address)
 """Pointer to an element of a contiguous array, counted flat."""

@@ -59,12 +59,12 @@ class Levels:
 
 def sorted_edges(u: NDArray[np.intp], v: NDArray[np.intp], weight: NDArray[np.float64]) -> Edges:
     """Order edges by (weight, u, v), ends ascending, and drop repeated ones."""
+    from hpcore._sort_cpu import order_edges
+
     low, high = np.minimum(u, v), np.maximum(u, v)
-    order = np.lexsort((high, low, weight))
-    low, high, weight = low[order], high[order], weight[order]
-    keep = np.ones(order.shape[0], np.bool_)
-    keep[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
-    return Edges(low[keep], high[keep], weight[keep])
+    order = np.empty(low.shape[0], np.intp)
+    order = order[: order_edges(low, high, weight, order)]
+    return Edges(low[order], high[order], weight[order])
 
 
 def cross_edges(edges: Edges, copies: NDArray[np.int64], tolerance: float, ties: str) -> CrossEdges:

@@ -197,6 +197,48 @@ def test_large_classes_of_several_sets() -> None:
     np.testing.assert_array_equal(parts.squared_strengths, whole.squared_strengths)
 
 
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("run_panels", [1, 3, 8])
+def test_runs_of_panels_change_nothing(name: str, run_panels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trees of classes by way of trees of runs, against Prim's algorithm over the whole class."""
+    rng = np.random.default_rng(4)
+    labels = np.repeat(np.arange(3), (200, 33, 97))
+    rows = DATA[name](rng, (len(labels), 5)).astype(np.float32)
+    monkeypatch.setattr(_near, "RUN_PANELS", 1024)
+    whole = forests(rows, labels).trees
+    monkeypatch.setattr(_near, "RUN_PANELS", run_panels)
+    divided: list[bool] = []
+    within_runs = _near.Near._within_runs
+
+    def watched(near: _near.Near, own: _near.NearSet) -> Any:
+        ends = within_runs(near, own)
+        divided.append(ends is not None)
+        return ends
+
+    monkeypatch.setattr(_near.Near, "_within_runs", watched)
+    for tree, expected in zip(forests(rows, labels).trees, whole, strict=True):
+        for field in ("u", "v", "weight", "in_tree", "core"):
+            np.testing.assert_array_equal(getattr(tree, field), getattr(expected, field))
+    assert len(divided) == 3
+    assert any(divided) or name == "clusters"  # where far clusters make too many candidates, the whole class follows
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_marked_lanes_are_listed_once(seed: int) -> None:
+    """Every bit of four rows of lanes; what has no room is counted."""
+    rng = np.random.default_rng(seed)
+    marks = rng.random((4, LANES)) < rng.choice([0.0, 0.03, 0.5, 1.0])
+    bits = np.packbits(marks.reshape(-1), bitorder="little").view(np.uint64)[0]
+    room = int(rng.integers(1, 70))
+    points, others = np.full((2, room), -1, np.int32)
+    used = _panels_cpu.append_lanes(bits, 100, 1000, points, others, 0)
+    rows, columns = np.nonzero(marks)
+    assert used == rows.size
+    np.testing.assert_array_equal(points[:used], 100 + rows[:room])
+    np.testing.assert_array_equal(others[:used], 1000 + columns[:room])
+    assert (points[used:] == -1).all()
+
+
 def test_the_filters_keep_little() -> None:
     """Class trees hold hardly more than their edges, pairs a small multiple of the cross edges in the end."""
     rng = np.random.default_rng(3)

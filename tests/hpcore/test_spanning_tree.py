@@ -108,7 +108,7 @@ def test_bulk_and_single_counts_agree(seed: int, monkeypatch: pytest.MonkeyPatch
         distinct_points(rows, "euclidean"), labels, 5, n_threads=1, memory_budget=None, report=lambda *_: None
     )
     bulk = count_pairs(forests, "average", lambda *_: None)
-    monkeypatch.setattr("hpcore._forest_cpu.pair_forests", lambda *arguments: arguments[-1].fill(True))
+    monkeypatch.setattr("hpcore._pair_forests_cpu.pair_forests", lambda *arguments: arguments[-1].fill(True))
     for ties in ("average", "first"):
         single = count_pairs(forests, ties, lambda *_: None)
         for field in ("count", "least", "most", "squared_weights", "squared_strengths"):
