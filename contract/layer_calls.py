@@ -4,7 +4,7 @@ What is known of modules and tensors is what they do; nothing here imports PyTor
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol, TypeVar
 
 from contract.layer_names import LayerNames
@@ -55,9 +55,14 @@ AnyModule = TypeVar("AnyModule", bound=Module)
 
 
 class LayerCalls:
-    """The calls of modules in one forward pass. An innermost call that changes its data is a layer."""
+    """The calls of modules in a forward pass, one pass after another. An innermost call that changes data is a layer."""
 
     def __init__(self) -> None:
+        self._kinds: dict[Module, _Kind] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Forget the calls of the pass before; names are counted anew."""
         self._names = LayerNames()
         self._running: list[_Call] = []
 
@@ -75,16 +80,37 @@ class LayerCalls:
         call = self._running.pop()
         if self._running:
             self._running[-1].is_innermost = False
-        if not call.is_innermost or call.passes_through(module, output):
+        if not call.is_innermost:
             return None
+        kind = self._kinds.get(module)
+        if kind is None:
+            kind = self._kinds[module] = _Kind.of(module)
+        if kind.only_reshapes or call.passes_through(module, output):
+            return None
+        return self._names.by_type(kind.type_name, has_weights=kind.has_weights)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What stays the same of a module from call to call."""
+
+    type_name: str
+    has_weights: bool
+    only_reshapes: bool
+
+    @classmethod
+    def of(cls, module: Module) -> "_Kind":
         kind = type(module)
         if hasattr(module, "parametrizations"):  # the class that a parametrization makes stands for the one it is of
             kind = kind.__bases__[0]
-        has_weights = any(parameter.ndim >= 2 for parameter in module.parameters())
-        return self._names.by_type(kind.__name__, has_weights=has_weights)
+        return cls(
+            kind.__name__,
+            has_weights=any(parameter.ndim >= 2 for parameter in module.parameters()),
+            only_reshapes=not _RESHAPING.isdisjoint(base.__name__ for base in type(module).__mro__),
+        )
 
 
-@dataclass
+@dataclass(slots=True)
 class _Call:
     """A module that is running: where the tensor lies that it was given, and which state of it that was."""
 
@@ -99,9 +125,7 @@ class _Call:
         return cls((value.data_ptr(), value.numel()), None if value.is_inference() else value._version)
 
     def passes_through(self, module: Module, output: Any) -> bool:
-        """Say whether the output is the input, at most in another shape (identity, flattening, dropout when off)."""
-        if _RESHAPING & {base.__name__ for base in type(module).__mro__}:
-            return True
+        """Say whether the output is the input, at most in another shape (identity, dropout when off)."""
         if not is_tensor(output) or self.memory != (output.data_ptr(), output.numel()):
             return False
         if self.version is None:
@@ -116,7 +140,10 @@ def is_tensor(value: Any) -> bool:
 
 def first_tensor(values: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
     """Give the first tensor that a module is called with, or None."""
-    return next((value for value in (*values, *named.values()) if is_tensor(value)), None)
+    for value in (*values, *named.values()):
+        if is_tensor(value):
+            return value
+    return None
 
 
 def tensors_in(output: Any) -> dict[str, Any]:
@@ -124,6 +151,8 @@ def tensors_in(output: Any) -> dict[str, Any]:
 
     What is no tensor (None, numbers, caches) is passed over: attention gives (values, None) without its weights.
     """
+    if is_tensor(output):
+        return {"": output}
     found = dict(_walk("", output))
     return {"": next(iter(found.values()))} if len(found) == 1 else found
 
@@ -138,6 +167,8 @@ def _walk(suffix: str, output: Any) -> Iterator[tuple[str, Any]]:
         items = list(zip(output._fields, output, strict=True))
     elif isinstance(output, list | tuple):
         items = list(enumerate(output))
+    elif is_dataclass(output) and not isinstance(output, type):
+        items = [(field.name, getattr(output, field.name, None)) for field in fields(output)]
     for key, value in items:
         yield from _walk(f"{suffix}.{key}", value)
 

@@ -1,5 +1,6 @@
 """Write a safetensors file of activations as rows arrive, without ever holding a layer in memory."""
 
+import errno
 import json
 import math
 import os
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
+
+from interlayer.record.errors import RecordingError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,11 +71,20 @@ class _Layer:
 
 
 def _write_fully(stream: IO[bytes], rows: "np.ndarray", position: int) -> None:
-    """Write an array at a position; one call of the system may write less than it was given."""
-    content = rows.reshape(-1).data.cast("B")
-    while content:
-        written = os.pwrite(stream.fileno(), content, position)
+    """Write a contiguous array at a position; one call of the system may write less than it was given."""
+    content = rows.data.cast("B")
+    while (written := os.pwrite(stream.fileno(), content, position)) < len(content):
         content, position = content[written:], position + written
+
+
+def _reserve(stream: IO[bytes], start: int, n_bytes: int) -> bool:
+    """Take room on the disk, so that writing it is cheap; say whether there is so much."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(stream.fileno(), start, n_bytes)
+        except OSError as error:  # others mean that the file system cannot tell
+            return error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return True
 
 
 def _copy(source: IO[bytes], at: int, n_bytes: int, target: IO[bytes], to: int) -> None:
@@ -133,7 +145,14 @@ class ActivationWriter:
             self._layers[layer] = _Layer(row_shape, dtype, self._new_file())
         else:
             added = self._layers[layer] = _Layer(row_shape, dtype, self._room.stream, self._room.end)
-            self._room.end += self._room.n_rows * added.row_bytes
+            n_bytes = self._room.n_rows * added.row_bytes
+            if not _reserve(added.stream, added.start, n_bytes):
+                raise RecordingError(
+                    f"{self._room.n_rows} rows of layer {layer!r} take {n_bytes} bytes, and there is no room for them at "
+                    f"{self._path.parent}, beside {self._room.end} bytes of the layers before: record fewer layers "
+                    "(`layers=`) or rows (`per_class=`), or in float16 (`dtype=`)"
+                )
+            self._room.end += n_bytes
 
     def write(self, layer: str, rows: "np.ndarray", places: Places) -> None:
         """Put `rows` of `layer` at the ascending row positions `places`."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from contract.layer_calls import LayerCalls
 from contract.layer_names import LayerNames
 from interlayer.record.activation_file import Places
 
@@ -20,6 +19,5 @@ class ForwardPass:
     rows: "NDArray[Any] | None"  # None: all
     places: Places
     mask: "torch.Tensor | None" = None  # (batch, token): which tokens count
-    calls: LayerCalls = field(default_factory=LayerCalls)
     names: LayerNames = field(default_factory=LayerNames)  # of modules that were chosen by name
     written: set[str] = field(default_factory=set)

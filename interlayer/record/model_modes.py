@@ -1,5 +1,6 @@
 """The state of a model and of PyTorch around a recording, all of it given back."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -46,11 +47,13 @@ def own_random_numbers() -> Iterator[None]:
         yield
 
 
-def eagerly(model: "nn.Module") -> AbstractContextManager[object]:
-    """Run compiled parts of the model as they were written: compiled code passes hooks by."""
+def eagerly() -> AbstractContextManager[object]:
+    """Run what is compiled, be it the model, a part of it or the loop around it, as it was written.
+
+    Compiled code passes hooks by, or is compiled anew together with them.
+    """
+    if "torch._dynamo" not in sys.modules:  # a slow import; without it nothing is compiled
+        return nullcontext()
     import torch
 
-    is_compiled = any(
-        module._compiled_call_impl is not None or "_orig_mod" in module._modules for module in model.modules()
-    )
-    return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()
+    return torch.compiler.set_stance("force_eager")

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from contract.layer_calls import first_tensor, module_names, tensors_in
+from contract.layer_calls import LayerCalls, first_tensor, module_names, tensors_in
 from contract.layer_names import INPUT_LAYER
 from interlayer.local import LocalInput
 from interlayer.record.activation_file import ActivationWriter
@@ -104,6 +104,7 @@ class LayerRecorder:
         self._chosen = None if layers == "auto" else chosen_modules(self._model, layers)
         self._names = module_names(self._model)
         self._sample = RowSample(per_class, seed)
+        self._calls = LayerCalls()
         self._pass: ForwardPass | None = None
         self._n_rows = n_rows
         self._n_passes = 0
@@ -147,9 +148,10 @@ class LayerRecorder:
             The class of each row. Where no row is kept (0), the forward pass may be left out.
         """
         rows, places = self._sample.place(labels)
+        self._calls.start()
         self._pass = ForwardPass(len(labels), rows, places)
         try:
-            with eagerly(self._model):
+            with eagerly():
                 yield len(places)
             if len(places):
                 self._check_complete(self._pass)
@@ -165,19 +167,19 @@ class LayerRecorder:
         if self._pass is None:
             return
         value = first_tensor(args, kwargs)
-        if module is self._model and self._pass.calls.is_outside:
+        if module is self._model and self._calls.is_outside:
             if self._pass.written:
                 raise RecordingError("the model ran twice in a batch: announce each forward pass with `batch(labels)`")
             mask = kwargs.get("attention_mask")
             self._pass.mask = mask if mask is not None and self._torch.is_tensor(mask) and mask.ndim == 2 else None
             if value is not None and self._is_input_wanted(value):
                 self._write(INPUT_LAYER, value, self._pass)
-        self._pass.calls.enter(value)
+        self._calls.enter(value)
 
     def _after(self, module: "nn.Module", args: tuple[Any, ...], output: Any) -> None:  # noqa: ARG002 - torch calls it so
         if self._pass is None:
             return
-        layer = self._pass.calls.leave(module, output)
+        layer = self._calls.leave(module, output)
         if self._chosen is None:
             if layer is not None:
                 self._write_all(layer, output, self._pass)
@@ -210,7 +212,7 @@ class LayerRecorder:
 
     def _write(self, layer: str, output: "torch.Tensor", forward: ForwardPass) -> None:
         forward.written.add(layer)
-        if output.shape[:1] != (forward.n_rows,):
+        if not output.ndim or len(output) != forward.n_rows:
             raise RecordingError(
                 f"layer {layer!r} has shape {tuple(output.shape)}, but the batch has {forward.n_rows} labels: "
                 "the first axis must be the batch; choose other layers by name (`layers=[...]`)"

@@ -186,6 +186,22 @@ class TestWrapped:
             model(IMAGES)
         assert (tmp_path / "a").read_bytes() == plain
 
+    def test_a_loop_that_is_compiled_as_a_whole(self, tmp_path: Path, plain: bytes) -> None:
+        model, n_compiled = network(), 0
+
+        def backend(graph: torch.fx.GraphModule, _inputs: list[Tensor]) -> Any:
+            nonlocal n_compiled
+            n_compiled += 1
+            return graph.forward
+
+        step = torch.compile(lambda images: model(images).softmax(1), backend=backend)
+        step(IMAGES)
+        with LayerRecorder(model, tmp_path / "a") as recorder, recorder.batch(LABELS), torch.no_grad():
+            step(IMAGES)
+        assert (tmp_path / "a").read_bytes() == plain
+        step(IMAGES)
+        assert n_compiled == 1  # a recording compiles nothing anew
+
     def test_channels_last(self, tmp_path: Path, plain: bytes) -> None:
         model = network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         record(model, [(IMAGES.to(memory_format=torch.channels_last), LABELS)], tmp_path / "a")
