@@ -55,7 +55,7 @@ AnyModule = TypeVar("AnyModule", bound=Module)
 
 
 class LayerCalls:
-    """The calls of modules in a forward pass, one pass after another. An innermost call that changes data is a layer."""
+    """The calls of modules, one forward pass after another. An innermost call that changes its data is a layer."""
 
     def __init__(self) -> None:
         self._kinds: dict[Module, _Kind] = {}

@@ -56,10 +56,10 @@ class _Layer:
         import numpy as np
 
         if isinstance(places, range):
-            return _write_fully(self.stream, rows, self.start + places[0] * self.row_bytes)
+            return _write_fully(self.stream, rows.data.cast("B"), self.start + places[0] * self.row_bytes)
         ends = [*(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
         for start, stop in zip([0, *ends[:-1]], ends, strict=True):
-            _write_fully(self.stream, rows[start:stop], self.start + int(places[start]) * self.row_bytes)
+            _write_fully(self.stream, rows[start:stop].data.cast("B"), self.start + int(places[start]) * self.row_bytes)
         return None
 
     def move(self, n_rows: int, target: IO[bytes], start: int) -> None:
@@ -70,9 +70,8 @@ class _Layer:
         self.stream, self.start = target, start
 
 
-def _write_fully(stream: IO[bytes], rows: "np.ndarray", position: int) -> None:
-    """Write a contiguous array at a position; one call of the system may write less than it was given."""
-    content = rows.data.cast("B")
+def _write_fully(stream: IO[bytes], content: memoryview, position: int) -> None:
+    """Write bytes at a position; one call of the system may write less than it was given."""
     while (written := os.pwrite(stream.fileno(), content, position)) < len(content):
         content, position = content[written:], position + written
 
@@ -130,6 +129,15 @@ class ActivationWriter:
         self._header_bytes = header_bytes + -header_bytes % PAGE
         self._room = _Room(n_rows, self._new_file(), self._header_bytes + 8 * n_rows) if n_rows else None
 
+    def expect(self, n_rows: int) -> None:
+        """Make room where more rows will come than was said; `n_rows` is how many there will be with these."""
+        if self._room is not None and n_rows > self._room.n_rows:
+            if self._layers:
+                self._lay_out(2 * n_rows, {})
+            else:
+                self._room = _Room(2 * n_rows, self._room.stream, self._header_bytes + 16 * n_rows)
+        self._n_rows = max(self._n_rows, n_rows)
+
     def row_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of one row of each layer, in the order in which the layers first came."""
         return {name: layer.row_shape for name, layer in self._layers.items()}
@@ -148,19 +156,15 @@ class ActivationWriter:
             n_bytes = self._room.n_rows * added.row_bytes
             if not _reserve(added.stream, added.start, n_bytes):
                 raise RecordingError(
-                    f"{self._room.n_rows} rows of layer {layer!r} take {n_bytes} bytes, and there is no room for them at "
-                    f"{self._path.parent}, beside {self._room.end} bytes of the layers before: record fewer layers "
+                    f"{self._room.n_rows} rows of layer {layer!r} take {n_bytes} bytes, for which there is no room in "
+                    f"{self._path.parent} beside the {self._room.end} bytes of the layers before: record fewer layers "
                     "(`layers=`) or rows (`per_class=`), or in float16 (`dtype=`)"
                 )
             self._room.end += n_bytes
 
     def write(self, layer: str, rows: "np.ndarray", places: Places) -> None:
-        """Put `rows` of `layer` at the ascending row positions `places`."""
-        n_rows = max(self._n_rows, int(places[-1]) + 1)
-        if self._room is not None and n_rows > self._room.n_rows:
-            self._lay_out(2 * n_rows, {})
+        """Put `rows` of `layer` at the ascending row positions `places`, which `expect` was told of."""
         self._layers[layer].write(rows, places)
-        self._n_rows = n_rows
 
     def finish(self, labels: "np.ndarray", metadata: dict[str, str]) -> None:
         """Complete the file with `labels` (int64, one per row), move it into place, and clean up."""
@@ -169,8 +173,8 @@ class ActivationWriter:
             if starts != {name: layer.start for name, layer in self._layers.items()}:
                 self._lay_out(len(labels), metadata)
             file = next(iter(self._layers.values())).stream
-            os.pwrite(file.fileno(), header, 0)
-            _write_fully(file, labels, len(header))
+            _write_fully(file, memoryview(header), 0)
+            _write_fully(file, labels.data.cast("B"), len(header))
             Path(file.name).replace(self._path)
 
     def discard(self) -> None:

@@ -56,4 +56,5 @@ def eagerly() -> AbstractContextManager[object]:
         return nullcontext()
     import torch
 
-    return torch.compiler.set_stance("force_eager")
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance

@@ -148,6 +148,8 @@ class LayerRecorder:
             The class of each row. Where no row is kept (0), the forward pass may be left out.
         """
         rows, places = self._sample.place(labels)
+        if len(places):
+            self._writer.expect(int(places[-1]) + 1)
         self._calls.start()
         self._pass = ForwardPass(len(labels), rows, places)
         try:
@@ -212,7 +214,7 @@ class LayerRecorder:
 
     def _write(self, layer: str, output: "torch.Tensor", forward: ForwardPass) -> None:
         forward.written.add(layer)
-        if not output.ndim or len(output) != forward.n_rows:
+        if not output.ndim or output.shape[0] != forward.n_rows:
             raise RecordingError(
                 f"layer {layer!r} has shape {tuple(output.shape)}, but the batch has {forward.n_rows} labels: "
                 "the first axis must be the batch; choose other layers by name (`layers=[...]`)"

@@ -1,5 +1,9 @@
 """Where rows go in the file: right, and the same bytes, whatever was known beforehand of how many would come."""
 
+import errno
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,3 +92,42 @@ def test_channels_last_is_stored_in_the_usual_order(tmp_path: Path) -> None:
     values = torch.randn(40, 3, 64, 64).to(memory_format=torch.channels_last)
     record(nn.ReLU(), [(values, [0, 1] * 20)], tmp_path / "a.safetensors", dtype="float16")
     np.testing.assert_array_equal(load_file(tmp_path / "a.safetensors")["0.Input"], values.half())
+
+
+def test_no_room_is_said_before_the_second_batch(tmp_path: Path) -> None:
+    code = """
+import resource, sys, torch
+from interlayer.record import RecordingError, record
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+n_runs = 0
+class Doubled(torch.nn.Module):
+    def forward(self, x):
+        global n_runs
+        n_runs += 1
+        return x * 2
+try:
+    record(Doubled(), [(torch.rand(64, 1024), torch.arange(64) % 2)] * 6, sys.argv[1])
+except RecordingError as error:
+    print(n_runs, error)
+"""
+    path = tmp_path / "a.safetensors"
+    said = subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True, text=True).stdout
+    assert said.startswith("0 384 rows of layer '0.Input' take 1572864 bytes, for which there is no room in"), said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_that_cannot_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    record(nn.ReLU(), [(ROWS, LABELS)], tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(load_file(tmp_path / "a.safetensors")["0.Input"], ROWS)
+
+
+def test_writes_that_the_system_cuts_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, content, place: whole(file, content[:100], place))
+    record(nn.ReLU(), [(ROWS, LABELS)], tmp_path / "a.safetensors")
+    monkeypatch.undo()
+    np.testing.assert_array_equal(load_file(tmp_path / "a.safetensors")["0.Input"], ROWS)
