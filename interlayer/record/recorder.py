@@ -221,9 +221,8 @@ class LayerRecorder:
             )
         if not len(forward.places):
             return
-        kept = self._storage.kept_rows(output, forward)
         done = 0
-        for rows in self._storage.blocks(layer, kept):
+        for rows in self._storage.blocks(layer, output, forward):
             if done == 0:
                 self._check_shape(layer, rows)
             self._writer.write(layer, rows, forward.places[done : done + len(rows)])

@@ -1,5 +1,6 @@
 """Inputs and labels of one split, by row."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,35 @@ class DataSet:
     def labels(self) -> ActivationFile:
         """Return the data as a file of which only the labels are known yet."""
         return ActivationFile(self.classes, self.codes, {})
+
+
+class RowDigest:
+    """What identifies labels and inputs, made while rows are taken in order: each counts once, however often it is.
+
+    It depends neither on how many are taken at a time nor on what becomes of them: the SHA-256 of the labels (int64)
+    and, for every array by name, of its name, type, shape of a row and SHA-256.
+    """
+
+    def __init__(self, codes: Array) -> None:
+        self._labels = codes.astype("<i8").tobytes()
+        self._arrays: dict[str, hashlib._Hash] = {}
+        self._n_rows = 0
+
+    def update(self, first: int, batch: Batch) -> None:
+        """Note rows from `first` on, which may have been noted before."""
+        n_rows = len(batch["inputs"])
+        for name, array in batch.items():
+            kind = f"{name} {array.dtype.str} {array.shape[1:]} "
+            new = np.ascontiguousarray(array[self._n_rows - first :])
+            self._arrays.setdefault(kind, hashlib.sha256()).update(new)
+        self._n_rows = max(self._n_rows, first + n_rows)
+
+    def hexdigest(self) -> str:
+        """Return the digest of the rows so far."""
+        whole = hashlib.sha256(self._labels)
+        for kind, digest in sorted(self._arrays.items()):
+            whole.update(kind.encode() + digest.digest())
+        return whole.hexdigest()
 
 
 def open_data(path: Path, max_unpacked_bytes: int) -> DataSet:

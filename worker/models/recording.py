@@ -1,6 +1,5 @@
 """The work of the confined process: look into a model, or run models on data and record their layers."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from contract.registry import Preprocessing, RegisteredData, RegisteredModel
 from contract.schemas import InspectedLayer, Inspection, LayerSelection, Pooling, ProblemError, Split
 from worker.arrays import MAX_ARRAYS, Array
 from worker.models.batches import DTYPES, LEFT_GPU, RESERVED_NAMES, LayeredModel, LayerFile, run_all
-from worker.models.data import Batch, DataSet, open_data, open_registered
+from worker.models.data import Batch, DataSet, RowDigest, open_data, open_registered
 from worker.models.onnx_model import OnnxModel, onnx_layers
 from worker.models.onnx_scan import scan_onnx
 from worker.selection import require_layer, select_layers
@@ -90,8 +89,9 @@ def _record(run: Run, work: Recording, show: Callable[[float], None]) -> Recorde
     else:
         data = open_registered(run.data, run.split, work.max_unpacked_bytes)
     rows = np.arange(len(data.codes)) if run.rows is None else np.array(run.rows, dtype=np.int64)
-    steps = Preprocessing() if run.entry is None else run.entry.input
-    take = _taking(data, rows, steps, run.entry is not None)
+    steps = None if run.entry is None else run.entry.input
+    seen = RowDigest(data.codes[rows])
+    take = _taking(data, rows, steps, seen)
     if work.n_threads and run.entry is not None:
         import torch
 
@@ -102,15 +102,11 @@ def _record(run: Run, work: Recording, show: Callable[[float], None]) -> Recorde
         probe = take(0, min(_PROBED_ROWS, len(rows)))
         samples, notes = _probe_where_it_fits(model, probe, work)
         file = LayerFile(run.out, data.codes[rows].astype(np.int64), samples)
-        digest = hashlib.sha256(data.codes[rows].astype("<i8").tobytes())
         batch_size = _BATCH_ROWS if run.entry is None else run.entry.batch_size
         notes += run_all(
             model, list(samples), len(rows), batch_size, take, file.write,
             may_leave_gpu=work.device == "auto", on_rows=lambda done: show(done / len(rows)),
         )  # fmt: skip
-        for first in range(0, len(rows), _BATCH_ROWS):
-            for name, array in sorted(data.take(rows[first : first + _BATCH_ROWS]).items()):
-                digest.update(name.encode() + array.tobytes())
     except (ProblemError, MemoryError):
         raise
     except Exception as error:
@@ -120,13 +116,16 @@ def _record(run: Run, work: Recording, show: Callable[[float], None]) -> Recorde
             "model_failed",
             f"the model cannot be run on these data ({given or 'not read yet'}): {text or type(error).__name__}",
         ) from error
-    return Recorded(data_sha256=digest.hexdigest(), device=model.device, notes=notes)
+    return Recorded(data_sha256=seen.hexdigest(), device=model.device, notes=notes)
 
 
-def _taking(data: DataSet, rows: Array, steps: Preprocessing, is_registered: bool) -> Callable[[int, int], Batch]:
+def _taking(
+    data: DataSet, rows: Array, steps: Preprocessing | None, seen: RowDigest
+) -> Callable[[int, int], Batch]:
     def take(first: int, end: int) -> Batch:
         batch = data.take(rows[first:end])
-        if not is_registered:
+        seen.update(first, batch)
+        if steps is None:
             return batch
         from worker.models.registered import prepared
 

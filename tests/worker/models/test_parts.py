@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import random
 import struct
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from PIL import Image
 from sklearn.datasets import load_iris
 
 from contract.formats import sniff
-from contract.registry import RegisteredData, load_registry
+from contract.registry import RegisteredData, RegisteredModel, load_registry
 from contract.schemas import ProblemError
 from tests.worker import files
 from tests.worker.models import networks
+from worker.models import recording
 from worker.models.batches import LayerFile, run_all
-from worker.models.data import open_registered
+from worker.models.data import RowDigest, open_registered
 from worker.models.onnx_model import OnnxModel
 from worker.models.onnx_scan import scan_onnx
 from worker.models.onnx_session import OnnxPart
@@ -273,3 +275,58 @@ def test_paths_are_relative_to_the_registry(tmp_path: Path) -> None:
     assert load_registry(tmp_path / "models.toml").data_set("d").train == tmp_path / "x" / "d.npz"
     assert load_registry(None).models == {}
     assert code_of(lambda: load_registry(tmp_path / "none.toml")) == "registry_invalid"
+
+
+class TestRowDigest:
+    """What identifies the data of a run."""
+
+    ROWS: Array = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+
+    def digest(self, *taken: tuple[int, int], rows: Array | None = None, codes: int = 0) -> str:
+        rows = self.ROWS if rows is None else rows
+        seen = RowDigest(np.arange(20) % 2 + codes)
+        for first, end in taken:
+            seen.update(first, {"inputs": rows[first:end], "mask": rows[first:end] > 0})
+        return seen.hexdigest()
+
+    def test_batches_and_second_tries_leave_no_trace(self) -> None:
+        whole = self.digest((0, 20))
+        assert self.digest((0, 4), (0, 16), (0, 8), (8, 16), (16, 20)) == whole
+
+    def test_every_value_type_and_label_counts(self) -> None:
+        changed = self.ROWS.copy()
+        changed[19, 2] += 1
+        digests = {
+            self.digest((0, 20)),
+            self.digest((0, 20), rows=changed),
+            self.digest((0, 20), rows=self.ROWS.view(np.int32)),
+            self.digest((0, 20), rows=self.ROWS.reshape(20, 3, 1)),
+            self.digest((0, 20), codes=1),
+        }
+        assert len(digests) == 5
+
+
+def test_the_data_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, opened = tmp_path / "images", Counter[str]()
+    for number in range(12):
+        path = folder / f"class{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((2, 3), 20 * number, np.uint8)).save(path)
+    whole = Image.open
+
+    def counted(path: Path) -> Image.Image:
+        opened[path.name] += 1
+        return whole(path)
+
+    monkeypatch.setattr(Image, "open", counted)
+    entry = RegisteredModel.model_validate(
+        {"factory": "tests.worker.models.networks:mlp", "input": {"shape": [6], "dtype": "float32"}}
+    )
+    run = {
+        "model": tmp_path, "entry": entry, "trained": False, "seed": 0, "pooling": None, "rows": list(range(6)),
+        "data": RegisteredData(images=folder, size=[2, 3], mode="L"), "split": "train", "out": tmp_path / "out",
+    }  # fmt: skip
+    work = {"runs": [run], "layers": {}, "device": "cpu", "n_threads": 1, "memory_bytes": None, "max_unpacked_bytes": 1}
+    recording.record(work, lambda _done, _total: None)
+    # The first four are looked at beforehand, to learn the shapes of layers.
+    assert sorted(opened.values()) == [1, 1, 2, 2, 2, 2]
