@@ -48,7 +48,7 @@ class RowDigest:
         for name, array in batch.items():
             kind = f"{name} {array.dtype.str} {array.shape[1:]} "
             new = np.ascontiguousarray(array[self._n_rows - first :])
-            self._arrays.setdefault(kind, hashlib.sha256()).update(new)
+            self._arrays.setdefault(kind, hashlib.sha256()).update(new.data)
         self._n_rows = max(self._n_rows, first + n_rows)
 
     def hexdigest(self) -> str:

@@ -119,9 +119,7 @@ def _record(run: Run, work: Recording, show: Callable[[float], None]) -> Recorde
     return Recorded(data_sha256=seen.hexdigest(), device=model.device, notes=notes)
 
 
-def _taking(
-    data: DataSet, rows: Array, steps: Preprocessing | None, seen: RowDigest
-) -> Callable[[int, int], Batch]:
+def _taking(data: DataSet, rows: Array, steps: Preprocessing | None, seen: RowDigest) -> Callable[[int, int], Batch]:
     def take(first: int, end: int) -> Batch:
         batch = data.take(rows[first:end])
         seen.update(first, batch)
