@@ -9,7 +9,8 @@ from typing import Literal
 from contract.schemas import ProblemError
 
 Format = Literal["npz", "safetensors", "onnx"]
-SNIFFED_BYTES = 9
+SNIFFED_BYTES = 256  # the first header of an archive, with the name of its first member
+_SAFETENSORS_START = 9  # the length of the header, and its first byte
 _HINT = "store it as .safetensors, or as .npz with numpy.savez"
 _REFUSED = {
     b"\x93NUMPY": ("format_unsupported", f"this is a single .npy array; {_HINT}(path, labels=…, layer=…)"),
@@ -32,8 +33,15 @@ def sniff(start: bytes) -> Format:
         For everything that is not an accepted format, with a hint what to do instead.
     """
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        if _is_of_pytorch(start):
+            raise ProblemError(
+                "pickle_forbidden",
+                "this is a file of torch.save, TorchScript or torch.export, which can run code when it is opened; "
+                "export a model as ONNX (torch.onnx.export), record its layers (interlayer.record), and store tensors "
+                "with safetensors.torch.save_file",
+            )
         return "npz"
-    if len(start) >= SNIFFED_BYTES and start[8:9] == b"{":  # after the length of its JSON header
+    if start[_SAFETENSORS_START - 1 : _SAFETENSORS_START] == b"{":
         return "safetensors"
     if _is_onnx(start):
         return "onnx"
@@ -50,6 +58,12 @@ def file_format(path: Path) -> Format:
     """Return the format of a file on disk; see `sniff`."""
     with path.open("rb") as file:
         return sniff(file.read(SNIFFED_BYTES))
+
+
+def _is_of_pytorch(start: bytes) -> bool:
+    """An archive that PyTorch wrote aligns its members with padding of a kind of its own, the first one too."""
+    name_bytes = int.from_bytes(start[26:28], "little")
+    return start[30 + name_bytes :].startswith(b"FB") and int.from_bytes(start[28:30], "little") > 0
 
 
 def _is_text(start: bytes) -> bool:

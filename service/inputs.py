@@ -7,6 +7,8 @@ from contract.registry import load_registry
 from contract.schemas import AnalysisRequest, Artifact, FieldError, ProblemError
 from service.deps import Stores, require_unexpired
 
+_WANTED = {"activations": "a file of activations", "data": "a file with `inputs` and `labels`"}
+
 
 def used_artifacts(body: AnalysisRequest, found: Stores, tenant: str) -> dict[str, Artifact]:
     """Return the tenant's files that an analysis names, by id.
@@ -49,5 +51,8 @@ def _require_kind(
     if artifact.error is not None:
         raise ProblemError(artifact.error.code, artifact.error.detail, [field])
     if (artifact.kind == "model") != (wanted == "model"):
-        detail = f"{artifact_id} is not what `{wanted}` needs: it holds {artifact.kind}"
-        raise ProblemError("not_a_model" if wanted == "model" else "inputs_missing", detail, [field])
+        if wanted == "model":
+            detail = f"{artifact_id} is no ONNX file; give activations as `artifact`, and inputs of a model as `data`"
+            raise ProblemError("not_a_model", detail, [field])
+        detail = f"{artifact_id} is an ONNX file, not {_WANTED[wanted]}; give it as `model`, with `data` beside it"
+        raise ProblemError("inputs_missing", detail, [field])

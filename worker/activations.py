@@ -33,6 +33,8 @@ class ActivationFile:
     rows: Array | None = None
     """Which rows of the data the layers hold, ascending, where a model was run on some of them only."""
     source: ModelSource | None = None
+    left_out: tuple[str, ...] = ()
+    """What a model returns beside its layers, and why it is none."""
     format: Literal["npz", "safetensors"] = "safetensors"
     bytes: int = 0
 

@@ -22,6 +22,12 @@ def warnings(
 
     if dropped_rows:
         warn("rows_sampled", f"{dropped_rows} rows were left out so that every class has {per_class} in every input.")
+    if left_out := list(dict.fromkeys(name for file in files for name in file.left_out)):
+        warn(
+            "layers_left_out",
+            f"What a model returns without numbers for each row is no layer: {', '.join(left_out[:5])}"
+            f"{f' and {len(left_out) - 5} more' if len(left_out) > 5 else ''}.",
+        )
     if len({n for s in separations for n in s.n_per_class}) > 1:
         warn(
             "unequal_classes",

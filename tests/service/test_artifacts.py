@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 import pytest
+import torch
 
 from contract.database import Database
 from contract.keys import Keys
@@ -88,10 +90,26 @@ def single_array() -> bytes:
     return stream.getvalue()
 
 
+def of_pytorch(kind: str) -> bytes:
+    model, stream = torch.nn.Sequential(torch.nn.Linear(2, 2)), io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is old, and files of it are about
+        if kind == "weights":
+            torch.save(model.state_dict(), stream)
+        elif kind == "script":
+            torch.jit.save(torch.jit.script(model), stream)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        else:
+            torch.export.save(torch.export.export(model, (torch.zeros(1, 2),)), stream)
+    return stream.getvalue()
+
+
 REFUSED: dict[str, tuple[bytes, int, str]] = {
     "empty": (b"", 422, "empty_file"),
     "one byte": (b"P", 415, "format_unsupported"),
     "pickle": (pickled(), 415, "pickle_forbidden"),
+    "torch.save": (of_pytorch("weights"), 415, "pickle_forbidden"),
+    "TorchScript": (of_pytorch("script"), 415, "pickle_forbidden"),
+    ".pt2": (of_pytorch("program"), 415, "pickle_forbidden"),
     "one array": (single_array(), 415, "format_unsupported"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(100), 415, "format_unsupported"),
     "HTML": (b"<!DOCTYPE html><html><body></body></html>", 415, "format_unsupported"),

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from contract.layer_names import INPUT_LAYER
 from contract.schemas import ProblemError
 from worker.arrays import Array
 
@@ -49,8 +50,11 @@ class LayeredModel(Protocol):
 class LayerFile:
     """A .safetensors file of known layout, whose layers are filled row by row: no layer is ever in memory."""
 
-    def __init__(self, path: Path, labels: Array, rows: Mapping[str, Array]) -> None:
-        """`labels` (N,) int64; `rows` has some rows of every layer, for their shape and type."""
+    def __init__(self, path: Path, labels: Array, rows: Mapping[str, Array], numbers: Array) -> None:
+        """`labels` (N,) int64; `rows` has some rows of every layer, for their shape and type; `numbers` (N,) are those
+        of the rows in the data.
+        """
+        self._numbers = numbers
         # Wider types first, so that every array starts on a multiple of its item size.
         order = sorted(rows, key=lambda name: -rows[name].dtype.itemsize)
         header: dict[str, object] = {"__metadata__": {"layers": json.dumps(list(rows))}}
@@ -92,8 +96,12 @@ class LayerFile:
                 "every row needs the same shape, so pad or crop the inputs",
             )
         if rows.dtype.kind == "f" and not np.isfinite(rows).all():
-            bad = first_row + int(np.flatnonzero(~np.isfinite(rows.reshape(len(rows), -1)).all(1))[0])
-            raise ProblemError("non_finite", f"the model returns NaN or infinity in layer {name!r}, row {bad}")
+            bad = self._numbers[first_row + int(np.flatnonzero(~np.isfinite(rows.reshape(len(rows), -1)).all(1))[0])]
+            if name == INPUT_LAYER:
+                raise ProblemError("non_finite", f"the `inputs` of the data hold NaN or infinity in row {bad}")
+            raise ProblemError(
+                "non_finite", f"the model returns NaN or infinity in layer {name!r}, for row {bad} of the data"
+            )
         layer[first_row : first_row + len(rows)] = rows
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -22,7 +22,11 @@ _PROBED_LAYERS = 32  # alive at once while their sizes are not known
 _BATCH_ROWS = 64
 _DEFAULT_BUDGET_BYTES = 2**29
 _GLOB = frozenset("*?[")
+_SHOWN = 8
 _CONTROL_CHARACTERS = dict.fromkeys([*range(32), 127])
+
+
+Probed: TypeAlias = tuple[dict[str, Array], list[str]]  # a few rows of every layer, and what is none, with why
 
 
 class Run(BaseModel):
@@ -60,6 +64,7 @@ class Recorded(BaseModel):
     data_sha256: str
     device: str
     notes: list[str]
+    left_out: list[str]
 
 
 def inspect(payload: dict[str, Any], _on_progress: Callable[[int, int], None]) -> dict[str, Any]:
@@ -100,8 +105,8 @@ def _record(run: Run, work: Recording, show: Callable[[float], None]) -> Recorde
     try:
         model = _model(run, work)
         probe = take(0, min(_PROBED_ROWS, len(rows)))
-        samples, notes = _probe_where_it_fits(model, probe, work)
-        file = LayerFile(run.out, data.codes[rows].astype(np.int64), samples)
+        (samples, left_out), notes = _probe_where_it_fits(model, probe, work)
+        file = LayerFile(run.out, data.codes[rows].astype(np.int64), samples, rows)
         batch_size = _BATCH_ROWS if run.entry is None else run.entry.batch_size
         notes += run_all(
             model, list(samples), len(rows), batch_size, take, file.write,
@@ -116,7 +121,7 @@ def _record(run: Run, work: Recording, show: Callable[[float], None]) -> Recorde
             "model_failed",
             f"the model cannot be run on these data ({given or 'not read yet'}): {text or type(error).__name__}",
         ) from error
-    return Recorded(data_sha256=seen.hexdigest(), device=model.device, notes=notes)
+    return Recorded(data_sha256=seen.hexdigest(), device=model.device, notes=notes, left_out=left_out)
 
 
 def _taking(data: DataSet, rows: Array, steps: Preprocessing | None, seen: RowDigest) -> Callable[[int, int], Batch]:
@@ -173,7 +178,7 @@ class _Pooled:
         return np.asarray((rows * weights).sum(1) / np.maximum(weights.sum(1), 1))
 
 
-def _probe_where_it_fits(model: LayeredModel, batch: Batch, work: Recording) -> tuple[dict[str, Array], list[str]]:
+def _probe_where_it_fits(model: LayeredModel, batch: Batch, work: Recording) -> tuple[Probed, list[str]]:
     """Probe on the GPU, or on the CPU where the model does not fit and may leave; give notes on that, too."""
     try:
         return _probe(model, batch, work.layers), []
@@ -188,8 +193,8 @@ def _probe_where_it_fits(model: LayeredModel, batch: Batch, work: Recording) -> 
     return _probe_where_it_fits(model, batch, work)[0], [LEFT_GPU]
 
 
-def _probe(model: LayeredModel, batch: Batch, selection: LayerSelection) -> dict[str, Array]:
-    """Choose the layers by running a few rows, twice: the outputs must be the same."""
+def _probe(model: LayeredModel, batch: Batch, selection: LayerSelection) -> Probed:
+    """Choose the layers by running a few rows, twice: the outputs must be the same. Say what cannot be a layer."""
     automatic, others = model.names(batch)
     candidates, spelled = _candidates(automatic, others, selection)
     if taken := sorted(RESERVED_NAMES & set(candidates)):
@@ -197,13 +202,14 @@ def _probe(model: LayeredModel, batch: Batch, selection: LayerSelection) -> dict
     chosen = select_layers(candidates, LayerSelection(exclude=_present(selection.exclude, candidates)))
     n_rows = len(batch["inputs"])
     first, again = _run_in_parts(model, batch, chosen), _run_in_parts(model, batch, chosen)
-    samples = {}
+    samples, left_out = {}, []
     for name in chosen:
         rows = first.get(name)
         if rows is None or rows.ndim == 0 or len(rows) != n_rows or rows.dtype.name not in DTYPES or not rows.size:
+            shown = "no tensor" if rows is None else f"{rows.dtype} of shape {list(rows.shape)}"
             if name in spelled:
-                shown = "no tensor" if rows is None else f"{rows.dtype} of shape {list(rows.shape)}"
                 raise ProblemError("layer_unusable", f"layer {name!r} is {shown}, not numbers for {n_rows} rows")
+            left_out.append(f"{name!r} ({shown} for {n_rows} rows)")
             continue
         if not np.allclose(rows, again[name], rtol=1e-3, atol=1e-4 * _size(rows), equal_nan=True):
             raise ProblemError(
@@ -213,7 +219,7 @@ def _probe(model: LayeredModel, batch: Batch, selection: LayerSelection) -> dict
         samples[name] = rows
     if not samples:
         raise ProblemError("no_layers", "the model has no layer with numbers for each row; name its tensors or modules")
-    return samples
+    return samples, left_out
 
 
 def _size(rows: Array) -> float:
@@ -254,7 +260,8 @@ def _candidates(
             if fitting:
                 break
     if not chosen:
-        raise ProblemError("no_layers", f"no layer of {len(everything)} fits {selection.include}")
+        shown = ", ".join(map(repr, everything[:_SHOWN])) + ("" if len(everything) <= _SHOWN else ", …")
+        raise ProblemError("no_layers", f"no layer fits {selection.include}; the {len(everything)} are {shown}")
     return [name for name in everything if name in chosen], frozenset(selection.include)
 
 

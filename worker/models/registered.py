@@ -15,6 +15,8 @@ from worker.models.transformer import open_transformer
 if TYPE_CHECKING:
     from torch import nn
 
+_SHOWN_LINES, _SHOWN_CHARACTERS = 4, 300  # of an error; PyTorch says from the second line on which weights do not fit
+
 
 def build(
     entry: RegisteredModel, folder: Path, *, trained: bool, seed: int, device: str, pooling: Pooling | None
@@ -34,10 +36,13 @@ def build(
     except ProblemError:
         raise
     except ModuleNotFoundError as error:
-        detail = (
-            f"the model needs {error.name}: the administrator can install it for the worker (pip install {error.name})"
-        )
-        raise ProblemError("library_missing", detail) from error
+        raise ProblemError("library_missing", _absent(entry, error.name or str(error))) from error
+    except PermissionError as error:
+        raise ProblemError(
+            "model_failed",
+            f"the registered model cannot be built: nothing may read {Path(error.filename or '').name} while a model "
+            "runs; the administrator can put the code of factories into a folder without the service's files",
+        ) from error
     except Exception as error:
         raise ProblemError("model_failed", f"the registered model cannot be built: {_short(error)}") from error
     if not isinstance(module, torch.nn.Module):
@@ -61,6 +66,16 @@ def _architecture(entry: RegisteredModel, folder: Path, *, trained: bool) -> Any
         none = {name: None for name in ("weights", "weights_backbone") if name in takes}
         return models.get_model(entry.torchvision, **none, **entry.arguments)
     return _library("timm").create_model(entry.timm, pretrained=False, **entry.arguments)
+
+
+def _absent(entry: RegisteredModel, module: str) -> str:
+    """Say how to get a module that is not there, one of a library or the administrator's own."""
+    if entry.factory is not None and entry.factory.partition(":")[0].split(".")[0] == module.split(".", maxsplit=1)[0]:
+        return (
+            f"there is no module {module}, which the registry names; the administrator can install it in the worker's "
+            "environment, or put the folder that holds it on PYTHONPATH"
+        )
+    return f"the model needs {module}: the administrator can install it for the worker (pip install {module})"
 
 
 def _library(name: str) -> Any:
@@ -134,4 +149,5 @@ def _resized(inputs: Array, size: list[int], channel_axis: int) -> Array:
 
 
 def _short(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+    said = " ".join(line.strip() for line in str(error).splitlines()[:_SHOWN_LINES]).strip()
+    return said[:_SHOWN_CHARACTERS] or type(error).__name__

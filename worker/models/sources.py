@@ -136,7 +136,13 @@ def recorded(
         for number, run, result, digest in zip(numbers, runs, results, digests, strict=True):
             file = open_activations(run.out, max_unpacked_bytes=resources.max_unpacked_bytes)
             source = _source(request.inputs[number], run, result, digest)
-            found[number] = replace(files[number], layers=file.layers, rows=rows[number], source=source)
+            found[number] = replace(
+                files[number],
+                layers=file.layers,
+                rows=rows[number],
+                source=source,
+                left_out=tuple(result.left_out),
+            )
             notes += result.notes
         yield found, list(dict.fromkeys(notes))
 
@@ -191,6 +197,12 @@ def _model_files(
     folder = scratch / hashlib.sha256(f"{item.model.name}/{trained}".encode()).hexdigest()[:16]
     folder.mkdir(exist_ok=True)
     if entry.transformers is not None:
+        if not (entry.transformers / "config.json").is_file():
+            raise ProblemError(
+                "weights_unavailable",
+                f"the folder {entry.transformers.name} of {item.model.name!r} is not there, or has no config.json; "
+                "tell the administrator",
+            )
         for path in sorted(entry.transformers.glob("*.json")):
             _copy(path, folder / path.name)
     weights = entry.weights if entry.transformers is None else entry.transformers / "model.safetensors"
@@ -209,7 +221,20 @@ def _model_files(
             f"the weights of {item.model.name!r} have the SHA-256 {digest}, registered is {entry.sha256}; "
             "tell the administrator",
         )
+    _require_safetensors(folder / "model.safetensors", weights.name)
     return folder, digest
+
+
+def _require_safetensors(path: Path, name: str) -> None:
+    try:
+        said = f"it is .{found}" if (found := file_format(path)) != "safetensors" else ""
+    except ProblemError as error:
+        said = error.problem.detail
+    if said:
+        raise ProblemError(
+            "weights_mismatch",
+            f"the registered file {name} is no .safetensors file ({said}); tell the administrator",
+        )
 
 
 def _copy(source: Path, target: Path) -> str:

@@ -5,6 +5,7 @@ Only the standard library may be loaded until then: a namespace cannot be left b
 
 import contextlib
 import ctypes
+import importlib.machinery
 import os
 import resource
 import signal
@@ -25,6 +26,7 @@ _SYSTEM = (
     "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version", "/proc/sys/vm",
     "/proc/driver/nvidia",
 )  # fmt: skip
+_MODULES = tuple(importlib.machinery.all_suffixes())
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
 
@@ -93,11 +95,18 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
 
 
 def _module_folders(hidden: Path) -> list[Path]:
-    """Return where modules come from; of a folder that contains `hidden`, only our own packages."""
-    own = Path(__file__).resolve().parents[2]
-    found = [own / room for room in ("contract", "worker")]
-    for entry in sys.path:
-        folder = Path(entry).resolve()
-        if folder != Path("/") and not hidden.resolve().is_relative_to(folder):
+    """Return where modules come from; of a folder that contains `hidden`, its modules and packages alone."""
+    found, hidden = [], hidden.resolve()
+    for folder in dict.fromkeys([Path(__file__).resolve().parents[2], *(Path(entry).resolve() for entry in sys.path)]):
+        if folder == Path("/") or not folder.is_dir():
+            continue
+        if not hidden.is_relative_to(folder):
             found.append(folder)
+            continue
+        found += [
+            path
+            for path in folder.iterdir()
+            if (path.name.endswith(_MODULES) and path.is_file())
+            or ((path / "__init__.py").is_file() and not hidden.is_relative_to(path.resolve()))
+        ]
     return found

@@ -1,6 +1,7 @@
 """Small networks in their two forms, with the same weights, and the factories that a registry names."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,27 @@ class Twice(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         x = self.activation(self.dense(x))
         return self.activation(self.dense(x)), {"more": x}
+
+
+@dataclass
+class Outputs:
+    """What `Several` returns."""
+
+    again: torch.Tensor
+    doubled: torch.Tensor
+    loss: torch.Tensor
+    note: str = "no tensor"
+
+
+class Several(nn.Module):
+    """Returns a dataclass."""
+
+    def forward(self, x: torch.Tensor) -> Outputs:
+        return Outputs(x + 0.0, 2 * x, x.mean())
+
+
+def several() -> nn.Module:
+    return Several()
 
 
 def mlp(width: int = 5) -> nn.Module:

@@ -220,7 +220,70 @@ class TestRegistered:
     def test_weights_of_another_network(self, bench: Bench) -> None:
         bench.register("models.m", factory=f"{HERE}:cnn", **bench.weights("m", networks.seeded(networks.mlp)))
         data = bench.file(networks.data_file(bench.folder / "data.npz"))
-        assert bench.refused({"model": {"name": "m"}, "data": data}).code == "weights_mismatch"
+        problem = bench.refused({"model": {"name": "m"}, "data": data})
+        assert (problem.code, "Missing key" in problem.detail) == ("weights_mismatch", True), problem
+
+    def test_weights_in_a_file_of_another_kind(self, bench: Bench) -> None:
+        torch.save(networks.seeded(networks.mlp).state_dict(), bench.folder / "m.pt")
+        sha256 = hashlib.sha256((bench.folder / "m.pt").read_bytes()).hexdigest()
+        bench.register("models.m", factory=f"{HERE}:mlp", weights="m.pt", sha256=sha256)
+        problem = bench.refused(
+            {"model": {"name": "m"}, "data": bench.file(networks.data_file(bench.folder / "d.npz"))}
+        )
+        assert problem.code == "weights_mismatch"
+        assert "m.pt is no .safetensors file" in problem.detail
+        assert "safetensors.torch.save_file" in problem.detail
+
+    def test_a_module_beside_the_files_of_the_service(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As where somebody tries the service in the folder of a project: the code is read, the files are not."""
+        (bench.folder / "my_networks.py").write_text(
+            "import os, pathlib\nfrom my_package import deep\n"
+            "def shallow():\n"
+            "    folder = pathlib.Path(__file__).parent\n"
+            "    for path in (folder / 'hidden', folder / 'notes'):\n"
+            "        try:\n"
+            "            raise AssertionError(os.listdir(path) if path.is_dir() else path.read_text())\n"
+            "        except PermissionError:\n"
+            "            pass\n"
+            "    return deep()\n"
+        )
+        (bench.folder / "notes").write_text("nobody's business")
+        (bench.folder / "my_package").mkdir()
+        (bench.folder / "my_package" / "__init__.py").write_text(
+            "import torch\ndef deep():\n    return torch.nn.Sequential(torch.nn.Linear(6, 3), torch.nn.ReLU())\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", str(bench.folder))
+        bench.register("models.m", factory="my_networks:shallow")
+        data = bench.file(networks.data_file(bench.folder / "data.npz"))
+        report = bench.report({"model": {"name": "m"}, "data": data, "state": "untrained"})
+        assert report.layers == ["0.Input", "1.Dense", "1.ReLU"]
+
+    def test_a_module_that_is_not_there(self, bench: Bench) -> None:
+        bench.register("models.m", factory="my_nowhere.networks:small")
+        data = bench.file(networks.data_file(bench.folder / "data.npz"))
+        problem = bench.refused({"model": {"name": "m"}, "data": data, "state": "untrained"})
+        assert (problem.code, "PYTHONPATH" in problem.detail) == ("library_missing", True), problem
+
+    def test_a_bad_number_is_found_in_its_row_of_the_data(self, bench: Bench) -> None:
+        inputs, labels = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32), np.arange(60) % 2
+        labels[:30] = 0  # so that rows are drawn, and their numbers are others
+        inputs[41, 3] = np.nan
+        np.savez(bench.folder / "d.npz", inputs=inputs, labels=labels)
+        bench.register("models.m", factory=f"{HERE}:mlp")
+        item = {"model": {"name": "m"}, "data": bench.file(bench.folder / "d.npz"), "state": "untrained"}
+        assert "the `inputs` of the data hold NaN or infinity in row 41" in bench.refused(item).detail
+        problem = bench.refused(item, layers={"include": ["1.Dense"]})
+        assert "layer '1.Dense', for row 41 of the data" in problem.detail
+
+    def test_what_is_no_layer_is_named(self, bench: Bench) -> None:
+        bench.register("models.m", factory=f"{HERE}:several")
+        item = {"model": {"name": "m"}, "data": bench.file(networks.data_file(bench.folder / "d.npz"))}
+        report = bench.report({**item, "state": "untrained"})
+        assert report.layers == ["0.Input", "0.Several.again", "0.Several.doubled"]
+        (warning,) = [each for each in report.warnings if each.code == "layers_left_out"]
+        assert "'0.Several.loss' (float32 of shape [] for 4 rows)" in warning.message
+        problem = bench.refused({**item, "state": "untrained"}, layers={"include": ["conv*"]})
+        assert "no layer fits ['conv*']; the 4 are '0.Input', '0.Several.again'" in problem.detail
 
     @pytest.mark.parametrize("library", ["torchvision", "timm"])
     def test_a_library_that_is_not_there(self, bench: Bench, library: str) -> None:

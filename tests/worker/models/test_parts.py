@@ -163,7 +163,7 @@ class Hungry:
 class TestMemory:
     def run(self, folder: Path, model: Hungry, *, may_leave_gpu: bool = True) -> tuple[list[str], Array]:
         inputs = np.arange(60, dtype=np.float32).reshape(20, 3)
-        file = LayerFile(folder / "f.safetensors", np.arange(20) % 2, {"double": inputs[:1]})
+        file = LayerFile(folder / "f.safetensors", np.arange(20) % 2, {"double": inputs[:1]}, np.arange(20))
         notes = run_all(
             model,
             ["double"],

@@ -209,6 +209,14 @@ class TestFolders:
         problem = bench.refused(item(bench, texts()))
         assert (problem.code, digest(bench) in problem.detail) == ("weights_mismatch", True)
 
+    def test_a_folder_that_is_not_there(self, bench: Bench) -> None:
+        bench.register("models.m", transformers="nowhere")
+        problem = bench.refused({**item(bench, texts()), "state": "untrained"})
+        assert (problem.code, "the folder nowhere of 'm' is not there" in problem.detail) == (
+            "weights_unavailable",
+            True,
+        )
+
     def test_pickled_weights(self, bench: Bench) -> None:
         """Beside the safetensors they are passed by; alone, or in their place, they are refused."""
         model, folder = saved(bench, TEXT["bert"]), bench.folder / "folder"
