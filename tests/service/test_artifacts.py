@@ -97,7 +97,7 @@ def of_pytorch(kind: str) -> bytes:
         if kind == "weights":
             torch.save(model.state_dict(), stream)
         elif kind == "script":
-            torch.jit.save(torch.jit.script(model), stream)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            torch.jit.save(torch.jit.script(model), stream)
         else:
             torch.export.save(torch.export.export(model, (torch.zeros(1, 2),)), stream)
     return stream.getvalue()
