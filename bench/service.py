@@ -88,7 +88,7 @@ def figures(quick: bool, requests: int = 0) -> list[Figure]:
                 return _small_requests(ours, other, body, requests)
             return [
                 *_small_requests(ours, other, body, 200 if quick else 1000),
-                *_uploads(ours, other, pid, key, quick),
+                *_uploads(ours, other, pid, key, folder, quick),
                 _beside_uploads(ours, key, 100 if quick else 300),
                 _newest_of_many(ours, body, 500 if quick else 10_000),
             ]
@@ -160,15 +160,16 @@ def _small_requests(ours: httpx.Client, bare: httpx.Client, body: dict[str, Any]
     return found
 
 
-def _uploads(ours: httpx.Client, bare: httpx.Client, pid: int, key: str, quick: bool) -> list[Figure]:
+def _uploads(ours: httpx.Client, bare: httpx.Client, pid: int, key: str, folder: Path, quick: bool) -> list[Figure]:
     size, repeats = (64, 3) if quick else (256, 7)
-    rates: dict[str, list[float]] = {"discard": [], "put": [], "tus": [], "loopback": []}
+    rates: dict[str, list[float]] = {"discard": [], "put": [], "tus": [], "loopback": [], "disk": []}
     for repeat in range(repeats + 1):
         for name, send in (
             ("discard", lambda n: _send(bare, "PUT", "/discard", n)),
             ("put", lambda n: _send(ours, "PUT", "/v1/artifacts", n, key)),
             ("tus", lambda n: _send_tus(ours, n, key)),
             ("loopback", _loopback),
+            ("disk", lambda n: _write(folder / "plain", n)),
         ):
             start = time.perf_counter()
             send(size * _MEGABYTE)
@@ -236,6 +237,16 @@ def _loopback(size: int) -> None:
             for _ in range(size // _MEGABYTE):
                 connection.sendall(block)
         reader.join()
+
+
+def _write(path: Path, size: int) -> None:
+    """Write as many bytes to the disk, and wait until they are there for good."""
+    block = bytes(_MEGABYTE)
+    with path.open("wb", buffering=0) as file:
+        for _ in range(size // _MEGABYTE):
+            file.write(block)
+        os.fsync(file.fileno())
+    path.unlink()
 
 
 def _peak(pid: int) -> float:

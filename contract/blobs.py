@@ -18,6 +18,7 @@ from typing import Self
 
 from contract.settings import Settings
 from contract.stores import Folder, Store, StoreUnavailable
+from contract.writeback import Writeback
 
 _HEARSAY_SECONDS = 5.0
 
@@ -156,6 +157,7 @@ class Writer:
 
     def __enter__(self) -> Self:
         self._file = self._path.open("xb", buffering=0)
+        self._writeback = Writeback(self._file.fileno())
         return self
 
     def write(self, chunk: bytes) -> None:
@@ -165,6 +167,7 @@ class Writer:
             view = view[self._file.write(view) :]
         self._hash.update(chunk)
         self.size += len(chunk)
+        self._writeback.reached(self.size)
 
     def sha256(self) -> str:
         """Return the hexadecimal digest of what was written so far."""
@@ -207,6 +210,8 @@ class Partial:
         except BlockingIOError:
             os.close(self._file)
             raise
+        self._position = 0
+        self._writeback = Writeback(self._file)
 
     def cut(self, size: int) -> bool:
         """Forget what lies beyond the first `size` bytes; returns False where there are fewer."""
@@ -214,6 +219,7 @@ class Partial:
             return False
         os.ftruncate(self._file, size)
         os.lseek(self._file, size, os.SEEK_SET)
+        self._position, self._writeback = size, Writeback(self._file, size)
         return True
 
     def write(self, chunk: bytes) -> None:
@@ -221,6 +227,8 @@ class Partial:
         view = memoryview(chunk)
         while view:
             view = view[os.write(self._file, view) :]
+        self._position += len(chunk)
+        self._writeback.reached(self._position)
 
     def sync(self) -> None:
         """Return when every byte so far would survive a power cut."""

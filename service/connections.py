@@ -6,7 +6,7 @@ uvicorn bounds only how long an idle connection is kept after an answer.
 import socket
 from asyncio import BaseTransport, TimerHandle
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -85,6 +85,8 @@ class WatchedConnection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take in a piece of a body."""
         self._body_bytes += len(body)
+        if not self.cycle.body:
+            self.cycle.body = cast("bytearray", _Pieces())
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -143,6 +145,25 @@ class WatchedConnection(HttpToolsProtocol):
             )
             self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+class _Pieces:
+    """What has come of a body and was not asked for yet: a `bytearray` would copy it when it comes and when it goes."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._length = 0
+
+    def __iadd__(self, piece: bytes) -> Self:
+        self._pieces.append(piece)
+        self._length += len(piece)
+        return self
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __bytes__(self) -> bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
 
 def _configure(connection: socket.socket) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from contract.settings import Settings
+from service.connections import _Pieces
 from tests.service.running import Caller, Service, npz_bytes, serving
 from tests.service.test_artifacts import stored_files
 
@@ -163,3 +164,15 @@ def test_two_thousand_silent_connections_hinder_nobody(tmp_path: Path) -> None:
         assert silent[0].fileno() > 0
         more = [stack.enter_context(connect(service)) for _ in range(150)]
         assert problem(everything(more[-1])) == (503, "too_many_connections")
+
+
+@pytest.mark.parametrize("pieces", [[], [b"abc"], [b"a", b"", b"bc"]])
+def test_what_has_come_of_a_body_is_given_on_whole_and_one_piece_as_it_is(pieces: list[bytes]) -> None:
+    body, expected = _Pieces(), bytearray()
+    for piece in pieces:
+        body += piece
+        expected += piece
+    assert len(body) == len(expected)
+    assert bool(body) == bool(expected)
+    assert bytes(body) == bytes(expected)
+    assert len(pieces) != 1 or bytes(body) is pieces[0], "copied"
