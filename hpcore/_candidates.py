@@ -163,7 +163,9 @@ def _trees_of(context: Context, sets: Sequence[slice], centre: NDArray[np.float6
 
 def candidates_within(context: Context, part: slice, centre: NDArray[np.float64]) -> Ends:
     """Candidates within a set by the dearer ways of the ladder."""
-    for blocks in context.ladder[1:]:
+    for blocks in context.ladder:
+        if blocks is context.blocks:
+            continue
         most = None if blocks is context.ladder[-1] else CANDIDATES_PER_POINT * (part.stop - part.start)
         found = blocks.within_at_most(blocks.pack(context.points.rows, context.nodes.row[part], centre), most)
         if found is not None:

@@ -1,4 +1,4 @@
-"""Inner products of rows rounded to 16-bit multiples of a step of their own, with the rounding error measured."""
+"""Inner products of rows rounded to multiples of a step of their own, in 16 or 8 bits, with the error measured."""
 
 from __future__ import annotations
 
@@ -8,22 +8,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._jit import REASSOCIATE, kernel
-from hpcore._simd import LANES, TILE_PANELS, TILE_ROWS, add_tile_product, address
+from hpcore._simd import LANES, TILE_PANELS, TILE_ROWS, add_tile_product, address, greatest
 
 PANEL = LANES
-"""Rows of one panel; a packed array has shape (panels, ceil(d / 2), PANEL, 2) and `GROUP` rows, or a multiple."""
+"""Rows of one panel; a packed array holds ``[panel][step][row][word]``, `GROUP` rows or a multiple.
 
-_STEPS = 128  # feature pairs per pass: two panels of them stay in the first-level cache
-_LARGEST_NORM = 46340.0  # below √(2³¹): no inner product, and no part of one, leaves 32 bits
-_LARGEST_VALUE = 32767.0
+A word of 32 bits holds two features of 16 bits or four of 8. The step after the last holds 32-bit numbers that the sums
+of a column begin with: the instruction for 8 bits takes ``q + 128`` on one side, and ``-128 Σ q'`` makes up for it.
+"""
+
+_STEPS = 128  # words of a row per pass: two panels of them stay in the first-level cache
+_LARGEST_NORM = 46340.0  # below √(2³¹): no inner product leaves 32 bits; sums on the way may go round and come back
 
 
 @kernel(fastmath=REASSOCIATE)
+def _round_row(
+    row: NDArray[Any],
+    centre: NDArray[np.float64],
+    largest_value: float,
+    values: NDArray[np.float64],
+    rounded: NDArray[Any],
+) -> tuple[float, float, float]:
+    """Fill `rounded` with ``row - centre`` as multiples of a step; returns the step, |x|² and |rounding error|²."""
+    square, largest = 0.0, 0.0
+    for k in range(values.shape[0]):
+        value = np.float64(row[k]) - centre[k]
+        values[k] = value
+        square += value * value
+    for k in range(np.uint64(values.shape[0])):
+        largest = greatest(largest, abs(values[k]))
+    limit = _LARGEST_NORM - 1.0 - 0.5 * np.sqrt(values.shape[0])
+    unit = max(np.sqrt(square) / limit, largest / largest_value)
+    inverse = 1.0 / unit if unit > 0.0 else 0.0
+    error = 0.0
+    for k in range(values.shape[0]):
+        whole = np.rint(values[k] * inverse)
+        rounded[k] = np.int32(whole)
+        rest = values[k] - whole * unit
+        error += rest * rest
+    return unit, square, error
+
+
+@kernel()
 def pack(
     rows: NDArray[Any],
     chosen: NDArray[np.intp],
     centre: NDArray[np.float64],
-    packed: NDArray[np.int16],
+    packed: NDArray[Any],
     step: NDArray[np.float64],
     squared_norm: NDArray[np.float64],
 ) -> float:
@@ -32,57 +63,53 @@ def pack(
     The step of a row is the least one with which neither a value nor an inner product overflows. Rows that fill up
     the last panels are zero.
     """
-    n_features = rows.shape[1]
-    limit = _LARGEST_NORM - 1.0 - 0.5 * np.sqrt(n_features)
+    n_words = packed.shape[1] - 1
+    largest_value = 127.0 if packed.itemsize == 1 else 32767.0
     worst = 0.0
     packed[-TILE_PANELS:] = 0
-    if n_features % 2 == 1:
-        packed[:, -1, :, 1] = 0
+    values = np.empty(rows.shape[1])
+    rounded = np.zeros(n_words * packed.shape[3], packed.dtype)
     for i in range(chosen.shape[0]):
-        row = rows[chosen[i]]
-        panel = packed[i // PANEL]
+        unit, square, error = _round_row(rows[chosen[i]], centre, largest_value, values, rounded)
+        words = packed[i // PANEL].reshape(-1).view(np.int32)
+        of_row = rounded.view(np.int32)
         lane = i % PANEL
-        square = 0.0
-        largest = 0.0
-        for k in range(n_features):
-            value = np.float64(row[k]) - centre[k]
-            square += value * value
-            largest = max(largest, abs(value))
-        unit = max(np.sqrt(square) / limit, largest / _LARGEST_VALUE)
-        inverse = 1.0 / unit if unit > 0.0 else 0.0
-        error = 0.0
-        for k in range(n_features):
-            value = np.float64(row[k]) - centre[k]
-            whole = np.rint(value * inverse)
-            panel[k >> 1, lane, k & 1] = np.int16(whole)
-            rest = value - whole * unit
-            error += rest * rest
-        step[i] = unit
-        squared_norm[i] = square
+        for k in range(n_words):
+            words[k * PANEL + lane] = of_row[k]
+        words[n_words * PANEL + lane] = -128 * _sum_of(rounded) if packed.itemsize == 1 else 0
+        step[i], squared_norm[i] = unit, square
         if square > 0.0:
             worst = max(worst, error / square)
     return float(np.sqrt(worst))
 
 
 @kernel()
-def inner_products(left: NDArray[np.int16], right: NDArray[np.int16], products: NDArray[np.int32]) -> None:
+def _sum_of(rounded: NDArray[Any]) -> int:
+    total = 0
+    for k in range(rounded.shape[0]):
+        total += int(rounded[k])
+    return total
+
+
+@kernel()
+def inner_products(left: NDArray[Any], right: NDArray[Any], products: NDArray[np.int32]) -> None:
     """Fill `products` (packed rows of `left`, packed rows of `right`) with all inner products."""
-    n_steps = left.shape[1]
-    size = n_steps * 2 * PANEL
+    n_steps = left.shape[1] - 1
+    step = PANEL * left.shape[3]
+    size = (n_steps + 1) * step
     width = products.shape[1]
     for first in range(0, n_steps, _STEPS):
         steps = min(_STEPS, n_steps - first)
-        skip = first * 2 * PANEL
         for column in range(0, right.shape[0], TILE_PANELS):
             for panel in range(left.shape[0]):
                 for row in range(0, PANEL, TILE_ROWS):
                     add_tile_product(
-                        address(left, panel * size + skip),
+                        address(left, panel * size + first * step),
                         row,
-                        address(right, column * size + skip),
+                        address(right, column * size + first * step),
                         size,
                         steps,
-                        first == 0,
+                        n_steps * step if first == 0 else -1,
                         address(products, (panel * PANEL + row) * width + column * PANEL),
                         width,
                     )

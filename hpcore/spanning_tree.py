@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore._approximation import LARGEST_DIRECT, Approximation, Direct, FixedPoint, FloatProducts, Packed
+from hpcore._approximation import (
+    LARGEST_DIRECT,
+    Approximation,
+    Direct,
+    FixedPoint,
+    FloatProducts,
+    Packed,
+    bytes_suffice,
+)
 from hpcore._blas import one_blas_thread
 from hpcore._layout import PairRange, Slab, lay_out, parts_of_classes, slabs
 from hpcore._plan import RUN_PARTS, make_plan
@@ -39,6 +47,7 @@ PART_SIZE = 1024
 DEVICE_PART_SIZE = 4096
 SMALLEST_DEVICE_PART = 256
 _RUNS_PER_THREAD = 4
+_SAMPLE = 256
 
 
 def resolve_device(device: str) -> str:
@@ -129,7 +138,14 @@ class Forests:
         rough = (approximation or _approximation(points))(exponent)
         ways = (rough, FloatProducts(exponent, np.float64), Direct(np.float64, exponent))
         ladder = tuple(CpuBlocks(each, scratch) for each in ways)
-        chosen = blocks(exponent) if blocks else ladder[0] if device == "cpu" else _blocks_on(device, points, exponent)
+        if blocks is not None:
+            chosen = blocks(exponent)
+        elif device != "cpu":
+            chosen = _blocks_on(device, points, exponent)
+        elif approximation is None and isinstance(rough, FixedPoint) and _bytes_suffice(points):
+            chosen = CpuBlocks(FixedPoint(exponent, np.int8), scratch)
+        else:
+            chosen = ladder[0]
         self._context = Context(points, self.nodes, chosen, ladder, 4.0**exponent)
         self._near = None
         if isinstance(rough, Direct) and chosen is ladder[0]:
@@ -236,6 +252,13 @@ def _blocks_on(device: str, points: Points, exponent: int) -> Blocks:
     from hpcore._mst_cuda import CudaBlocks
 
     return CudaBlocks(points.rows, exponent, device)
+
+
+def _bytes_suffice(points: Points) -> bool:
+    from hpcore._context import centre_of
+
+    sample = points.representative[:: 1 + points.representative.shape[0] // _SAMPLE]
+    return bytes_suffice(points.rows, sample, centre_of(points, sample))
 
 
 def on_device(device: str, work: Callable[[int], Answer]) -> Answer:

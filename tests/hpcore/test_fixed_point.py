@@ -1,4 +1,4 @@
-"""16-bit products: exact integers, measured errors, and the same on processors with other instructions."""
+"""Products of 16 and 8 bits: exact integers, measured errors, and the same on processors with other instructions."""
 
 from __future__ import annotations
 
@@ -15,43 +15,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hpcore._approximation import FixedPoint
+from hpcore import _simd
+from hpcore._approximation import FixedPoint, bytes_suffice
 from hpcore._fixed_point_cpu import PANEL, inner_products, pack
 from hpcore._simd import GROUP
 
-Packed = tuple[NDArray[np.int16], NDArray[np.float64], NDArray[np.float64], float]
+Number = type[np.signedinteger[Any]]
+Packed = tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64], float]
+numbers = pytest.mark.parametrize("number", [np.int16, np.int8])
 
 
-def packed(rows: NDArray[Any], centre: NDArray[np.float64]) -> Packed:
-    n_panels = -(-len(rows) // GROUP) * GROUP // PANEL
-    data = np.full((n_panels, -(-rows.shape[1] // 2), PANEL, 2), 77, np.int16)  # whatever was in memory before
+def packed(rows: NDArray[Any], centre: NDArray[np.float64], number: Number) -> Packed:
+    n_panels, per_word = -(-len(rows) // GROUP) * GROUP // PANEL, 4 // np.dtype(number).itemsize
+    shape = (n_panels, -(-rows.shape[1] // per_word) + 1, PANEL, per_word)
+    data = np.full(shape, 77, number)  # whatever was in memory before
     step, squared_norm = np.empty(len(rows)), np.empty(len(rows))
     return data, step, squared_norm, pack(rows, np.arange(len(rows)), centre, data, step, squared_norm)
 
 
-def unpacked(data: NDArray[np.int16], n_rows: int, n_features: int) -> NDArray[np.int64]:
-    rows = data.transpose(0, 2, 1, 3).reshape(data.shape[0] * PANEL, -1)
+def unpacked(data: NDArray[Any], n_rows: int, n_features: int) -> NDArray[np.int64]:
+    rows = data[:, :-1].transpose(0, 2, 1, 3).reshape(data.shape[0] * PANEL, -1)
     return np.asarray(rows[:n_rows, :n_features], np.int64)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 2), (33, 7), (40, 300), (70, 513)])
-def test_products_are_exact(shape: tuple[int, int]) -> None:
+@numbers
+@pytest.mark.parametrize("shape", [(1, 1), (5, 2), (33, 7), (40, 300), (70, 513), (20, 1030)])
+def test_products_are_exact(shape: tuple[int, int], number: Number) -> None:
     rng = np.random.default_rng(0)
-    data = [packed(rng.standard_normal((n, shape[1])), np.zeros(shape[1]))[0] for n in (shape[0], 50)]
+    data = [packed(rng.standard_normal((n, shape[1])), np.zeros(shape[1]), number)[0] for n in (shape[0], 50)]
     products = np.empty((data[0].shape[0] * PANEL, data[1].shape[0] * PANEL), np.int32)
     inner_products(data[0], data[1], products)
     whole = [unpacked(each, each.shape[0] * PANEL, shape[1]) for each in data]
     np.testing.assert_array_equal(products, whole[0] @ whole[1].T)
 
 
-@pytest.mark.parametrize("n_features", [1, 2, 17, 4096])
+@numbers
+@pytest.mark.parametrize("n_features", [1, 2, 17, 4096, 150_000])
 @pytest.mark.parametrize("kind", ["equal", "one", "signs"])
-def test_products_never_overflow(kind: str, n_features: int) -> None:
-    """The longest rows there are: all coordinates alike, or a single one."""
+def test_products_never_overflow(kind: str, n_features: int, number: Number) -> None:
+    """The longest rows there are: all coordinates alike, or a single one. 133,000 squares of 127 exceed 32 bits."""
     rows = np.ones((2, n_features)) if kind != "one" else np.eye(2, n_features) + 1e-9
     if kind == "signs":
         rows[1] = -1.0
-    data, _, _, _ = packed(rows * 1e30, np.zeros(n_features))
+    data, _, _, _ = packed(rows * 1e30, np.zeros(n_features), number)
     whole = unpacked(data, 2, n_features)
     assert np.abs(whole @ whole.T).max() < 2**31
     products = np.empty((data.shape[0] * PANEL,) * 2, np.int32)
@@ -59,17 +65,22 @@ def test_products_never_overflow(kind: str, n_features: int) -> None:
     np.testing.assert_array_equal(products[:2, :2], whole @ whole.T)
 
 
-@given(seed=st.integers(0, 2**32 - 1), n_features=st.integers(1, 40), power=st.integers(-30, 30))
-def test_error_is_measured(seed: int, n_features: int, power: int) -> None:
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_features=st.integers(1, 40),
+    power=st.integers(-30, 30),
+    number=st.sampled_from([np.int16, np.int8]),
+)
+def test_error_is_measured(seed: int, n_features: int, power: int, number: Number) -> None:
     rng = np.random.default_rng(seed)
     rows = (rng.standard_normal((6, n_features)) * 10.0 ** rng.integers(-3, 4, (6, n_features))) * 10.0**power
     rows[3] = 0.0
-    data, step, squared_norm, error = packed(rows, np.zeros(n_features))
+    data, step, squared_norm, error = packed(rows, np.zeros(n_features), number)
     rounded = unpacked(data, 6, n_features) * step[:, None]
     norms = np.sqrt((rows**2).sum(axis=1))
     lengths = np.sqrt(((rows - rounded) ** 2).sum(axis=1))
     assert (lengths <= error * norms * (1 + 1e-9)).all()
-    assert error <= 0.5 * np.sqrt(n_features) / 32000
+    assert error <= 0.5 * np.sqrt(n_features) / (32000 if number is np.int16 else 127)
     np.testing.assert_allclose(squared_norm, norms**2, rtol=1e-12)
     assert step[3] == 0.0
 
@@ -82,17 +93,34 @@ def test_packing_centres_the_chosen_rows() -> None:
     np.testing.assert_allclose(rounded, rows[[7, 2]] - rows.mean(axis=0, dtype=np.float64), atol=1e-3)
 
 
+def test_bytes_come_first_where_they_round_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where a few coordinates of a row are much larger than the rest, nor where there is no instruction."""
+    rows, chosen = np.random.default_rng(2).standard_normal((50, 300)), np.arange(0, 50, 2)
+    monkeypatch.setattr(_simd, "HAS_BYTE_PRODUCTS", True)
+    assert bytes_suffice(rows, chosen, np.zeros(300))
+    monkeypatch.setattr(_simd, "HAS_BYTE_PRODUCTS", False)
+    assert not bytes_suffice(rows, chosen, np.zeros(300))
+    monkeypatch.setattr(_simd, "HAS_BYTE_PRODUCTS", True)
+    rows[4, :2] = 50.0
+    assert not bytes_suffice(rows, chosen, np.zeros(300))
+
+
 _PORTABLE = """
 import json
 import numpy as np
 from hpcore._fixed_point_cpu import inner_products
-from hpcore._simd import TILE_PANELS
+from hpcore._simd import HAS_BYTE_PRODUCTS, TILE_PANELS
 rng = np.random.default_rng(0)
-data = rng.integers(-3000, 3000, (2 * TILE_PANELS, 9, 16, 2)).astype(np.int16)
-products = np.empty((len(data) * 16,) * 2, np.int32)
-inner_products(data, data, products)
-rows = data.transpose(0, 2, 1, 3).reshape(len(data) * 16, -1).astype(np.int64)
-print(json.dumps(bool((products == rows @ rows.T).all())))
+right = []
+for number, per_word, largest in ((np.int16, 2, 3000), (np.int8, 4, 127)):
+    data = rng.integers(-largest, largest + 1, (2 * TILE_PANELS, 9, 16, per_word)).astype(number)
+    rows = data[:, :-1].transpose(0, 2, 1, 3).reshape(len(data) * 16, -1).astype(np.int64)
+    start = -128 * rows.sum(axis=1) if number is np.int8 else np.zeros(len(rows))
+    data[:, -1] = start.astype(np.int32).view(number).reshape(len(data), 16, per_word)
+    products = np.empty((len(data) * 16,) * 2, np.int32)
+    inner_products(data, data, products)
+    right.append(bool((products == rows @ rows.T).all()))
+print(json.dumps([HAS_BYTE_PRODUCTS, *right]))
 """
 
 
@@ -100,4 +128,6 @@ def test_other_processors_compute_the_same(tmp_path: Path) -> None:
     """Code for a plain processor, without the instructions that the tile is made for."""
     plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
     answer = subprocess.run([sys.executable, "-c", _PORTABLE], env=os.environ | plain, capture_output=True, check=True)
-    assert json.loads(answer.stdout) is True
+    has_byte_products, *right = json.loads(answer.stdout)
+    assert right == [True, True]
+    assert not has_byte_products
