@@ -122,11 +122,20 @@ class _Call:
     def on(cls, value: Tensor | None) -> "_Call":
         if value is None:
             return cls(None, None)
-        return cls((value.data_ptr(), value.numel()), None if value.is_inference() else value._version)
+        try:
+            memory = value.data_ptr(), value.numel()
+        except RuntimeError:  # sparse tensors and the like lie in no one place
+            return cls(None, None)
+        return cls(memory, None if value.is_inference() else value._version)
 
     def passes_through(self, module: Module, output: Any) -> bool:
         """Say whether the output is the input, at most in another shape (identity, dropout when off)."""
-        if not is_tensor(output) or self.memory != (output.data_ptr(), output.numel()):
+        if self.memory is None or not is_tensor(output):
+            return False
+        try:
+            if self.memory != (output.data_ptr(), output.numel()):
+                return False
+        except RuntimeError:
             return False
         if self.version is None:
             return not getattr(module, "inplace", False)

@@ -99,6 +99,16 @@ def _copy(source: IO[bytes], at: int, n_bytes: int, target: IO[bytes], to: int) 
         done += os.pwrite(target.fileno(), content, to + done)
 
 
+def checked_path(path: Path) -> Path:
+    """Give the path of a recording back, if there can be one."""
+    if path.suffix == ".npz":
+        raise RecordingError(f"a recording is a .safetensors file, and `path` is {path.name!r}: give it that ending")
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"names a file in {str(path.parent)!r}, which is no folder"
+        raise RecordingError(f"`path` {what}; give the path of the file to write")
+    return path
+
+
 class ActivationWriter:
     """Write every layer to where its rows stay, or to a file of its own where nobody knows how many rows will come.
 

@@ -21,3 +21,4 @@ class ForwardPass:
     mask: "torch.Tensor | None" = None  # (batch, token): which tokens count
     names: LayerNames = field(default_factory=LayerNames)  # of modules that were chosen by name
     written: set[str] = field(default_factory=set)
+    is_over: bool = False  # what modules still do, a backward pass that computes them again say, is none of it

@@ -77,9 +77,9 @@ def record(
     are written to where they stay.
     """
     torch = import_torch()
+    model = unwrapped(model)
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    model = unwrapped(model)
     recorder = LayerRecorder(
         model,
         path,

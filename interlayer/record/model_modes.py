@@ -5,30 +5,47 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from interlayer.record.errors import RecordingError
+
 if TYPE_CHECKING:
     from torch import nn
 
 
 def unwrapped(model: "nn.Module") -> "nn.Module":
     """Give the model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`: the same weights."""
+    import torch
     from torch import nn
 
+    if not isinstance(model, nn.Module):
+        raise RecordingError(f"`model` is a {type(model).__name__}; give a torch.nn.Module")
     while True:
         if "_orig_mod" in model._modules:
             inner = model._modules["_orig_mod"]
         elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             inner = model.module
         else:
-            return model
+            break
         assert inner is not None
         model = inner
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise RecordingError(
+                f"{f'module {name!r}' if name else 'the model'} is TorchScript, whose parts run without being seen: "
+                "record the model that it was made from"
+            )
+    return model
 
 
 @contextmanager
 def evaluation_mode(model: "nn.Module") -> Iterator[None]:
     """Turn training behaviour off, and give every module its own flag back: some may have been frozen on purpose."""
     training = {module: module.training for module in model.modules()}
-    model.eval()
+    try:
+        model.eval()
+    except NotImplementedError as error:
+        raise RecordingError(
+            f"the model has no evaluation mode ({error}): record the model that it was exported from"
+        ) from error
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from contract.layer_calls import LayerCalls, first_tensor, module_names, tensors_in
 from contract.layer_names import INPUT_LAYER
 from interlayer.local import LocalInput
-from interlayer.record.activation_file import ActivationWriter
+from interlayer.record.activation_file import ActivationWriter, checked_path
 from interlayer.record.errors import RecordingError
 from interlayer.record.forward_pass import ForwardPass
 from interlayer.record.kept_rows import Storage
@@ -99,7 +99,7 @@ class LayerRecorder:
             raise RecordingError(f"`per_class` is {per_class}; it must be at least 1")
         self._torch = import_torch()
         self._model = unwrapped(model)
-        self._path = Path(path)
+        self._path = checked_path(Path(path))
         self._storage = Storage(dtype, checked_pooling(pooling))
         self._chosen = None if layers == "auto" else chosen_modules(self._model, layers)
         self._names = module_names(self._model)
@@ -175,13 +175,17 @@ class LayerRecorder:
             mask = kwargs.get("attention_mask")
             self._pass.mask = mask if mask is not None and self._torch.is_tensor(mask) and mask.ndim == 2 else None
             if value is not None and self._is_input_wanted(value):
+                self._require_values(INPUT_LAYER, value)
                 self._write(INPUT_LAYER, value, self._pass)
+        if self._pass.is_over:
+            return
         self._calls.enter(value)
 
     def _after(self, module: "nn.Module", args: tuple[Any, ...], output: Any) -> None:  # noqa: ARG002 - torch calls it so
-        if self._pass is None:
+        if self._pass is None or self._pass.is_over:
             return
         layer = self._calls.leave(module, output)
+        self._pass.is_over = module is self._model and self._calls.is_outside
         if self._chosen is None:
             if layer is not None:
                 self._write_all(layer, output, self._pass)
@@ -203,6 +207,8 @@ class LayerRecorder:
                 f"layer {layer!r} returned a {type(output).__name__} without a tensor: choose other layers by name "
                 "(`layers=[...]`)"
             )
+        for suffix, tensor in found.items():
+            self._require_values(layer + suffix, tensor)
         fitting = {suffix for suffix, tensor in found.items() if tensor.shape[:1] == (forward.n_rows,)}
         for suffix, tensor in found.items():
             name = layer + suffix
@@ -211,6 +217,14 @@ class LayerRecorder:
                 self._left_out[name] = f"shape {tuple(tensor.shape)}: the first axis is not the batch"
             else:
                 self._write(name, tensor, forward)
+
+    def _require_values(self, layer: str, tensor: "torch.Tensor") -> None:
+        if tensor.layout != self._torch.strided or tensor.is_nested or tensor.is_meta:
+            kind = "nested" if tensor.is_nested else "meta" if tensor.is_meta else "sparse"
+            raise RecordingError(
+                f"layer {layer!r} is a {kind} tensor, whose values do not lie in memory row by row: make it dense in "
+                "the model, or choose other layers by name (`layers=[...]`)"
+            )
 
     def _write(self, layer: str, output: "torch.Tensor", forward: ForwardPass) -> None:
         forward.written.add(layer)

@@ -1,6 +1,9 @@
 """Outputs of several tensors, tokens, compiled and wrapped models: what `interlayer.record` makes of them."""
 
 import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import load_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from interlayer.record import LayerRecorder, RecordingError, record
@@ -220,6 +224,89 @@ class TestWrapped:
         array = recorded(tmp_path / "a")[1]["2.Dense"]
         assert array.dtype == np.float32
         np.testing.assert_array_equal(array, output.float())
+
+
+class _Does(nn.Module):
+    def __init__(self, what: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.what = what
+
+    def forward(self, x: Tensor) -> Any:
+        return self.what(x)
+
+
+@dataclass
+class _Outcome:
+    scores: Tensor
+    inner: dict[str, Any]
+    name: str = "no tensor"
+
+
+def test_a_dataclass_is_as_good_as_a_mapping(tmp_path: Path) -> None:
+    model = nn.Sequential(_Does(lambda x: _Outcome(x + 1, {"twice": 2 * x, "loss": x.mean()})))
+    found = record(model, [(IMAGES, LABELS)], tmp_path / "a")
+    assert found.layers == ("0.Input", "0._Does.scores", "0._Does.inner.twice")
+    assert list(found.left_out) == ["0._Does.inner.loss"]
+    np.testing.assert_array_equal(recorded(tmp_path / "a")[1]["0._Does.inner.twice"], 2 * IMAGES)
+
+
+def _script(model: nn.Module) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is old, and models of it are about
+        found = torch.jit.script(model)
+    assert isinstance(found, nn.Module)
+    return found
+
+
+DENSE = nn.Sequential(nn.Linear(6, 2))
+UNSEEN: dict[str, tuple[Callable[[], Any], str]] = {
+    "TorchScript": (lambda: _script(DENSE), "the model is TorchScript, .* record the model that it was made from"),
+    "a part in TorchScript": (lambda: nn.Sequential(nn.ReLU(), _script(DENSE)), "module '1' is TorchScript"),
+    "an exported program": (
+        lambda: torch.export.export(DENSE.eval(), (IMAGES,)).module(),
+        "no evaluation mode .* record the model that it was exported from",
+    ),
+    "a function": (lambda: torch.relu, "`model` is a builtin_function_or_method; give a torch.nn.Module"),
+    "sparse": (lambda: nn.Sequential(_Does(Tensor.to_sparse)), "'0._Does' is a sparse tensor"),
+    "nested": (
+        lambda: nn.Sequential(_Does(lambda x: torch.nested.nested_tensor(list(x.unbind())))),
+        "'0._Does' is a nested tensor",
+    ),
+    "meta": (lambda: nn.Sequential(_Does(lambda x: x.to("meta"))), "'0._Does' is a meta tensor"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")
+@pytest.mark.parametrize("case", UNSEEN)
+def test_what_has_no_layers_to_be_seen_is_refused(tmp_path: Path, case: str) -> None:
+    model, message = UNSEEN[case]
+    with pytest.raises(RecordingError, match=message):
+        record(model(), [(IMAGES, LABELS)], tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "message"), [("a.npz", "give it that ending"), ("", "is a folder"), ("no/a", "'.*no', which is no folder")]
+)
+def test_paths_where_nothing_can_be_written(tmp_path: Path, path: str, message: str) -> None:
+    with pytest.raises(RecordingError, match=message):
+        record(nn.ReLU(), [(IMAGES, LABELS)], tmp_path / path)
+
+
+class _Checkpointed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Sequential(nn.Linear(6, 5), nn.Tanh()), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.last(checkpoint(self.first, x, use_reentrant=False)))
+
+
+def test_what_a_backward_pass_computes_again_is_no_layer(tmp_path: Path) -> None:
+    model = _Checkpointed()
+    with LayerRecorder(model, tmp_path / "a") as recorder, recorder.batch(LABELS):
+        model(IMAGES.flatten(2).mean(1)[:, :6]).sum().backward()
+    assert recorder.recorded.layers == ("0.Input", "1.Dense", "1.Tanh", "2.Dense")
 
 
 def test_random_numbers_of_a_training_run_go_on_as_without_a_recording(tmp_path: Path) -> None:
