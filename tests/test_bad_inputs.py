@@ -1,8 +1,9 @@
 """The catalogue of bad inputs, and where each is tried: none is forgotten, and none names a test that is gone.
 
-Costs: `test_bad_requests` bounds memory and processor time of the service for whole requests, `test_cost_of_clients`
-also the bytes that it reads and the connections that stay for slow, vanished and guessing clients,
-`test_cost_of_bad_files` those of the process that looks into files. All send a good one right after each bad one.
+Costs: `test_bad_requests` and `test_cost_of_answers` bound memory and processor time of the service for whole requests,
+`test_cost_of_clients` also the bytes that it reads and the connections that stay for slow, vanished and guessing
+clients, `test_cost_of_bad_files` and `test_cost_of_bad_models` those of the process that looks into files. All send a
+good one right after each bad one. What a model does when it runs is bounded by its sandbox.
 """
 
 import ast
@@ -14,6 +15,10 @@ TESTS = Path(__file__).parent
 _REQUESTS = "service/test_bad_requests.py::test_it_is_refused_at_little_cost_and_nothing_stays"
 _CLIENTS = "service/test_cost_of_clients.py"
 _FILES = "worker/test_cost_of_bad_files.py::test_it_is_refused_at_little_cost"
+_ANSWERS = "service/test_cost_of_answers.py"
+_ONNX = "worker/models/test_cost_of_bad_models.py::test_it_is_refused_at_little_cost"
+_MODELS = "worker/models/test_models.py"
+_SANDBOX = "worker/test_sandbox.py"
 
 # what comes → the tests that send it; of tests over a dictionary of cases, the case
 CATALOGUE: dict[str, tuple[str, ...]] = {
@@ -75,6 +80,7 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         f"{_REQUESTS}[an Idempotency-Key with a tab]",
     ),
     "an Idempotency-Key with another body": (
+        f"{_ANSWERS}::test_one_key_for_many_requests",
         "service/test_analyses.py::TestIdempotency::test_another_body_under_the_same_key_is_refused",
     ),
     "an upload offset behind or ahead": (
@@ -95,6 +101,7 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         "service/test_uploads.py::TestLife::test_two_clients_at_once_are_told_apart",
     ),
     "an input that is absent, foreign or expired": (
+        f"{_ANSWERS}::test_inputs_that_are_not_there",
         f"{_REQUESTS}[an absent input]",
         "service/test_access.py::TestTenants::test_foreign_inputs_are_absent_inputs",
         "service/test_expiry.py::test_what_has_expired_is_gone_and_says_so",
@@ -180,6 +187,65 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     ),
     "HDF5": (f"{_REQUESTS}[as a file: HDF5]",),
     "a checkpoint of torch": (f"{_FILES}[torch.save]",),
+    "a program of torch.export, or TorchScript": (
+        f"{_FILES}[torch.export.save]",
+        f"{_FILES}[torch.jit.save]",
+        f"{_SANDBOX}::test_nothing_is_got_hold_of",
+        f"{_SANDBOX}::test_there_is_no_network",
+    ),
+    "a model that never ends, or takes all memory": (
+        f"{_MODELS}::TestOnnx::test_a_loop_without_end",
+        f"{_MODELS}::TestOnnx::test_what_comes_out_cannot_be_used",
+        f"{_SANDBOX}::test_what_does_not_end_well_ends_alone",
+        f"{_SANDBOX}::test_what_grows_is_bounded",
+    ),
+    "operators of others": (
+        f"{_ONNX}[an operator of others]",
+        "worker/models/test_parts.py::TestScan::test_what_is_refused",
+    ),
+    "weights in other files": (
+        f"{_ONNX}[weights upwards]",
+        f"{_ONNX}[weights at a path]",
+        f"{_ONNX}[weights nowhere]",
+        f"{_ONNX}[weights in two places]",
+        f"{_MODELS}::test_external_weights_are_refused_before_any_library",
+    ),
+    "weights in other files by odd keys, or of huge lengths": (
+        f"{_ONNX}[keys that nobody knows]",
+        f"{_ONNX}[keys of a megabyte]",
+        f"{_ONNX}[weights of a huge length]",
+        f"{_ONNX}[weights before the beginning]",
+    ),
+    "a model that is too large, cut off, or nested": (
+        f"{_ONNX}[2 GiB]",
+        f"{_ONNX}[cut off]",
+        f"{_ONNX}[graphs 10,000 deep]",
+        f"{_ONNX}[8 TiB in a few bytes]",
+        "worker/models/test_parts.py::TestScan::test_damage_anywhere_is_refused_or_harmless",
+    ),
+    "operators that are too new, layers that are not there": (
+        f"{_MODELS}::TestOnnx::test_newer_operators",
+        f"{_MODELS}::TestOnnx::test_every_tensor_can_be_asked_for",
+    ),
+    "data that do not fit the model": (f"{_MODELS}::TestOnnx::test_inputs_that_do_not_fit",),
+    "a model that is another each time": (f"{_MODELS}::TestOnnx::test_what_comes_out_cannot_be_used",),
+    "a name that no model has": (
+        "worker/models/test_jobs.py::test_what_is_refused_at_once",
+        "worker/models/test_jobs.py::test_addresses_and_paths_are_no_models",
+    ),
+    "weights that are not there, or others": (
+        "worker/models/test_models.py::TestRegistered::test_what_cannot_be_run",
+        "worker/models/test_models.py::TestRegistered::test_weights_that_have_changed",
+    ),
+    "an address, or a path, for a model": ("worker/models/test_jobs.py::test_addresses_and_paths_are_no_models",),
+    "layers of the same name, or of the same values": (
+        "worker/test_ambiguous_inputs.py::test_layers_with_similar_names_are_different_layers",
+        "worker/test_ambiguous_inputs.py::test_two_layers_of_the_same_values_have_the_same_numbers",
+    ),
+    "inputs with other numbers of rows": (
+        "worker/test_ambiguous_inputs.py::test_states_with_other_numbers_of_rows_are_warned_of",
+        "worker/test_ambiguous_inputs.py::test_more_rows_than_one_input_has_are_refused",
+    ),
     "a million pairs of classes": (
         "service/test_operations.py::test_a_hopelessly_large_analysis_is_refused_with_its_estimate",
     ),
@@ -187,13 +253,21 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         f"{_REQUESTS}[a priority beyond all bounds]",
         f"{_REQUESTS}[an unknown field]",
     ),
-    "the report of an analysis that has none": ("service/test_reports.py::test_an_analysis_without_a_report",),
-    "ten thousand ranges": ("service/test_bad_requests.py::test_ten_thousand_ranges_are_ignored",),
+    "the report of an analysis that has none": (
+        f"{_ANSWERS}::test_reports_that_there_are_none_of",
+        "service/test_reports.py::test_an_analysis_without_a_report",
+    ),
+    "ten thousand ranges": (
+        f"{_ANSWERS}::test_ten_thousand_ranges",
+        "service/test_bad_requests.py::test_ten_thousand_ranges_are_ignored",
+    ),
     "a forged cursor": (
+        f"{_ANSWERS}::test_forged_cursors",
         f"{_REQUESTS}[a forged cursor]",
         "service/test_bad_requests.py::test_a_forged_cursor_shows_no_more_than_ones_own",
     ),
     "a cancel of what has ended, a deletion of what runs": (
+        f"{_ANSWERS}::test_cancels_and_deletions_that_come_too_late_or_too_early",
         "service/test_analyses.py::TestCancel::test_a_finished_analysis_stays",
         "service/test_analyses.py::TestDelete::test_only_finished_ones",
     ),
@@ -212,8 +286,13 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     ),
     "a webhook": (f"{_REQUESTS}[a webhook, which there is none of]",),
     "a pickled message in the broker": ("faults/trials_broker.py::duplicates",),
-    "a clock that is an hour wrong": ("faults/trials.py::wrong_clocks", "faults/trials_storage.py::expiry"),
+    "a clock that is an hour wrong": (
+        "faults/trials.py::wrong_clocks",
+        "faults/trials_moments.py::clock_jumps",
+        "faults/trials_storage.py::expiry",
+    ),
     "the same file of two tenants": (
+        f"{_ANSWERS}::test_a_file_that_another_tenant_has",
         "service/test_artifacts.py::TestPut::test_another_tenant_cannot_tell_that_the_bytes_were_there",
     ),
 }
@@ -232,9 +311,10 @@ def names_in(path: Path) -> set[str]:
 
 def cases_of(function: str) -> set[str]:
     from tests.service.test_bad_requests import REQUESTS
+    from tests.worker.models.test_cost_of_bad_models import ONNX
     from tests.worker.test_bad_files import NPZ, SAFETENSORS
 
-    return {_REQUESTS: set(REQUESTS), _FILES: {*NPZ, *SAFETENSORS}}[function]
+    return {_REQUESTS: set(REQUESTS), _FILES: {*NPZ, *SAFETENSORS}, _ONNX: set(ONNX)}[function]
 
 
 @pytest.mark.parametrize("what", CATALOGUE)
@@ -248,4 +328,4 @@ def test_the_test_is_there(what: str) -> None:
 
 
 def test_nothing_was_taken_out() -> None:
-    assert len(CATALOGUE) == 64
+    assert len(CATALOGUE) == 78
