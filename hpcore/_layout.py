@@ -37,9 +37,16 @@ class Slab:
 
 def lay_out(points: Points, codes: NDArray[np.intp], n_classes: int) -> Nodes:
     """Collapse the rows of each class (``codes (N,)``) that coincide."""
+    from hpcore._sort_cpu import order_by_bits
+
     n_points = points.representative.shape[0]
-    key, copies = np.unique(codes * n_points + points.index, return_counts=True)
-    label, point = np.divmod(key, n_points)
+    key = codes * n_points + points.index
+    order = np.arange(key.shape[0])
+    order_by_bits(key.view(np.uint64), order)
+    key = key[order]
+    first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+    copies = np.diff(np.append(first, key.shape[0]))
+    label, point = np.divmod(key[first], n_points)
     start = np.searchsorted(label, np.arange(n_classes + 1)).astype(np.intp)
     return Nodes(points.representative[point], point.astype(np.intp), copies.astype(np.int64), start)
 

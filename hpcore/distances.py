@@ -123,10 +123,12 @@ def _normalised(rows: NDArray[Any]) -> tuple[NDArray[np.float64], int]:
 def _content_order(rows: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """An order of the rows that depends on their content alone, equal rows adjacent, and the firsts of equal rows."""
     from hpcore._rows_cpu import equal_to_previous, row_hashes
+    from hpcore._sort_cpu import order_by_bits
 
     hashes = np.empty(rows.shape[0], np.uint64)
     row_hashes(rows, hashes)
-    order = np.argsort(hashes, kind="stable")
+    order = np.arange(rows.shape[0])
+    order_by_bits(hashes, order)
     is_equal = np.zeros(rows.shape[0], np.bool_)
     equal_to_previous(rows, order, is_equal)
     same_hash = np.zeros(rows.shape[0], np.bool_)

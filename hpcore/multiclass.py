@@ -40,7 +40,8 @@ def multiclass_bayes_error_bounds(
     Raises
     ------
     InvalidInput
-        As `hpcore.pairwise_henze_penrose`; or the points are too few for `n_trees` orthogonal trees.
+        As `hpcore.pairwise_henze_penrose`; or there are fewer than `n_trees` orthogonal trees: the trees before have
+        used up what joined some points to the rest. The message says how many there are.
     DeviceUnavailable, TooManyTies
         As `hpcore.pairwise_henze_penrose`.
     """
