@@ -1,5 +1,6 @@
 """`interlayer extract`: a model and data to a file of activations, on this machine; and `interlayer models`."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,7 @@ def extract(
     dtype: Annotated[str | None, typer.Option(help="float16 or float32; by default as the model computes.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sample of rows, and of weights that are drawn.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: JsonOption = False,
 ) -> None:
     """Run a model of yours over data and write the activations of its layers. Your code is imported and run here."""
     from interlayer.extract import Extraction
@@ -51,8 +53,14 @@ def extract(
         device=device, weights=weights,
     )  # fmt: skip
     found = run(model, data, output, options)
+    if as_json:
+        content = {"path": str(found.path), "layers": found.shapes, "rows": found.counts, "left_out": found.left_out}
+        sys.stdout.write(json.dumps(content, indent=2) + "\n")
+        return
     for name, shape in found.shapes.items():
         sys.stdout.write(f"{visible(name)}  {'x'.join(map(str, shape))}\n")
+    for name, why in found.left_out.items():
+        stderr_console().print(f"left out: {visible(name)}, {why}", markup=False)
     stderr_console().print(f"{output}: {sum(found.counts.values())} rows of {len(found.counts)} classes", markup=False)
 
 

@@ -1,15 +1,18 @@
 """A model and data, both files of the user's own machine, to a file of activations."""
 
 import importlib
+import inspect
 import json
 import os
 import sys
+import traceback
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from contract.formats import file_format
 from contract.schemas import Pooling, ProblemError
 from interlayer.errors import AnalysisFailed, InterlayerError, UsageError
 from interlayer.record import RecordedLayers, RecordingError, record
@@ -51,7 +54,7 @@ def extract(model: str, data: Path, output: Path, options: Extraction) -> Record
         network = _network(model, options)
         return record(
             network,
-            _batches(arrays, options.batch_size),
+            _batches(network, arrays, options.batch_size),
             output,
             layers=options.layers,
             per_class=options.per_class,
@@ -62,6 +65,22 @@ def extract(model: str, data: Path, output: Path, options: Extraction) -> Record
         )
     except RecordingError as error:
         raise InterlayerError(str(error)) from error
+    except ProblemError as error:
+        raise AnalysisFailed(error.problem) from error
+    except (InterlayerError, OSError):
+        raise
+    except Exception as error:
+        raise InterlayerError(
+            f"{model} cannot be run on {data}: {_where_it_failed(error)}; the arrays are "
+            + ", ".join(f"`{name}` {array.dtype} {array.shape}" for name, array in arrays.items())
+        ) from error
+
+
+def _where_it_failed(error: Exception) -> str:
+    """Give what an error of the user's code says, and the line of that code."""
+    said = (str(error).strip().splitlines() or [""])[0]
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if "site-packages" not in each.filename]
+    return f"{type(error).__name__}: {said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
 
 
 def _network(model: str, options: Extraction) -> "nn.Module":
@@ -111,7 +130,7 @@ def _from_onnx(model: Path, data: Path, labels: "np.ndarray", output: Path, opti
         "device": options.device, "n_threads": None, "memory_bytes": None, "max_unpacked_bytes": 2**40,
     }  # fmt: skip
     try:
-        record_models(work, lambda _done, _total: None)
+        (found,) = record_models(work, lambda _done, _total: None)
     except ProblemError as error:
         output.unlink(missing_ok=True)
         raise AnalysisFailed(error.problem) from error
@@ -120,14 +139,17 @@ def _from_onnx(model: Path, data: Path, labels: "np.ndarray", output: Path, opti
         shapes = {name: tuple(file.get_slice(name).get_shape()[1:]) for name in layers}
     used = labels if rows is None else labels[rows]
     names, counts = np.unique(used, return_counts=True)
-    return RecordedLayers(output, shapes, dict(zip(names.tolist(), counts.tolist(), strict=True)), {})
+    return RecordedLayers(output, shapes, dict(zip(names.tolist(), counts.tolist(), strict=True)), found["left_out"])
 
 
 def _from_factory(model: str) -> "nn.Module":
     """Call `module:function`; modules of the working directory are found, as with `python -m`."""
     module_name, colon, function = model.partition(":")
     if not colon or not module_name or not function:
-        raise UsageError(f"{model!r} is neither an .onnx file, nor a folder, nor module:function")
+        raise UsageError(
+            f"{model!r} is neither an .onnx file, nor a folder, nor module:function; weights alone are no model: "
+            "write a function that makes the network, and give them as .safetensors with --weights"
+        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -165,16 +187,23 @@ def _arrays(path: Path) -> "dict[str, np.ndarray]":
 
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
-    if path.suffix == ".safetensors":
-        from safetensors.numpy import load_file
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
 
-        arrays: dict[str, np.ndarray] = load_file(path)
-    else:
-        try:
-            with np.load(path, allow_pickle=False) as file:
+    arrays: dict[str, np.ndarray]
+    try:
+        kind = file_format(path)
+        if kind == "onnx":
+            raise UsageError(f"{path} is a model, not data; the order is MODEL DATA")
+        if kind == "safetensors":
+            arrays = load_file(path)
+        else:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = dict(file)
-        except (ValueError, TypeError, zipfile.BadZipFile) as error:
-            raise InterlayerError(f"{path} cannot be read as .npz: {error}") from error
+    except ProblemError as error:
+        raise InterlayerError(f"{path}: {error.problem.detail}") from error
+    except (ValueError, TypeError, zipfile.BadZipFile, SafetensorError) as error:
+        raise InterlayerError(f"{path} cannot be read as .{kind}: {error}") from error
     if "labels" not in arrays or len(arrays) < 2:
         raise InterlayerError(f"{path} has the arrays {sorted(arrays)}; it needs `labels` and `inputs`")
     for name, array in arrays.items():
@@ -185,10 +214,27 @@ def _arrays(path: Path) -> "dict[str, np.ndarray]":
     return arrays
 
 
-def _batches(arrays: "dict[str, np.ndarray]", size: int) -> "Iterator[tuple[dict[str, Tensor] | Tensor, np.ndarray]]":
+def _batches(
+    network: "nn.Module", arrays: "dict[str, np.ndarray]", size: int
+) -> "Iterator[tuple[dict[str, Tensor] | Tensor, np.ndarray]]":
+    """Give batches as a job would run them: `inputs` is what the network takes first, others go by their names."""
     import torch
 
+    weights = next((each for each in network.parameters() if each.is_floating_point()), None)
     names = [name for name in arrays if name != "labels"]
     for start in range(0, len(arrays["labels"]), size):
         part = {name: torch.from_numpy(arrays[name][start : start + size]) for name in names}
-        yield part["inputs"] if names == ["inputs"] else part, arrays["labels"][start : start + size]
+        if weights is not None:
+            part = {n: each.to(weights.dtype) if each.is_floating_point() else each for n, each in part.items()}
+        labels = arrays["labels"][start : start + size]
+        if hasattr(network, "main_input_name"):
+            from worker.models.transformer import named_inputs
+
+            main = network.main_input_name
+            given = {"inputs" if name == main else name: each for name, each in part.items()}
+            yield named_inputs(network, given), labels
+        elif names == ["inputs"]:
+            yield part["inputs"], labels
+        else:
+            first = next(iter(inspect.signature(network.forward).parameters), "inputs")
+            yield {first if name == "inputs" else name: each for name, each in part.items()}, labels

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_SHOWN = 5
 _HEADER_BYTES = 256  # of a layer: its name, twice, its shape and place
 
 
@@ -212,8 +213,8 @@ class LayerRecorder:
         fitting = {suffix for suffix, tensor in found.items() if tensor.shape[:1] == (forward.n_rows,)}
         for suffix, tensor in found.items():
             name = layer + suffix
-            if fitting and (suffix not in fitting or name in self._left_out):
-                # The state of a recurrent layer, a loss: the other parts of the output are the layer.
+            if (fitting or self._chosen is None) and (suffix not in fitting or name in self._left_out):
+                # The state of a recurrent layer, a loss, the places of tokens: what else there is are the layers.
                 self._left_out[name] = f"shape {tuple(tensor.shape)}: the first axis is not the batch"
             else:
                 self._write(name, tensor, forward)
@@ -259,6 +260,9 @@ class LayerRecorder:
     def _check_complete(self, forward: "ForwardPass") -> None:
         if not forward.written:
             raise RecordingError("no layer was called: run the model inside `with recorder.batch(labels)`")
+        if self._left_out and not set(self._writer.row_shapes()) - {INPUT_LAYER}:
+            reasons = "; ".join(f"{name!r} has {why}" for name, why in list(self._left_out.items())[:_SHOWN])
+            raise RecordingError(f"no layer has a row for each of the {forward.n_rows} labels: {reasons}")
         for layer in self._writer.row_shapes():
             if layer not in forward.written:
                 raise RecordingError(f"layer {layer!r} was not called in this batch, but in earlier ones")

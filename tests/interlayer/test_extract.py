@@ -1,5 +1,6 @@
 """`interlayer extract`: a model and data on this machine to a file of activations."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,69 @@ def test_a_folder_of_hugging_face(tmp_path: Path) -> None:
     np.testing.assert_allclose(load_file(target)["encoder.layer.1"], expected, rtol=1e-4, atol=1e-5)
     with safe_open(target, framework="numpy") as file:
         assert (file.metadata() or {})["pooling"] == "mean"
+
+
+def test_a_folder_takes_the_data_of_a_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One file serves `interlayer extract` and an analysis that names it as `data`."""
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    BertModel(config).save_pretrained(tmp_path / "bert")
+    ids = np.random.default_rng(0).integers(20, size=(12, 7))
+    content: list[bytes] = []
+    for name in ("inputs", "input_ids"):
+        arrays = {name: ids, "attention_mask": np.ones_like(ids), "labels": np.arange(12) % 2}
+        save_numpy(arrays, tmp_path / "text.safetensors")
+        target = tmp_path / f"{name}.safetensors"
+        assert run(["extract", str(tmp_path / "bert"), str(tmp_path / "text.safetensors"), "-o", str(target)]) == 0
+        content.append(target.read_bytes())
+    assert content[0] == content[1]
+    capsys.readouterr()
+    save_numpy({"inputs": ids + 15, "labels": np.arange(12) % 2}, tmp_path / "text.safetensors")
+    command = ["extract", str(tmp_path / "bert"), str(tmp_path / "text.safetensors"), "-o", str(tmp_path / "no")]
+    assert run(command) == 4
+    assert "knows 0 to 19" in capsys.readouterr().err
+
+
+class Scaled(nn.Module):
+    """Takes two inputs, and gives what is no layer beside what is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor, scale: torch.Tensor) -> dict[str, torch.Tensor]:
+        if x.shape[1] != 6:
+            raise ValueError("six are wanted")
+        return {"out": self.dense(x) * scale[:, None], "mean": x.mean()}
+
+
+def test_several_inputs_other_digits_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "data.npz", inputs=INPUTS.astype(np.float64), scale=np.arange(40.0), labels=LABELS)
+    command = ["extract", f"{__name__}:Scaled", str(tmp_path / "data.npz"), "-o", str(tmp_path / "out.safetensors")]
+    assert run([*command, "--layer", "dense", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["layers"] == {"dense": [3]}
+    assert said["rows"] == {"0": 10, "1": 10, "2": 10, "3": 10}
+    np.savez(tmp_path / "data.npz", inputs=INPUTS[:, :5], scale=np.arange(40.0), labels=LABELS)
+    assert run(command) == 4
+    assert "ValueError: six are wanted (test_extract.py, line" in capsys.readouterr().err
+
+
+DATA_OF_ANOTHER_KIND: dict[str, tuple[bytes, int, str]] = {
+    "data.npz": (b"label,x\n1,2\n", 4, "data.npz: this is text"),
+    "data.safetensors": (b"PK\x03\x04 cut off", 4, "cannot be read as .npz"),
+    "other.npz": (b"\x10" + bytes(7) + b"{ no header     ", 4, "cannot be read as .safetensors"),
+    "model.onnx": (b"\x08\x08\x3a\x00", 2, "the order is MODEL DATA"),
+}
+
+
+@pytest.mark.parametrize("name", DATA_OF_ANOTHER_KIND)
+def test_data_that_are_not_what_their_name_says(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    content, code, said = DATA_OF_ANOTHER_KIND[name]
+    (tmp_path / name).write_bytes(content)
+    assert run(["extract", HERE, str(tmp_path / name), "-o", str(tmp_path / "out.safetensors")]) == code
+    assert said in capsys.readouterr().err
 
 
 def test_folders_that_are_refused(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

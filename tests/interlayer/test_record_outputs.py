@@ -250,6 +250,27 @@ def test_a_dataclass_is_as_good_as_a_mapping(tmp_path: Path) -> None:
     np.testing.assert_array_equal(recorded(tmp_path / "a")[1]["0._Does.inner.twice"], 2 * IMAGES)
 
 
+class _Placed(nn.Module):
+    """Adds to each token what belongs to its place, as transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places, self.dense = nn.Embedding(9, 4), nn.Embedding(5, 4), nn.Linear(4, 2)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return torch.as_tensor(self.dense(self.words(tokens) + self.places(torch.arange(5)[None])))
+
+
+def test_a_layer_of_places_is_left_out_whatever_the_batches(tmp_path: Path) -> None:
+    tokens = torch.arange(30).reshape(6, 5) % 9
+    batches = [(tokens[:4], LABELS[:4]), (tokens[4:5], LABELS[4:5]), (tokens[5:], LABELS[5:])]
+    found = record(_Placed(), batches, tmp_path / "a")
+    assert found.layers == ("1.Embedding", "3.Dense")
+    assert found.left_out == {"2.Embedding": "shape (1, 5, 4): the first axis is not the batch"}
+    with pytest.raises(RecordingError, match="'places' has shape"):
+        record(_Placed(), batches, tmp_path / "a", layers=["places"])
+
+
 def _script(model: nn.Module) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is old, and models of it are about

@@ -26,7 +26,7 @@ _SHOWN = 8
 _CONTROL_CHARACTERS = dict.fromkeys([*range(32), 127])
 
 
-Probed: TypeAlias = tuple[dict[str, Array], list[str]]  # a few rows of every layer, and what is none, with why
+Probed: TypeAlias = tuple[dict[str, Array], dict[str, str]]  # a few rows of every layer, and what is none, with why
 
 
 class Run(BaseModel):
@@ -64,7 +64,7 @@ class Recorded(BaseModel):
     data_sha256: str
     device: str
     notes: list[str]
-    left_out: list[str]
+    left_out: dict[str, str]
 
 
 def inspect(payload: dict[str, Any], _on_progress: Callable[[int, int], None]) -> dict[str, Any]:
@@ -202,14 +202,14 @@ def _probe(model: LayeredModel, batch: Batch, selection: LayerSelection) -> Prob
     chosen = select_layers(candidates, LayerSelection(exclude=_present(selection.exclude, candidates)))
     n_rows = len(batch["inputs"])
     first, again = _run_in_parts(model, batch, chosen), _run_in_parts(model, batch, chosen)
-    samples, left_out = {}, []
+    samples, left_out = {}, {}
     for name in chosen:
         rows = first.get(name)
         if rows is None or rows.ndim == 0 or len(rows) != n_rows or rows.dtype.name not in DTYPES or not rows.size:
             shown = "no tensor" if rows is None else f"{rows.dtype} of shape {list(rows.shape)}"
             if name in spelled:
                 raise ProblemError("layer_unusable", f"layer {name!r} is {shown}, not numbers for {n_rows} rows")
-            left_out.append(f"{name!r} ({shown} for {n_rows} rows)")
+            left_out[name] = f"{shown} for {n_rows} rows"
             continue
         if not np.allclose(rows, again[name], rtol=1e-3, atol=1e-4 * _size(rows), equal_nan=True):
             raise ProblemError(

@@ -141,7 +141,7 @@ def recorded(
                 layers=file.layers,
                 rows=rows[number],
                 source=source,
-                left_out=tuple(result.left_out),
+                left_out=tuple(f"{name!r} ({why})" for name, why in result.left_out.items()),
             )
             notes += result.notes
         yield found, list(dict.fromkeys(notes))
