@@ -1,5 +1,6 @@
 """One `Settings`, read from the environment (prefix `INTERLAYER_`) and passed down."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -157,7 +158,8 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """Return the database URL, SQLite in the data directory by default."""
         if self.database_url is not None:
-            return self.database_url.get_secret_value()
+            # One URL for us and for the programs of PostgreSQL, which know nothing of drivers.
+            return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value())
         return f"sqlite:///{self.data_dir.resolve() / 'interlayer.sqlite3'}"
 
     def queue_names(self) -> tuple[str, ...]:
