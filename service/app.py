@@ -30,6 +30,7 @@ from service import (
     routes_uploads,
 )
 from service.bodies import SmallBodies
+from service.conditional import Conditional
 from service.deps import Stores
 from service.housekeeping import keeping_house
 from service.pages import router as pages
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # a page of our own, without scripts from elsewhere
         redoc_url=None,
     )
+    app.add_middleware(Conditional)
     app.add_middleware(Tus)
     app.add_middleware(SmallBodies, limit=settings.max_request_bytes)
     app.add_middleware(Requests)

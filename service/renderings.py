@@ -1,5 +1,6 @@
 """A report as the HTTP answer that a client prefers."""
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 
@@ -54,19 +55,19 @@ def _media_range(item: str) -> tuple[float, str]:
     return 1.0, media_type
 
 
-def answer(content: bytes, sha256: str, extension: str, name: str) -> Response:
+def answer(content: bytes, extension: str, name: str) -> Response:
     """Return the stored bytes of a report in one of its forms, as a file of a name."""
     if extension != "json":
         content = _renderer(extension)(Report.model_validate_json(content)).encode()
-    return represented(content, f"{sha256}-{extension}", extension, name)
+    return represented(content, extension, name)
 
 
-def represented(content: bytes, etag: str, extension: str, name: str) -> Response:
+def represented(content: bytes, extension: str, name: str) -> Response:
     """Return bytes that are in a form already."""
     media_type = MEDIA_TYPES[extension]
     disposition = "inline" if extension == "html" else "attachment"
     headers = {
-        "ETag": f'"{etag}"',
+        "ETag": f'"{hashlib.sha256(content).hexdigest()}-{extension}"',  # of these bytes: a release may render anew
         "Vary": "Accept",
         "X-Content-Type-Options": "nosniff",
         "Content-Disposition": f'{disposition}; filename="{name}.{extension}"',

@@ -36,4 +36,4 @@ def compare_reports(
         content = comparison_to_markdown(comparison).encode()
     else:
         content = comparison_to_html(base, candidate, comparison).encode()
-    return renderings.represented(content, f"{hashes[0]}-{hashes[1]}-{form}", form, "comparison")
+    return renderings.represented(content, form, "comparison")

@@ -121,7 +121,7 @@ def get_stored_report(
 
 def _answer(found: Stores, tenant: str, report_id: str, extension: str) -> Response:
     sha256 = kept_report(found, tenant, report_id).sha256
-    return renderings.answer(bytes_of(found, sha256), sha256, extension, report_id)
+    return renderings.answer(bytes_of(found, sha256), extension, report_id)
 
 
 @router.delete("/{report_id}", status_code=204, operation_id="delete_report")

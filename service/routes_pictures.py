@@ -94,17 +94,16 @@ class _Read:
 
     report: Report
     asked: str
-    sha256: str
 
 
 def _of_analysis(found: Stores, tenant: str, analysis_id: str) -> _Read:
     sha256 = report_of_analysis(found, tenant, analysis_id)
-    return _Read(Report.model_validate_json(bytes_of(found, sha256)), analysis_id, sha256)
+    return _Read(Report.model_validate_json(bytes_of(found, sha256)), analysis_id)
 
 
 def _of_history(found: Stores, tenant: str, report_id: str) -> _Read:
     sha256 = kept_report(found, tenant, report_id).sha256
-    return _Read(Report.model_validate_json(bytes_of(found, sha256)), report_id, sha256)
+    return _Read(Report.model_validate_json(bytes_of(found, sha256)), report_id)
 
 
 def _charts(read: _Read, path: str) -> list[OfferedChart]:
@@ -137,8 +136,7 @@ def _chart(read: _Read, chart: ChartPath, extension: PictureForm, network: int, 
     except ValueError as error:
         raise ProblemError("not_found", str(error)) from error
     media_type = "image/svg+xml" if extension == "svg" else "image/png"
-    etag = hashlib.sha256(f"{read.sha256} {chart} {network} {layer} {extension}".encode()).hexdigest()
-    return _file(content, media_type, f"{read.asked}-{chart}.{extension}", etag)
+    return _file(content, media_type, f"{read.asked}-{chart}.{extension}")
 
 
 def _table(read: _Read, table: TablePath) -> Response:
@@ -150,12 +148,12 @@ def _table(read: _Read, table: TablePath) -> Response:
         "paper": paper_to_csv,
     }
     content = write[table](read.report).encode()
-    return _file(content, "text/csv; charset=utf-8", f"{read.asked}-{table}.csv", f"{read.sha256}-{table}")
+    return _file(content, "text/csv; charset=utf-8", f"{read.asked}-{table}.csv")
 
 
-def _file(content: bytes, media_type: str, name: str, etag: str) -> Response:
+def _file(content: bytes, media_type: str, name: str) -> Response:
     headers = {
-        "ETag": f'"{etag}"',
+        "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
         "X-Content-Type-Options": "nosniff",
         "Content-Disposition": f'inline; filename="{name}"',
         # A picture that is opened by itself is a document: it gets to run and fetch nothing.

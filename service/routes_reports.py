@@ -35,4 +35,4 @@ def get_report_as(analysis_id: AnalysisPath, extension: str, found: WithStores, 
 
 def _answer(found: WithStores, tenant: str, analysis_id: str, extension: str) -> Response:
     sha256 = report_of_analysis(found, tenant, analysis_id)
-    return renderings.answer(bytes_of(found, sha256), sha256, extension, analysis_id)
+    return renderings.answer(bytes_of(found, sha256), extension, analysis_id)

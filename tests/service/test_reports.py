@@ -102,3 +102,40 @@ def test_an_analysis_without_a_report(history: History, which: str, code: str, s
     assert (answer.status_code, answer.json()["code"]) == (409, code)
     if which == "failed":
         assert "9.Nothing" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("report", "report.html", "report.csv", "report.sarif"),
+        *("report/charts/pairs.svg", "report/tables/pairs.csv"),
+    ],
+)
+def test_who_has_a_form_already_is_told_so(history: History, path: str) -> None:
+    get, url = history.caller.http.get, f"/v1/analyses/{history.succeeded}/{path}"
+    first = get(url)
+    assert first.status_code == 200, first.text
+    etag = first.headers["ETag"]
+    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        again = get(url, headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b""), known
+        assert again.headers["ETag"] == etag
+        assert again.headers.get("Vary") == first.headers.get("Vary")
+        assert not {"Content-Type", "Content-Length", "Content-Disposition"} & set(again.headers)
+    for unknown in ('"other"', etag.strip('"'), "", f'"x{etag.strip(chr(34))}"'):
+        again = get(url, headers={"If-None-Match": unknown})
+        assert (again.status_code, again.content) == (200, first.content), unknown
+
+
+def test_the_forms_of_a_report_have_tags_of_their_own(history: History) -> None:
+    url = f"/v1/analyses/{history.succeeded}/report"
+    etags = {suffix: history.caller.http.get(f"{url}.{suffix}").headers["ETag"] for suffix, _ in FORMS}
+    assert len(set(etags.values())) == len(FORMS)
+    answer = history.caller.http.get(f"{url}.html", headers={"If-None-Match": etags["json"]})
+    assert answer.status_code == 200, "that is another form of it"
+
+
+def test_what_is_not_there_stays_an_error(history: History) -> None:
+    get = history.caller.http.get
+    assert get(f"/v1/analyses/{history.failed}/report", headers={"If-None-Match": "*"}).status_code == 409
+    assert get("/healthz", headers={"If-None-Match": "*"}).status_code == 200, "it has no tag"
