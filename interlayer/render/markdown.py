@@ -169,6 +169,11 @@ def _provenance(report: Report) -> str:
         f"{source.metric} distance",
         f"ties: {source.ties}",
         f"seed {source.seed}",
+        *dict.fromkeys(
+            f"model {each.model} on {each.data}, tokens: {wording.POOLING[each.pooling]}"
+            for item in source.inputs
+            if (each := item.source) is not None
+        ),
         *versions,
     ]
     return f"{plain(' · '.join(facts))}\n"

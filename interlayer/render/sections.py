@@ -7,7 +7,7 @@ from html import escape
 
 from pydantic import JsonValue
 
-from contract.schemas import Diagnostic, Report
+from contract.schemas import Diagnostic, Input, Report
 from interlayer.render import text, wording
 from interlayer.render.contrast_table import (
     assumptions,
@@ -213,16 +213,32 @@ def _provenance(report: Report) -> str:
     rows = [
         [
             name(item.instance), text.MISSING if item.step is None else f"{item.step:,}", item.state,
-            wording.SPLIT[item.split], f"<code>{escape(text.visible(item.sha256))}</code>",
+            wording.SPLIT[item.split], _origin(item),
         ]
         for item in source.inputs
     ]  # fmt: skip
-    files = data_table("Analysed files", ["instance", "step", "network", "data", "SHA-256"], rows, names=5)
+    heads = ["instance", "step", "network", "data", "SHA-256"]
+    files = data_table("Analysed files and models", heads, rows, names=5)
     return (
-        f'<dl class="facts">{listed}</dl>{folded("Analysed files", files)}'
+        f'<dl class="facts">{listed}</dl>{folded("Analysed files and models", files)}'
         f'<p class=muted>The method is that of <a href="{wording.PAPER}">Waagen et al., Characterizing Inter-Layer '
         f"Functional Mappings of Deep Learning Models</a>. {wording.CAUTION}</p>"
     )
+
+
+def _origin(item: Input) -> str:
+    """Say which bytes an input is: a file, or a model and its data, and what became of tokens."""
+    if item.source is None:
+        return _code(item.sha256)
+    source = item.source
+    weights = "without weights" if source.model_sha256 is None else _code(source.model_sha256)
+    model, data = ("" if named.startswith("sha256:") else f"{name(named)} " for named in (source.model, source.data))
+    tokens = "" if source.pooling == "none" else f", tokens: {wording.POOLING[source.pooling]}"
+    return f"model {model}{weights} on {data or 'rows '}{_code(source.data_sha256)}{tokens}"
+
+
+def _code(digest: str) -> str:
+    return f"<code>{escape(text.visible(digest))}</code>"
 
 
 def _settings(settings: Mapping[str, JsonValue]) -> str:

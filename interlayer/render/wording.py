@@ -16,6 +16,7 @@ CAUTION = (
 
 STATE = {"trained": "Trained", "untrained": "Untrained"}
 SPLIT = {"train": "training", "validation": "validation"}
+POOLING = {"none": "all side by side", "mean": "their mean", "cls": "the first"}
 PAIR_MARKS = {
     "dots": ("dot: a pair of classes", "box: the middle half and the median"),
     "whiskers": ("thin line: from the lowest to the highest pair", "box: the middle half and the median"),

@@ -183,6 +183,7 @@ def test_what_failed_is_tried_again_once(lab: Lab, plain: Visitor) -> None:
     page.wait_for_url(again)
     plain.open(f"{lab.url}/analyses/{lab.succeeded}")
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    expect(page.get_by_text("Computed on cpu.")).to_be_visible()
     refused = plain.context.request.post(f"{path}/retry", headers={"Origin": "https://evil.example"})
     assert refused.status == 403
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.schemas import Report, Separation, TestResult
+from contract.schemas import ModelSource, Report, Separation, TestResult
 from contract.schemas.verdict import Case, RuleVerdict, Verdict
 from interlayer.render.html import to_html
+from interlayer.render.markdown import to_markdown
 from interlayer.render.networks import networks
 from interlayer.render.wording import PAPER
 from tests.interlayer.render.pages import Element, Page, value
@@ -336,3 +337,25 @@ def test_reader_notices_what_it_must() -> None:
         Page("<table><tr><td>1")
     table: Element = Page("<table><thead><tr><th>a<tbody><tr><td>1<td>2</table>").elements[0]
     assert (table.heads, table.rows) == (["a"], [["1", "2"]])
+
+
+def test_a_model_is_named_with_its_weights_its_data_and_what_became_of_tokens() -> None:
+    whole = sample_report(n_layers=3, classes=3)
+    named = ModelSource(
+        model=HOSTILE_NAMES[0], model_sha256="a" * 64, data="digits", data_sha256="b" * 64, pooling="mean"
+    )
+    twin = ModelSource(
+        model="sha256:" + "c" * 64, model_sha256=None, data="sha256:" + "d" * 64, data_sha256="b" * 64, pooling="none"
+    )
+    inputs = [
+        item.model_copy(update={"sha256": "", "source": source})
+        for item, source in zip(whole.provenance.inputs, (named, twin), strict=False)
+    ]
+    provenance = whole.provenance.model_copy(update={"inputs": inputs})
+    report = whole.model_copy(update={"provenance": provenance})
+    page = to_html(report)
+    shown = re.sub("<[^>]*>", "", page)
+    assert f"{'a' * 64} on digits {'b' * 64}, tokens: their mean" in shown
+    assert f"model without weights on rows {'b' * 64}" in shown
+    assert HOSTILE_NAMES[0] not in page
+    assert "on digits, tokens: their mean" in to_markdown(report)
