@@ -88,10 +88,11 @@ class _State(Collector):
             "interlayer_oldest_queued_seconds", "Age of the job that waits longest.", labels=["queue"]
         )
         repeated = select(func.count()).where(jobs.c.attempt > 1)
-        lost = select(func.count()).where(
+        # What an error says is read here: PostgreSQL cannot look into JSON that has a zero byte anywhere.
+        failed = select(jobs.c.error).where(
             jobs.c.state == "failed",
             jobs.c.kind != "part",  # its analysis is one
-            jobs.c.error["code"].as_string() == "worker_lost",
+            (jobs.c.losses > 0) | jobs.c.parts.is_not(None),  # or it was a part that lost its workers
             jobs.c.finished_at > clock() - _DEAD_LETTER_SECONDS,
         )
         age = clock() - func.min(jobs.c.created_at)
@@ -103,7 +104,8 @@ class _State(Collector):
             oldest = dict.fromkeys(self._queue_names(), 0.0)
             queued = select(jobs.c.queue, age).where(UNFINISHED, jobs.c.state == "queued").group_by(jobs.c.queue)
             oldest |= {row[0]: row[1] for row in connection.execute(queued)}
-            n_repeated, n_lost = connection.execute(repeated).scalar_one(), connection.execute(lost).scalar_one()
+            n_repeated = connection.execute(repeated).scalar_one()
+            n_lost = sum(error["code"] == "worker_lost" for error in connection.execute(failed).scalars())
         for queue, seconds in oldest.items():
             waits.add_metric([queue], seconds)
         yield by_state

@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from contract.database import Database
 from contract.jobs import Jobs
@@ -49,6 +50,8 @@ def make_worker(settings: Settings, database: Database, runners: list[Runner], s
                 if claim is None:
                     break
                 runner.run(claim, stop.is_set)
+        except OperationalError as error:  # what waits is announced again, what ran comes back with its lease
+            log.warning("the database does not answer", error=str(error.orig))
         finally:
             idle.put(runner)
 

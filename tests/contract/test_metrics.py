@@ -8,6 +8,7 @@ from sqlalchemy import update
 from contract.database import Database, clock
 from contract.jobs import Jobs, NewJob
 from contract.metrics import Metrics
+from contract.schemas import Problem
 from contract.settings import Settings
 from contract.tables import jobs
 
@@ -63,3 +64,26 @@ def test_predicted_seconds_are_those_that_are_left(any_settings: Settings, any_d
     }
     assert told(any_settings, any_database, FAMILIES[2]) == {("cpu", "queued"): 1}
     assert told(any_settings, any_database, FAMILIES[0])[("cpu", "queued")] == 3
+
+
+def test_what_was_given_up_is_counted_whatever_errors_say(any_settings: Settings, any_database: Database) -> None:
+    lost, other = (
+        Problem.of("worker_lost", "the worker died"),
+        Problem.of("model_failed", 'it said \x00 and "worker_lost"'),
+    )
+    day = 86_400.0
+    for problem, values in (
+        (lost, {"losses": 3}),
+        (lost, {"parts": 9}),
+        (lost, {"losses": 3, "kind": "part"}),
+        (lost, {"losses": 3, "age": 1.1 * day}),
+        (other, {"losses": 1}),
+        (other, {"parts": 9}),
+        (other, {}),
+    ):
+        age = values.pop("age", 0.0)
+        add(any_database, "cpu", "failed", error=problem.model_dump(mode="json"), **values)
+        with any_database.write() as connection:
+            newest = jobs.c.finished_at.is_(None)
+            connection.execute(update(jobs).where(newest).values(finished_at=clock() - age))
+    assert "interlayer_dead_letters 2.0\n" in Metrics(any_settings, any_database).text().decode()
