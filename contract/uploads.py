@@ -3,18 +3,17 @@
 A row whose `sha256` is known is complete; whatever a killed process left undone after that, `settle` does.
 """
 
-import base64
 import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
-from contract.artifacts import ID_PREFIX, Artifacts
+from contract.appending import Appending
+from contract.artifacts import Artifacts
 from contract.blobs import Blobs, Partial
 from contract.database import Database, clock
 from contract.formats import Format
@@ -24,29 +23,10 @@ from contract.quotas import Quotas
 from contract.schemas import Artifact, ProblemError
 from contract.settings import Settings
 from contract.tables import uploads
+from contract.upload_rows import Upload, absent, file_name, is_upload, require_offset, upload_of
 
 COMMIT_BYTES = 16 * 2**20  # at most so much is sent again after the service was killed
 _MOST_HASHES = 1000
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One resumable upload."""
-
-    id: str
-    tenant: str
-    length: int
-    received: int
-    description: str
-    expected_sha256: str | None
-    sha256: str | None
-    format: Format | None
-    expires_at: float
-
-    @property
-    def artifact_id(self) -> str | None:
-        """The artifact that the upload has become."""
-        return None if self.sha256 is None else ID_PREFIX + self.sha256
 
 
 class Uploads:
@@ -75,7 +55,7 @@ class Uploads:
             # Two uploads must not both be promised the last free bytes, neither of the tenant nor of the disk.
             self._database.one_at_a_time(connection, "promise of room on the disk")
             self._require_disk(connection, length)
-            upload = _upload(connection.execute(insert(uploads).values(values).returning(uploads)).one())
+            upload = upload_of(connection.execute(insert(uploads).values(values).returning(uploads)).one())
             Quotas(self._settings, self._database).hold_bytes(connection, tenant, length)
         self._blobs.begin(upload.id)
         return upload
@@ -118,17 +98,17 @@ class Uploads:
     def _row(self, tenant: str, upload_id: str) -> Upload:
         # Looked for before the row is: the file of a complete upload goes away after the row says so.
         lost = self._is_of_here(upload_id) and not self._blobs.partial(upload_id).exists()
-        query = select(uploads, (uploads.c.expires_at < clock()).label("expired")).where(_is(tenant, upload_id))
+        query = select(uploads, (uploads.c.expires_at < clock()).label("expired")).where(is_upload(tenant, upload_id))
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            raise _absent(upload_id)
+            raise absent(upload_id)
         if row.expired:
             raise ProblemError("upload_expired", f"the upload {upload_id} has expired; begin a new one")
-        upload = _upload(row)
+        upload = upload_of(row)
         if lost and upload.sha256 is None:
             self.forget(upload)
-            raise _absent(upload_id)
+            raise absent(upload_id)
         return upload
 
     def _is_of_here(self, upload_id: str) -> bool:
@@ -142,20 +122,20 @@ class Uploads:
             ids = connection.execute(query).scalars().all()
         return sum(not self._is_of_here(each) and not self._blobs.partial(each).exists() for each in ids)
 
-    def append(self, tenant: str, upload_id: str, offset: int) -> "Appending":
+    def append(self, tenant: str, upload_id: str, offset: int) -> Appending:
         """Open an upload for the bytes from `offset` on. Nobody else can until it is closed."""
         self._row(tenant, upload_id)  # first: the answer for an id that does not exist
         with ExitStack() as stack:
             partial = stack.enter_context(self._held(upload_id))
             upload = self._row(tenant, upload_id)  # as it is now that nobody else changes it
-            _require_offset(upload, offset)
+            require_offset(upload, offset)
             if upload.sha256 is not None:
                 raise ProblemError("invalid_upload", f"the upload is complete; it is {upload.artifact_id}")
             if partial is None and not self._is_of_here(upload_id):
                 raise ProblemError("not_ready", f"another host of the service has {upload_id}; try again")
             if partial is None or not partial.cut(upload.received):
                 self.forget(upload)  # its bytes are gone
-                raise _absent(upload_id)
+                raise absent(upload_id)
             return Appending(self, upload, partial, self._hash_of(upload), stack.pop_all().close)
 
     @contextmanager
@@ -188,13 +168,13 @@ class Uploads:
     def advance(self, upload: Upload, **values: Any) -> Upload:
         """Note progress, which also puts off the expiry."""
         values["expires_at"] = clock() + self._settings.upload_seconds
-        changed = update(uploads).where(_is(upload.tenant, upload.id)).values(values).returning(uploads)
+        changed = update(uploads).where(is_upload(upload.tenant, upload.id)).values(values).returning(uploads)
         with self._database.write() as connection:
             row = connection.execute(changed).one_or_none()
         if row is None:  # ended in the meantime
             self._blobs.partial(upload.id).unlink(missing_ok=True)
-            raise _absent(upload.id)
-        return _upload(row)
+            raise absent(upload.id)
+        return upload_of(row)
 
     def store(self, upload: Upload) -> None:
         """Make a complete upload an artifact; two that do so at once change nothing."""
@@ -206,7 +186,7 @@ class Uploads:
         if self._blobs.exists(key):
             settled = lambda connection, _new: _settle(connection, upload)  # noqa: E731 - one line says it
             self._admit(upload.tenant, upload.sha256, upload.length, upload.format, settled)
-            Artifacts(self._database).call(upload.tenant, upload.sha256, _file_name(upload.description))
+            Artifacts(self._database).call(upload.tenant, upload.sha256, file_name(upload.description))
 
     def admit(self, tenant: str, sha256: str, size: int, file_format: Format) -> tuple[Artifact, bool]:
         """Note a stored file and have it inspected; the second value is False where the tenant had it already."""
@@ -239,7 +219,7 @@ class Uploads:
         self._hashes.pop(upload.id, None)
         self._blobs.partial(upload.id).unlink(missing_ok=True)  # first: a row without a file is found by the sweep
         with self._database.write() as connection:
-            connection.execute(delete(uploads).where(_is(upload.tenant, upload.id)))
+            connection.execute(delete(uploads).where(is_upload(upload.tenant, upload.id)))
 
     def sweep(self) -> int:
         """Drop uploads whose time is over, save those that a request is sending to; return how many.
@@ -261,7 +241,7 @@ class Uploads:
     def _expired(self, seconds_ago: float = 0.0) -> list[Upload]:
         query = select(uploads).where(uploads.c.expires_at < clock() - seconds_ago).order_by(uploads.c.expires_at)
         with self._database.read() as connection:
-            return [_upload(row) for row in connection.execute(query.limit(1000))]
+            return [upload_of(row) for row in connection.execute(query.limit(1000))]
 
     def resume(self) -> int:
         """Store what was complete on this host when the service was killed, or the store was away; return how much."""
@@ -272,109 +252,11 @@ class Uploads:
                 row = connection.execute(query).one_or_none()
             if row is not None:
                 with suppress(ProblemError):  # a request is at it
-                    self.settle(_upload(row))
+                    self.settle(upload_of(row))
                     count += 1
         return count
 
 
-class Appending:
-    """One request's hold on an upload. Bytes count as received once `commit` has returned."""
-
-    def __init__(
-        self,
-        owner: Uploads,
-        upload: Upload,
-        partial: Partial,
-        digest: "hashlib._Hash | None",
-        let_go: Callable[[], None],
-    ) -> None:
-        self._owner, self.upload, self._partial, self._digest, self._let_go = owner, upload, partial, digest, let_go
-        self._before = None if digest is None else digest.copy()
-        self.position = upload.received
-
-    def write(self, block: bytes) -> None:
-        """Append bytes, never more than the upload was said to have."""
-        if self.position + len(block) > self.upload.length:
-            raise ProblemError("request_too_large", f"the upload was said to have {self.upload.length} bytes, no more")
-        self._partial.write(block)
-        if self._digest is not None:
-            self._digest.update(block)
-        self.position += len(block)
-
-    @property
-    def uncommitted(self) -> int:
-        """The number of bytes that would be sent again after a crash."""
-        return self.position - self.upload.received
-
-    def commit(self) -> None:
-        """Make what was written count. The last bytes of an upload count with `complete` only."""
-        if self.upload.received < self.position < self.upload.length:
-            self._partial.sync()
-            self.upload = self._owner.advance(self.upload, received=self.position)
-            self._before = None if self._digest is None else self._digest.copy()
-
-    @contextmanager
-    def judging(self) -> Iterator[None]:
-        """End the upload, and keep nothing of it, where its bytes are refused."""
-        try:
-            yield
-        except ProblemError:
-            self._owner.forget(self.upload)
-            raise
-
-    def complete(self, recognize: Callable[[bytes], Format], recognized_bytes: int) -> None:
-        """Turn the whole file into an artifact, if it is what was announced."""
-        with self.judging():
-            file_format = recognize(self._partial.start(recognized_bytes))
-            sha256 = (self._digest or self._partial.sha256()).hexdigest()
-            expected = self.upload.expected_sha256
-            if expected is not None and expected != sha256:
-                raise ProblemError(
-                    "checksum_mismatch", f"`sha256` says {expected}, the bytes have {sha256}; begin a new upload"
-                )
-        self._partial.sync()
-        self.upload = self._owner.advance(self.upload, received=self.position, sha256=sha256, format=file_format)
-        self._owner.store(self.upload)
-
-    def close(self) -> None:
-        """Let go of the upload. What was not committed is sent again."""
-        if self.upload.sha256 is None and self._before is not None:
-            self._owner.remember(self.upload.id, self.upload.received, self._before)
-        self._let_go()
-
-
-def _upload(row: Row[Any]) -> Upload:
-    names = Upload.__dataclass_fields__
-    return Upload(**{name: getattr(row, name) for name in names})
-
-
 def _settle(connection: Connection, upload: Upload) -> None:
     """From now on the bytes count as the artifact's, which held them for the upload."""
-    connection.execute(update(uploads).where(_is(upload.tenant, upload.id)).values(settled=True))
-
-
-def _file_name(description: str) -> str | None:
-    """Return `filename` of an Upload-Metadata header."""
-    for item in description.split(","):
-        name, _, value = item.strip().partition(" ")
-        if name == "filename":
-            with suppress(ValueError):
-                return base64.b64decode(value, validate=True).decode()
-    return None
-
-
-def _is(tenant: str, upload_id: str) -> Any:
-    return (uploads.c.tenant == tenant) & (uploads.c.id == upload_id)
-
-
-def _require_offset(upload: Upload, offset: int) -> None:
-    if offset != upload.received:
-        raise ProblemError(
-            "offset_conflict",
-            f"the upload stands at {upload.received}, not at {offset}; go on from there",
-            headers={"Upload-Offset": str(upload.received)},
-        )
-
-
-def _absent(upload_id: str) -> ProblemError:
-    return ProblemError("upload_not_found", f"there is no upload {upload_id}; begin one with POST /v1/uploads")
+    connection.execute(update(uploads).where(is_upload(upload.tenant, upload.id)).values(settled=True))

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Path, Request, Response
 
 from contract.formats import SNIFFED_BYTES, sniff
 from contract.schemas import ProblemError
-from contract.uploads import COMMIT_BYTES, Upload
+from contract.upload_rows import Upload
+from contract.uploads import COMMIT_BYTES
 from service import tus
 from service.bodies import counted
 from service.deps import Stores, Submitter, WithStores

@@ -275,7 +275,7 @@ def _give_back() -> None:
 
 
 def _commit_of_uploads() -> None:
-    from contract.uploads import Appending
+    from contract.appending import Appending
 
     def commit(self: Appending) -> None:
         """Write nothing down."""
