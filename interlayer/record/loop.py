@@ -45,6 +45,7 @@ def record(
         with weights so far and the type: ``0.Input``, ``1.Conv``, ``1.ReLU``, ``2.Conv``, ``2.MaxPool``, ``3.Dense``.
         Otherwise names from ``model.named_modules()``, in which ``*`` stands for one part between dots and ``**`` for
         any number of parts; ``"0.Input"`` is the input of the model. A module used again gets ``:2`` after its name.
+        What fits no module means these automatic names: ``["1.ReLU", "*.Dense"]``.
         Several tensors in an output are several layers: ``lstm.0``, ``head.logits``.
         Operations outside modules are seen only through the module that follows them.
     per_class : int, optional

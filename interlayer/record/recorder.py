@@ -15,7 +15,7 @@ from interlayer.record.activation_file import ActivationWriter, checked_path
 from interlayer.record.errors import RecordingError
 from interlayer.record.forward_pass import ForwardPass
 from interlayer.record.kept_rows import Storage
-from interlayer.record.layer_names import chosen_modules
+from interlayer.record.layer_names import ChosenLayers
 from interlayer.record.model_modes import eagerly, unwrapped
 from interlayer.record.row_sample import RowSample
 from interlayer.record.token_pooling import Pooling, checked_pooling
@@ -102,7 +102,7 @@ class LayerRecorder:
         self._model = unwrapped(model)
         self._path = checked_path(Path(path))
         self._storage = Storage(dtype, checked_pooling(pooling))
-        self._chosen = None if layers == "auto" else chosen_modules(self._model, layers)
+        self._chosen = None if layers == "auto" else ChosenLayers(self._model, layers)
         self._names = module_names(self._model)
         self._sample = RowSample(per_class, seed)
         self._calls = LayerCalls()
@@ -190,14 +190,17 @@ class LayerRecorder:
         if self._chosen is None:
             if layer is not None:
                 self._write_all(layer, output, self._pass)
-        elif (name := self._names[module]) in self._chosen:
+            return
+        if (name := self._names[module]) in self._chosen.modules:
             self._write_all(self._pass.names.numbered(name), output, self._pass)
+        if layer is not None and self._chosen.is_asked(layer):
+            self._write_all(layer, output, self._pass)
 
     def _is_input_wanted(self, value: "torch.Tensor") -> bool:
         if self._chosen is None:
             # Indices of tokens are codes, not coordinates; bytes are pixels.
             return value.is_floating_point() or value.dtype == self._torch.uint8
-        return INPUT_LAYER in self._chosen
+        return INPUT_LAYER in self._chosen.modules
 
     def _write_all(self, layer: str, output: Any, forward: ForwardPass) -> None:
         """Copy the kept rows of every tensor of `output` to disk now: a module in place may overwrite it next."""
@@ -258,6 +261,8 @@ class LayerRecorder:
             )
 
     def _check_complete(self, forward: "ForwardPass") -> None:
+        if self._chosen is not None and not self._n_passes:
+            self._chosen.require_all()
         if not forward.written:
             raise RecordingError("no layer was called: run the model inside `with recorder.batch(labels)`")
         if self._left_out and not set(self._writer.row_shapes()) - {INPUT_LAYER}:
@@ -266,7 +271,7 @@ class LayerRecorder:
         for layer in self._writer.row_shapes():
             if layer not in forward.written:
                 raise RecordingError(f"layer {layer!r} was not called in this batch, but in earlier ones")
-        for layer in sorted(self._chosen or ()):
+        for layer in sorted(self._chosen.modules if self._chosen is not None else ()):
             if layer not in forward.written:
                 raise RecordingError(f"layer {layer!r} was not called by the model")
 

@@ -167,6 +167,23 @@ def test_names_with_stars(tmp_path: Path) -> None:
         np.testing.assert_allclose(arrays["layers.1"], encoder.layers[1](first), atol=1e-6)
 
 
+def test_what_fits_no_module_means_automatic_names(tmp_path: Path, images: Tensor, labels: Tensor) -> None:
+    model = nn.Sequential(
+        *list(convolutional(inplace=True))[:7], nn.Flatten(), nn.Sequential(nn.Linear(36, 5), nn.ReLU())
+    )
+    record(model, pairs(images, labels), tmp_path / "all.safetensors")
+    chosen = ["2.*", "*.Dense", "1.Conv", "8.1"]
+    record(model, pairs(images, labels), tmp_path / "some.safetensors", layers=chosen)
+
+    (_, everything), (layers, arrays) = (recorded(tmp_path / f"{name}.safetensors") for name in ("all", "some"))
+    assert layers == ["1.Conv", "2.Conv", "2.ReLU", "2.MaxPool", "3.Dense", "8.1"]
+    for layer in layers[:-1]:
+        np.testing.assert_array_equal(arrays[layer], everything[layer])
+    np.testing.assert_array_equal(arrays["8.1"], everything["3.ReLU"])
+    with pytest.raises(RecordingError, match=r"no layer '2\.Rellu'; near it are '2\.ReLU'"):
+        record(model, pairs(images, labels), tmp_path / "none.safetensors", layers=["1.Conv", "2.Rellu"])
+
+
 def test_attention_without_weights_is_one_tensor(tmp_path: Path) -> None:
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     record(layer, [(torch.randn(6, 4, 8), torch.arange(6) % 2)], tmp_path / "a.safetensors")
