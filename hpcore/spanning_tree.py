@@ -26,7 +26,7 @@ from hpcore._approximation import (
     bytes_suffice,
 )
 from hpcore._blas import one_blas_thread
-from hpcore._layout import PairRange, Slab, lay_out, parts_of_classes, slabs
+from hpcore._layout import Nodes, PairRange, Slab, lay_out, parts_of_classes, slabs
 from hpcore._plan import RUN_PARTS, make_plan
 from hpcore._validate import row_chunks
 from hpcore.distances import Points
@@ -142,7 +142,7 @@ class Forests:
             chosen = blocks(exponent)
         elif device != "cpu":
             chosen = _blocks_on(device, points, exponent)
-        elif approximation is None and isinstance(rough, FixedPoint) and _bytes_suffice(points):
+        elif approximation is None and isinstance(rough, FixedPoint) and _bytes_suffice(points, self.nodes):
             chosen = CpuBlocks(FixedPoint(exponent, np.int8), scratch)
         else:
             chosen = ladder[0]
@@ -254,11 +254,18 @@ def _blocks_on(device: str, points: Points, exponent: int) -> Blocks:
     return CudaBlocks(points.rows, exponent, device)
 
 
-def _bytes_suffice(points: Points) -> bool:
+def _bytes_suffice(points: Points, nodes: Nodes) -> bool:
     from hpcore._context import centre_of
+    from hpcore._exact_cpu import edge_lengths
 
-    sample = points.representative[:: 1 + points.representative.shape[0] // _SAMPLE]
-    return bytes_suffice(points.rows, sample, centre_of(points, sample))
+    ends = np.setdiff1d(np.arange(nodes.row.shape[0]), nodes.start[1:] - 1)  # with a neighbour of the same class
+    if ends.shape[0] == 0:
+        return False
+    ends = ends[:: 1 + ends.shape[0] // _SAMPLE]
+    squared = np.empty(ends.shape[0])
+    edge_lengths(points.rows, nodes.row[ends], nodes.row[ends + 1], squared)  # twice the squared distance from a centre
+    sample = nodes.row[ends]
+    return bytes_suffice(points.rows, sample, centre_of(points, sample), float(squared.mean()) / 2)
 
 
 def on_device(device: str, work: Callable[[int], Answer]) -> Answer:

@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import hpcore
 from hpcore import _simd
 from hpcore._approximation import FixedPoint, bytes_suffice
 from hpcore._fixed_point_cpu import PANEL, inner_products, pack
 from hpcore._simd import GROUP
+from tests import oracle
 
 Number = type[np.signedinteger[Any]]
 Packed = tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64], float]
@@ -94,15 +96,41 @@ def test_packing_centres_the_chosen_rows() -> None:
 
 
 def test_bytes_come_first_where_they_round_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not where a few coordinates of a row are much larger than the rest, nor where there is no instruction."""
+    """Not where a few coordinates of a row are much larger than the rest, classes are far apart, or there are few
+    features, nor where there is no instruction."""
     rows, chosen = np.random.default_rng(2).standard_normal((50, 300)), np.arange(0, 50, 2)
     monkeypatch.setattr(_simd, "HAS_BYTE_PRODUCTS", True)
-    assert bytes_suffice(rows, chosen, np.zeros(300))
+    assert bytes_suffice(rows, chosen, np.zeros(300), 300.0)
+    assert not bytes_suffice(rows, chosen, np.zeros(300), 3.0)
+    assert not bytes_suffice(rows[:, :100], chosen, np.zeros(100), 100.0)
     monkeypatch.setattr(_simd, "HAS_BYTE_PRODUCTS", False)
-    assert not bytes_suffice(rows, chosen, np.zeros(300))
+    assert not bytes_suffice(rows, chosen, np.zeros(300), 300.0)
     monkeypatch.setattr(_simd, "HAS_BYTE_PRODUCTS", True)
     rows[4, :2] = 50.0
-    assert not bytes_suffice(rows, chosen, np.zeros(300))
+    assert not bytes_suffice(rows, chosen, np.zeros(300), 300.0)
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(0.3, np.int8), (20.0, np.int16)])
+def test_classes_far_apart_get_16_bits(apart: float, expected: Number, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the counts are the same either way."""
+    rng = np.random.default_rng(3)
+    labels = np.repeat(np.arange(3), 40)
+    rows = (rng.standard_normal((120, 200)) + apart * rng.standard_normal((3, 200))[labels]).astype(np.float32)
+    numbers: set[Number] = set()
+    round_rows = FixedPoint.pack
+
+    def watched(fixed: FixedPoint, *arguments: Any) -> Any:
+        found = round_rows(fixed, *arguments)
+        numbers.add(found.data.dtype.type)
+        return found
+
+    monkeypatch.setattr(_simd, "HAS_BYTE_PRODUCTS", True)
+    monkeypatch.setattr(FixedPoint, "pack", watched)
+    found = hpcore.pairwise_henze_penrose(rows, labels)
+    assert expected in numbers
+    np.testing.assert_array_equal(found.cross_edges, oracle.pairwise_cross_edges(rows, labels))
+    if expected is np.int8:
+        assert numbers == {np.int8}
 
 
 _PORTABLE = """

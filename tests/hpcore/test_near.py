@@ -110,6 +110,42 @@ def test_no_edge_of_the_reference_tree_is_filtered_out(seed: int, name: str, d: 
         np.testing.assert_allclose([each for each in own if each > 0], expected, rtol=1e-11)
 
 
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    d=st.integers(3, 16),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    part_size=st.sampled_from([24, 1024]),
+    run_panels=st.sampled_from([1, 16]),
+)
+def test_equal_lengths_stay_equal_however_they_are_rounded(
+    seed: int, d: int, dtype: type, part_size: int, run_panels: int
+) -> None:
+    """Rows are permutations of a few numbers: many distances are equal, and their sums are rounded in other orders.
+
+    Every edge that is tied with a path must stay, so nothing may be excluded by less than the rounding.
+    """
+    rng = np.random.default_rng(seed)
+    values: Array = np.where(rng.random(d) < 0.5, rng.random(), rng.random(d)).astype(dtype)
+    n = int(rng.integers(8, 120))
+    rows = rng.permuted(np.tile(values, (n, 1)), axis=1)
+    labels = np.repeat([0, 1], (n // 3, n - n // 3))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_near, "RUN_PANELS", run_panels)
+        found = counts(rows, labels, part_size=part_size)
+    assert (found.least[0], found.most[0]) == _range_of_levels(rows, labels)
+
+
+def _range_of_levels(rows: Array, labels: Array) -> tuple[int, int]:
+    """Least and greatest R over all minimum trees, lengths within 10⁻¹² of each other being equal."""
+    squared = oracle.squared_distances(rows)
+    lengths = np.unique(squared)
+    level = np.cumsum(np.concatenate(([0], np.diff(lengths) > 1e-12 * lengths[1:])))
+    rank = 4.0 * level[np.searchsorted(lengths, squared)]
+    crosses = labels[:, None] != labels
+    fewest, most = (oracle.cross_count(oracle.prim(rank + sign * crosses), labels) for sign in (1, -1))
+    return fewest, most
+
+
 @drawn
 def test_gaps_are_no_longer_than_any_distance(seed: int, name: str, d: int, dtype: type) -> None:
     """(1 - e) gap - t < w in exact arithmetic, for all points of two boxes; every point is in one panel."""
