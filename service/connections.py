@@ -4,7 +4,7 @@ uvicorn bounds only how long an idle connection is kept after an answer.
 """
 
 import socket
-from asyncio import BaseTransport, TimerHandle
+from asyncio import BaseTransport, BufferedProtocol, TimerHandle
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _MOST_HEADER_BYTES = 65_536
+_READ_BYTES = 2**20  # at a time, if so much has come
 _LINGER_SECONDS = 5.0  # for a client to read an answer that came before it had sent everything,
 _LINGER_BYTES = 64 * 2**20  # and so much is thrown away meanwhile
 _VANISHED_SECONDS = 60
@@ -53,8 +54,8 @@ class WatchedConnection(HttpToolsProtocol):
         self._stop_watch()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        """Take in bytes."""
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Take in bytes, which whoever calls may overwrite afterwards."""
         if self.transport.is_closing():
             return
         if self._in_headers:
@@ -64,7 +65,7 @@ class WatchedConnection(HttpToolsProtocol):
             if self._thrown_away > _LINGER_BYTES:
                 self.transport.close()
                 return
-        super().data_received(data)
+        super().data_received(cast("bytes", data))  # the parser takes either, and copies what it keeps
         if self._in_headers and self._header_bytes > _MOST_HEADER_BYTES:
             self._refuse("headers_too_large", f"the headers may have {_MOST_HEADER_BYTES} bytes")
 
@@ -147,6 +148,37 @@ class WatchedConnection(HttpToolsProtocol):
         self.transport.close()
 
 
+class _Reader(BufferedProtocol):
+    """Reads for a connection into one buffer of the server: much at a time, and copied once less than into `bytes`."""
+
+    connection: type[WatchedConnection]
+    buffer: bytearray  # of the subclasses that `configuration` makes; one event loop reads one connection at a time
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._connection = self.connection(*arguments, **named)
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        self._connection.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the loop's guess
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._connection.data_received(memoryview(self.buffer)[:nbytes])
+
+    def eof_received(self) -> None:
+        self._connection.eof_received()
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+
 class _Pieces:
     """What has come of a body and was not asked for yet: a `bytearray` would copy it when it comes and when it goes."""
 
@@ -180,9 +212,10 @@ def _configure(connection: socket.socket) -> None:
 def configuration(app: "ASGIApp", settings: Settings, **more: Any) -> Config:
     """Return how uvicorn serves the application; `more` says where it listens."""
     watched = type("Connection", (WatchedConnection,), {"settings": settings})
+    reader = type("Reader", (_Reader,), {"connection": watched, "buffer": bytearray(_READ_BYTES)})
     return Config(
         app,
-        http=watched,
+        http=reader,  # uvicorn only calls it, and the event loop takes either kind of protocol
         ws="none",
         log_config=None,
         access_log=False,

@@ -263,19 +263,20 @@ class Stand:
 
     def orphans(self) -> list[int]:
         """Return processes of this installation that none of its living processes has started."""
-        mark = f"{_MARK}={self.folder.name}".encode()
+        marked = self._marked()  # first: one that is started meanwhile has a parent by then
         owned = set()
         for process in self._processes.values():
             owned |= {process.pid, *descendants(process.pid)}
-        found = []
+        return [pid for pid in marked if pid not in owned and not is_gone(pid)]
+
+    def _marked(self) -> list[int]:
+        mark, found = f"{_MARK}={self.folder.name}".encode(), []
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) not in owned and not is_gone(int(entry.name)):
-                try:
-                    environment = (entry / "environ").read_bytes()
-                except OSError:
-                    continue
-                if mark in environment:
+            try:
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
                     found.append(int(entry.name))
+            except OSError:
+                continue
         return found
 
     # -- the broker -----------------------------------------------------------------------------------------------
