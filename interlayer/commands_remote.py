@@ -1,6 +1,7 @@
 """Commands that talk to a service; it is named by INTERLAYER_SERVER and INTERLAYER_KEY, or by options."""
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from interlayer.commands_local import (
     TestsCsvOption,
 )
 from interlayer.errors import AnalysisFailed
+from interlayer.model_input import ModelInput
 from interlayer.output import Targets, print_json, progress_line, stderr_console, write_report
 from interlayer.render.text import visible
 from interlayer.report_file import load_report
@@ -39,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def submit(
-    files: given.Files,
+    files: given.Sources,
     state: given.StateOption = "trained",
     split: given.SplitOption = "train",
     instance: given.InstanceOption = "0",
@@ -65,7 +67,7 @@ def submit(
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Upload files of activations and submit an analysis of them. Prints its id."""
+    """Upload files of activations, or models and their data, and submit an analysis of them. Prints its id."""
     options = given.parse_options(
         metric=metric,
         layer=layer,
@@ -79,15 +81,23 @@ def submit(
         device=device,
         fields=fields,
     )
-    inputs = given.parse_inputs(files, state, split, instance)
+    inputs = given.parse_sources(files, state, split, instance)
     tags = dict(item.partition("=")[::2] for item in tag or [])
     console = stderr_console()
     with Client(server, key) as client:
+
+        @cache
+        def uploaded(path: Path) -> str:
+            artifact = client.upload(path)
+            console.print(f"uploaded {visible(path.name)}  {artifact.bytes:,} bytes", markup=False)
+            return artifact.id
+
         references = []
         for item in inputs:
-            artifact = client.upload(item.path)
-            console.print(f"uploaded {visible(Path(item.path).name)}  {artifact.bytes:,} bytes", markup=False)
-            references.append(item.reference(artifact.id).model_dump())
+            if isinstance(item, ModelInput):
+                references.append(item.reference(uploaded).model_dump())
+            else:
+                references.append(item.reference(uploaded(Path(item.path))).model_dump())
         request = AnalysisRequest.model_validate({"inputs": references, "tags": tags, **options})
         if only_estimate:
             _print_estimate(client.estimate(request), as_json)

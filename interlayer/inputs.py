@@ -1,6 +1,7 @@
 """How files, their roles and the options of an analysis are written on a command line."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -9,6 +10,7 @@ import typer
 from contract.schemas import Split, State
 from interlayer.errors import UsageError
 from interlayer.local import LocalInput
+from interlayer.model_input import NAMED, ModelInput
 
 _ROLES = ("state", "split", "instance", "step")
 _CHOICES = {"state": get_args(State), "split": get_args(Split)}
@@ -18,6 +20,16 @@ Files = Annotated[
     typer.Argument(
         metavar="FILE...",
         help="Files of activations. Say what a file is after @: run.npz@state=untrained,split=validation,instance=1",
+        show_default=False,
+    ),
+]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE|MODEL...",
+        help="Files of activations, or models to run: an .onnx file or name:REGISTERED, with data. Say what each is "
+        "after @: run.npz@state=untrained,split=validation,instance=1, network.onnx@data=inputs.npz, "
+        "name:cnn@data=name:digits,split=validation,pooling=mean",
         show_default=False,
     ),
 ]
@@ -54,38 +66,84 @@ def parse_inputs(files: list[str], state: str, split: str, instance: str) -> lis
     UsageError
         A file is not there, or its role is none, or that of another.
     """
-    inputs = [_parse_input(text, {"state": state, "split": split, "instance": instance}) for text in files]
+    defaults = {"state": state, "split": split, "instance": instance}
+    inputs = [_file(*_parted(text, defaults, _ROLES)) for text in files]
+    _require_apart(files, inputs)
+    return inputs
+
+
+def parse_sources(files: list[str], state: str, split: str, instance: str) -> list[LocalInput | ModelInput]:
+    """Return the inputs that the arguments name, of which some may be models with their data.
+
+    Raises
+    ------
+    UsageError
+        As of `parse_inputs`; or a model without data, or data for what is no model.
+    """
+    defaults = {"state": state, "split": split, "instance": instance}
+    inputs: list[LocalInput | ModelInput] = []
+    for text in files:
+        name, roles = _parted(text, defaults, (*_ROLES, "data", "pooling"))
+        if name.startswith(NAMED) or name.endswith(".onnx"):
+            inputs.append(_model(name, roles))
+        elif "data" in roles or "pooling" in roles:
+            raise UsageError(f"{name} is no model, so data= and pooling= say nothing of it; models are .onnx or name:…")
+        else:
+            inputs.append(_file(name, roles))
+    _require_apart(files, inputs)
+    return inputs
+
+
+def _require_apart(files: list[str], inputs: Sequence[LocalInput | ModelInput]) -> None:
     seen: dict[tuple[str, ...], str] = {}
     for text, item in zip(files, inputs, strict=True):
         role = (item.instance, item.state, item.split, str(item.step))
         if role in seen:
             raise UsageError(
                 f"{seen[role]} and {text} are both {item.split} data of the {item.state} network {item.instance!r}: "
-                f"say after @ what each is, as in {Path(item.path).name}@split=validation"
+                f"say after @ what each is, as in {Path(text.partition('@')[0]).name}@split=validation"
             )
         seen[role] = text
-    return inputs
 
 
-def _parse_input(text: str, roles: dict[str, str]) -> LocalInput:
+def _parted(text: str, defaults: dict[str, str], known: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+    """Return what stands before the last @, and the roles after it."""
+    roles = dict(defaults)
     name, at, suffix = text.rpartition("@")
     if not at or "=" not in suffix:
         name, suffix = text, ""
     for item in filter(None, suffix.split(",")):
         role, _, value = item.partition("=")
-        if role not in _ROLES or not value:
-            raise UsageError(f"{item!r} in {text!r} is none of {', '.join(f'{r}=…' for r in _ROLES)}")
+        if role not in known or not value:
+            raise UsageError(f"{item!r} in {text!r} is none of {', '.join(f'{r}=…' for r in known)}")
         roles[role] = value
-    step = roles.pop("step", None)
-    if step is not None and not step.isdigit():
-        raise UsageError(f"step={step!r} in {text!r} must be a whole number")
+    if not roles.get("step", "0").isdigit():
+        raise UsageError(f"step={roles['step']!r} in {text!r} must be a whole number")
     for role, choices in _CHOICES.items():
         if roles[role] not in choices:
             raise UsageError(f"the {role} of {name} is {' or '.join(choices)}, not {roles[role]!r}")
-    path = Path(name)
-    if not path.is_file():
+    return name, roles
+
+
+def _file(name: str, roles: dict[str, str]) -> LocalInput:
+    step = roles.pop("step", None)
+    if not Path(name).is_file():
         raise UsageError(f"there is no file {name}")
-    return LocalInput(path, **roles, step=None if step is None else int(step))
+    return LocalInput(Path(name), **roles, step=None if step is None else int(step))
+
+
+def _model(name: str, roles: dict[str, str]) -> ModelInput:
+    step, data = roles.pop("step", None), roles.pop("data", None)
+    if data is None:
+        raise UsageError(
+            f"{name} is a model; say after @ what it runs on, {name}@data=FILE or {name}@data=name:NAME "
+            "(`interlayer models` lists the names)"
+        )
+    made = ModelInput(name, data, **roles, step=None if step is None else int(step))
+    for path in made.files:
+        if not path.is_file():
+            raise UsageError(f"there is no file {path}")
+    return made
 
 
 def parse_options(

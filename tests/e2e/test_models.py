@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from contract.schemas import AnalysisRequest, Report
+from interlayer.__main__ import run
 from interlayer.client import Client
 from interlayer.record import record
 from tests.e2e import networks
@@ -128,3 +129,26 @@ def report_on(client: Client, inputs: list[dict[str, Any]]) -> Report:
     analysis = client.wait(client.submit(request).id)
     assert analysis.status == "succeeded", analysis.error
     return client.report(analysis.id)
+
+
+def test_a_command_line_names_models(
+    up: Up, digits: Digits, trained: dict[str, nn.Module], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file and the registered name, from a shell: one report each, with the same layers."""
+    name = next(iter(networks.FACTORIES))
+    np.savez(tmp_path / "data.npz", inputs=digits.images.numpy(), labels=digits.labels.numpy())
+    networks.export(trained[name], tmp_path / "network.onnx")
+    layers = []
+    for model in (f"name:{name}", str(tmp_path / "network.onnx")):
+        options = ["--server", up.url, "--key", up.key]
+        assert run(["submit", f"{model}@data={tmp_path / 'data.npz'},split=validation", *options]) == 0
+        analysis_id = capsys.readouterr().out.strip()
+        assert run(["watch", analysis_id, *options]) == 0
+        with up.client() as client:
+            report = client.report(analysis_id)
+        layers.append(report.layers)
+        (item,) = report.provenance.inputs
+        assert item.split == "validation"
+        assert item.source is not None
+        capsys.readouterr()
+    assert layers[0] == layers[1]
