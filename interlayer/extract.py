@@ -67,7 +67,7 @@ def extract(model: str, data: Path, output: Path, options: Extraction) -> Record
         raise InterlayerError(str(error)) from error
     except ProblemError as error:
         raise AnalysisFailed(error.problem) from error
-    except (InterlayerError, OSError):
+    except (InterlayerError, OSError, ModuleNotFoundError):
         raise
     except Exception as error:
         raise InterlayerError(
@@ -77,10 +77,16 @@ def extract(model: str, data: Path, output: Path, options: Extraction) -> Record
 
 
 def _where_it_failed(error: Exception) -> str:
-    """Give what an error of the user's code says, and the line of that code."""
+    """Give what an error says, and the line of the user's code that it came from, if there is one."""
     said = (str(error).strip().splitlines() or [""])[0]
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if "site-packages" not in each.filename]
-    return f"{type(error).__name__}: {said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+    own = str(Path(__file__).parent)
+    frames = [
+        each
+        for each in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in each.filename and not each.filename.startswith(own)
+    ]
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {said}{where}"
 
 
 def _network(model: str, options: Extraction) -> "nn.Module":
@@ -97,7 +103,12 @@ def _network(model: str, options: Extraction) -> "nn.Module":
             network.load_state_dict(load_file(options.weights))
         except FileNotFoundError as error:
             raise UsageError(f"there is no file {options.weights}") from error
-        except (RuntimeError, SafetensorError) as error:
+        except SafetensorError as error:
+            raise InterlayerError(
+                f"{options.weights} does not fit the model: it is no .safetensors file ({error}); store weights with "
+                "safetensors.torch.save_file"
+            ) from error
+        except RuntimeError as error:
             raise InterlayerError(f"{options.weights} does not fit the model: {error}") from error
     return network.to(options.device)
 

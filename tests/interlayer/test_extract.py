@@ -175,6 +175,13 @@ def test_several_inputs_other_digits_and_json(tmp_path: Path, capsys: pytest.Cap
     np.savez(tmp_path / "data.npz", inputs=INPUTS[:, :5], scale=np.arange(40.0), labels=LABELS)
     assert run(command) == 4
     assert "ValueError: six are wanted (test_extract.py, line" in capsys.readouterr().err
+    command[1] = HERE
+    assert run(command) == 4
+    said = capsys.readouterr().err
+    assert "forward() got an unexpected keyword argument 'scale'; the arrays are `inputs` float32 (40, 5)" in said
+    np.savez(tmp_path / "data.npz", inputs=INPUTS[:, :5], labels=LABELS)
+    assert run(command) == 4
+    assert "mat1 and mat2 shapes cannot be multiplied (40x5 and 6x5); the arrays are" in capsys.readouterr().err
 
 
 DATA_OF_ANOTHER_KIND: dict[str, tuple[bytes, int, str]] = {
@@ -222,7 +229,7 @@ REFUSED = [
     (["no_such_module:build"], 2, "cannot be imported"),
     (["network"], 2, "neither an .onnx file"),
     ([f"{__name__}:no_model"], 2, "returned a int"),
-    ([HERE, "--weights", "data.npz"], 4, "does not fit the model"),
+    ([HERE, "--weights", "data.npz"], 4, "does not fit the model: it is no .safetensors file"),
     ([HERE, "--weights", "none.safetensors"], 2, "there is no file none.safetensors"),
     ([HERE, "--layer", "secnd"], 4, "no layer 'secnd'"),
     ([HERE, "--pooling", "max"], 4, "`pooling` is 'max'"),
