@@ -5,11 +5,13 @@ HpcoreError
 ├── DeviceUnavailable (RuntimeError) the requested device is missing
 ├── OutOfMemory (MemoryError)        the work does not fit the memory budget or the device
 └── TooManyTies (RuntimeError)       the exact average over all trees would need too large a linear system
+
+SmallerParts (UserWarning)           the work fits the device only in smaller parts: the same numbers, later
 """
 
 from __future__ import annotations
 
-__all__ = ["DeviceUnavailable", "HpcoreError", "InvalidInput", "OutOfMemory", "TooManyTies"]
+__all__ = ["DeviceUnavailable", "HpcoreError", "InvalidInput", "OutOfMemory", "SmallerParts", "TooManyTies"]
 
 
 class HpcoreError(Exception):
@@ -30,3 +32,7 @@ class OutOfMemory(HpcoreError, MemoryError):
 
 class TooManyTies(HpcoreError, RuntimeError):
     """A set of equally long edges is too large for its exact average; ``ties="first"`` always works."""
+
+
+class SmallerParts(UserWarning):
+    """The memory of the device is too small for parts of the usual size. Results are the same and take longer."""

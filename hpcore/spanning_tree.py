@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -30,7 +31,7 @@ from hpcore._layout import Nodes, PairRange, Slab, lay_out, parts_of_classes, sl
 from hpcore._plan import RUN_PARTS, make_plan
 from hpcore._validate import row_chunks
 from hpcore.distances import Points
-from hpcore.errors import DeviceUnavailable, OutOfMemory
+from hpcore.errors import DeviceUnavailable, OutOfMemory, SmallerParts
 from hpcore.ties import Edges
 
 if TYPE_CHECKING:
@@ -271,19 +272,31 @@ def _bytes_suffice(points: Points, nodes: Nodes) -> bool:
 def on_device(device: str, work: Callable[[int], Answer]) -> Answer:
     """Return ``work(part_size)``, with smaller parts where the memory of a device is too small.
 
+    Warns
+    -----
+    SmallerParts
+        The usual ones do not fit.
+
     Raises
     ------
     OutOfMemory
         Not even the smallest parts fit.
     """
-    part_size = PART_SIZE if device == "cpu" else DEVICE_PART_SIZE
+    usual = part_size = PART_SIZE if device == "cpu" else DEVICE_PART_SIZE
     while True:
         try:
-            return work(part_size)
+            answer = work(part_size)
         except OutOfMemory:
             if device == "cpu" or part_size <= SMALLEST_DEVICE_PART:
                 raise
             part_size //= 2
+        else:
+            if part_size < usual:
+                message = (
+                    f"the memory of the device holds parts of {part_size} points, not of {usual}: this takes longer"
+                )
+                warnings.warn(message, SmallerParts, stacklevel=2)
+            return answer
 
 
 def _exponent(points: Points) -> int:

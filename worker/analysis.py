@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from contract.schemas import AnalysisRequest, InputReference, ProblemError, Report, Separation
@@ -140,10 +140,8 @@ def _study(request: AnalysisRequest, files: list[ActivationFile], resources: Res
 def performed(task: Task, study: Study, known: Mapping[Task, Result]) -> Result:
     """Perform a task of an analysis; `known` are the results that it needs."""
     with _problems():
-        found, left_gpu = where_it_fits(
-            study.request, lambda request: perform(task, replace(study, request=request), known)
-        )
-    return replace(found, left_gpu=left_gpu) if isinstance(found, Measured | SplitTests) else found
+        found, fit = where_it_fits(study.request, lambda request: perform(task, replace(study, request=request), known))
+    return replace(found, **asdict(fit)) if isinstance(found, Measured | SplitTests) else found
 
 
 def assembled(study: Study, results: Mapping[Task, Result]) -> tuple[Report, str]:
@@ -236,8 +234,12 @@ def _device(measured: Mapping[StateKey, Mapping[str, Measured]], compared: list[
     """Say what computed, and what could not be computed where it was meant to be."""
     found = [measured for layers in measured.values() for measured in layers.values()]
     notes = ["+".join(sorted({each.layer.separation.device for each in found}))]
+    if small := sum(each.small_tiles for each in found):
+        notes.append(f"{small} of {len(found)} layers were measured in smaller tiles, for the GPU's memory is small")
     if left := sum(each.left_gpu for each in found):
         notes.append(f"{left} of {len(found)} layers were measured on the CPU, for the GPU's memory is too small")
+    if any(each.small_tiles for each in compared):
+        notes.append("the splits were compared in smaller tiles, for the GPU's memory is small")
     if any(each.left_gpu for each in compared):
         notes.append("the splits were compared on the CPU, for the GPU's memory is too small")
     return "; ".join(notes)

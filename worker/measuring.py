@@ -81,6 +81,7 @@ class Measured:
     layer: LayerMeasurement
     trend: SampleSizeTrend | None = None
     draw_means: tuple[float, ...] | None = None
+    small_tiles: bool = False
     left_gpu: bool = False
 
 

@@ -23,6 +23,7 @@ class SplitTests:
     layer: str
     membership: TestResult | None
     shift: TestResult | None
+    small_tiles: bool = False
     left_gpu: bool = False
 
 

@@ -21,7 +21,7 @@ from hpcore._mst_cuda import CudaBlocks
 from hpcore._pair_counts import PairCounts, count_pairs
 from hpcore._products_cuda import Precision, product, product_error, rounded, rounding_error
 from hpcore.distances import distinct_points
-from hpcore.errors import DeviceUnavailable, OutOfMemory
+from hpcore.errors import DeviceUnavailable, OutOfMemory, SmallerParts
 from hpcore.spanning_tree import Forests, on_device, resolve_device
 from tests import oracle
 from tests.hpcore.test_mst_cpu import DATA as ADVERSARIAL
@@ -270,6 +270,7 @@ class Scarce(TorchFunctionMode):
         return result
 
 
+@pytest.mark.filterwarnings("ignore::hpcore.errors.SmallerParts")
 def test_memory_may_run_out_anywhere() -> None:
     """At every line that makes a tensor: smaller parts follow, and the counts stay what they are."""
     sizes_of_classes = (18, 17, 6, 5)  # two in two parts each, two in one block
@@ -315,7 +316,8 @@ def test_lack_of_device_memory_makes_parts_smaller_and_then_ends(monkeypatch: py
                 raise torch.OutOfMemoryError("no room")
         return part_size
 
-    assert on_device("cuda", work) == 512
+    with pytest.warns(SmallerParts, match="parts of 512 points, not of 4096"):
+        assert on_device("cuda", work) == 512
     assert sizes == [4096, 2048, 1024, 512]
     monkeypatch.setattr(spanning_tree, "SMALLEST_DEVICE_PART", 1024)
     with pytest.raises(OutOfMemory, match="`device`"):
