@@ -19,7 +19,8 @@ U32 = 2.0**-24
 _TINY = 2.0**-120  # absolute error where float32 underflows; lengths are scaled to about 1
 _ROWS = 128  # centred in float64 at a time
 _FEATURES = 512  # direct differences take so many at a time: a copy of them is small
-_FEWEST_OF_BYTES = 128
+FEWEST_OF_BYTES = 128
+"""From so many features on products of rows rounded to 8 bits may gain something."""
 _LARGEST_BYTE_ERROR = 1 / 40
 _LARGEST_BYTE_SLACK = 1 / 12
 LARGEST_DIRECT = 16
@@ -120,12 +121,8 @@ def bytes_suffice(rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[
     Their products take half the time of those of 16 bits, but leave more candidates: two to five times as many where η
     is about 1 %, as it is for ordinary activations. A few large coordinates in a row make η larger, and classes that
     are far apart, for their mean squared distance `spread` from their own centres, make |x|² larger beside the lengths
-    that matter. The limits are from trials with classes at many distances; below 128 features little is gained.
+    that matter. The limits are from trials with classes at many distances.
     """
-    from hpcore._simd import HAS_BYTE_PRODUCTS
-
-    if not HAS_BYTE_PRODUCTS or rows.shape[1] < _FEWEST_OF_BYTES:
-        return False
     sample = FixedPoint(0, np.int8).pack(rows, chosen, centre)
     apart = float(sample.squared_norm.mean())
     return sample.error <= _LARGEST_BYTE_ERROR and sample.error * apart <= _LARGEST_BYTE_SLACK * spread

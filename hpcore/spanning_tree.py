@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._approximation import (
+    FEWEST_OF_BYTES,
     LARGEST_DIRECT,
     Approximation,
     Direct,
@@ -258,8 +259,11 @@ def _blocks_on(device: str, points: Points, exponent: int) -> Blocks:
 def _bytes_suffice(points: Points, nodes: Nodes) -> bool:
     from hpcore._context import centre_of
     from hpcore._exact_cpu import edge_lengths
+    from hpcore._simd import HAS_BYTE_PRODUCTS
 
-    ends = np.setdiff1d(np.arange(nodes.row.shape[0]), nodes.start[1:] - 1)  # with a neighbour of the same class
+    if not HAS_BYTE_PRODUCTS or points.rows.shape[1] < FEWEST_OF_BYTES:
+        return False
+    ends = np.delete(np.arange(nodes.row.shape[0]), nodes.start[1:] - 1)  # with a neighbour of the same class
     if ends.shape[0] == 0:
         return False
     ends = ends[:: 1 + ends.shape[0] // _SAMPLE]
