@@ -17,7 +17,7 @@ _CLIENTS = "service/test_cost_of_clients.py"
 _FILES = "worker/test_cost_of_bad_files.py::test_it_is_refused_at_little_cost"
 _ANSWERS = "service/test_cost_of_answers.py"
 _ONNX = "worker/models/test_cost_of_bad_models.py::test_it_is_refused_at_little_cost"
-_MODELS = "worker/models/test_models.py"
+_ONNX = "worker/models/test_onnx.py"
 _SANDBOX = "worker/test_sandbox.py"
 
 # what comes → the tests that send it; of tests over a dictionary of cases, the case
@@ -194,8 +194,8 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         f"{_SANDBOX}::test_there_is_no_network",
     ),
     "a model that never ends, or takes all memory": (
-        f"{_MODELS}::TestOnnx::test_a_loop_without_end",
-        f"{_MODELS}::TestOnnx::test_what_comes_out_cannot_be_used",
+        f"{_ONNX}::TestOnnx::test_a_loop_without_end",
+        f"{_ONNX}::TestOnnx::test_what_comes_out_cannot_be_used",
         f"{_SANDBOX}::test_what_does_not_end_well_ends_alone",
         f"{_SANDBOX}::test_what_grows_is_bounded",
     ),
@@ -208,7 +208,7 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         f"{_ONNX}[weights at a path]",
         f"{_ONNX}[weights nowhere]",
         f"{_ONNX}[weights in two places]",
-        f"{_MODELS}::test_external_weights_are_refused_before_any_library",
+        f"{_ONNX}::test_external_weights_are_refused_before_any_library",
     ),
     "weights in other files by odd keys, or of huge lengths": (
         f"{_ONNX}[keys that nobody knows]",
@@ -224,11 +224,11 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         "worker/models/test_parts.py::TestScan::test_damage_anywhere_is_refused_or_harmless",
     ),
     "operators that are too new, layers that are not there": (
-        f"{_MODELS}::TestOnnx::test_newer_operators",
-        f"{_MODELS}::TestOnnx::test_every_tensor_can_be_asked_for",
+        f"{_ONNX}::TestOnnx::test_newer_operators",
+        f"{_ONNX}::TestOnnx::test_every_tensor_can_be_asked_for",
     ),
-    "data that do not fit the model": (f"{_MODELS}::TestOnnx::test_inputs_that_do_not_fit",),
-    "a model that is another each time": (f"{_MODELS}::TestOnnx::test_what_comes_out_cannot_be_used",),
+    "data that do not fit the model": (f"{_ONNX}::TestOnnx::test_inputs_that_do_not_fit",),
+    "a model that is another each time": (f"{_ONNX}::TestOnnx::test_what_comes_out_cannot_be_used",),
     "a name that no model has": (
         "worker/models/test_jobs.py::test_what_is_refused_at_once",
         "worker/models/test_jobs.py::test_addresses_and_paths_are_no_models",
@@ -311,8 +311,9 @@ def names_in(path: Path) -> set[str]:
 
 def cases_of(function: str) -> set[str]:
     from tests.service.test_bad_requests import REQUESTS
+    from tests.worker.bad_archives import NPZ
+    from tests.worker.bad_tensors import SAFETENSORS
     from tests.worker.models.test_cost_of_bad_models import ONNX
-    from tests.worker.test_bad_files import NPZ, SAFETENSORS
 
     return {_REQUESTS: set(REQUESTS), _FILES: {*NPZ, *SAFETENSORS}, _ONNX: set(ONNX)}[function]
 

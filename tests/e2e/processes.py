@@ -48,11 +48,11 @@ def descendants(pid: int) -> list[int]:
             except (FileNotFoundError, ProcessLookupError):
                 continue
             below.setdefault(parent, []).append(int(entry.name))
-    found, todo = [], [pid]
-    while todo:
-        children = below.get(todo.pop(), [])
+    found, waiting = [], [pid]
+    while waiting:
+        children = below.get(waiting.pop(), [])
         found += children
-        todo += children
+        waiting += children
     return found
 
 

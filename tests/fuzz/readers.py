@@ -9,7 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.worker.test_bad_files import NPZ, SAFETENSORS, SEEDS, mutated, read_all
+from tests.worker.bad_archives import NPZ
+from tests.worker.bad_tensors import SAFETENSORS
+from tests.worker.damaged_files import SEEDS, mutated, read_all
 
 _MOST_SEED_BYTES = 20_000
 _KINDS = ("set", "cut", "insert", "repeat")

@@ -20,15 +20,15 @@ ABSENT = ("numpy", "torch", "numba", "scipy", "fastapi", "sqlalchemy", "pydantic
 def closure(requirements: list[str]) -> set[str]:
     """Return the names of the installed distributions that requirements lead to, without any extra."""
     found: set[str] = set()
-    todo = [Requirement(text) for text in requirements]
-    while todo:
-        requirement = todo.pop()
+    waiting = [Requirement(text) for text in requirements]
+    while waiting:
+        requirement = waiting.pop()
         extras = {"": None} | dict.fromkeys(requirement.extras)
         if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
             continue
         if requirement.name not in found:
             found.add(requirement.name)
-            todo += [
+            waiting += [
                 child
                 for text in distribution(requirement.name).requires or []
                 if (child := Requirement(text)).marker is None or child.marker.evaluate({"extra": ""})

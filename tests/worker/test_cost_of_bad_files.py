@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.worker.bad_archives import NPZ, UNPACKED, with_members
+from tests.worker.bad_tensors import SAFETENSORS
 from tests.worker.reading import MOST_CPU_SECONDS, MOST_MEMORY, Cost, costs_of_reading
-from tests.worker.test_bad_files import NPZ, SAFETENSORS, UNPACKED, with_members
 
 _OPENING = f"""
 from worker.activations import open_activations

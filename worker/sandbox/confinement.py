@@ -96,8 +96,9 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
 
 def _module_folders(hidden: Path) -> list[Path]:
     """Return where modules come from; of a folder that contains `hidden`, its modules and packages alone."""
-    found, hidden = [], hidden.resolve()
-    for folder in dict.fromkeys([Path(__file__).resolve().parents[2], *(Path(entry).resolve() for entry in sys.path)]):
+    own, hidden = Path(__file__).resolve().parents[2], hidden.resolve()
+    found = [own / room for room in ("contract", "worker")]
+    for folder in dict.fromkeys(Path(entry).resolve() for entry in sys.path):
         if folder == Path("/") or not folder.is_dir():
             continue
         if not hidden.is_relative_to(folder):

@@ -12,18 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from contract.schemas import ProblemError
 from tests.worker.models import networks
-from tests.worker.models.test_models import Bench
+from tests.worker.models.bench import Bench
 from worker.arrays import Array
 from worker.models.onnx_model import OnnxModel
 from worker.models.onnx_session import OnnxPart
 
 ROWS = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    (tmp_path / "models.toml").write_text("")
-    return Bench(tmp_path)
 
 
 def written(path: Path, nodes: list[Any], *, dtype: int = TensorProto.FLOAT, constants: Any = ()) -> Path:

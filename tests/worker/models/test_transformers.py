@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from contract.schemas import ProblemError
 from tests.worker import files
-from tests.worker.models.test_models import Bench
+from tests.worker.models.bench import Bench
 from worker.models import recording
 from worker.safetensors_file import read_safetensors
 
@@ -37,12 +36,6 @@ VISION = transformers.ViTConfig(
     hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=8, patch_size=4,
     num_channels=3,
 )  # fmt: skip
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    (tmp_path / "models.toml").write_text("")
-    return Bench(tmp_path)
 
 
 def saved(bench: Bench, config: Any, *, register: bool = True, **values: Any) -> Any:
