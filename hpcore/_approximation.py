@@ -19,7 +19,7 @@ U32 = 2.0**-24
 _TINY = 2.0**-120  # absolute error where float32 underflows; lengths are scaled to about 1
 _ROWS = 128  # centred in float64 at a time
 _FEATURES = 512  # direct differences take so many at a time: a copy of them is small
-FEWEST_OF_BYTES = 128
+FEWEST_OF_BYTES = 48
 """From so many features on products of rows rounded to 8 bits may gain something."""
 _LARGEST_BYTE_ERROR = 1 / 40
 _LARGEST_BYTE_SLACK = 1 / 12
@@ -183,11 +183,12 @@ def product_bounds(points: Packed, error: float, dtype: type[np.floating[Any]] =
     if points.shift is not None:
         term, size = term + points.shift, size + np.abs(points.shift)
         rounding += 64 * n_features * UNIT_ROUNDOFF
-    slack = error * points.squared_norm + rounding * size + _TINY
+    slack = error * points.squared_norm + (rounding * size + _TINY)
     bounds = np.empty((5, points.n_points), dtype)
-    bounds[0], bounds[1] = term + slack, term - slack
-    bounds[2] = bounds[3] = -2.0 * points.step
+    np.add(term, slack, out=bounds[0], casting="same_kind")
+    np.subtract(term, slack, out=bounds[1], casting="same_kind")
     bounds[4] = points.step
+    bounds[2:4] = bounds[4] * -2.0
     return bounds
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from hpcore._approximation import Packed
 from hpcore._clusters import between_clusters
 from hpcore._context import Context, Tree, centre_of
 from hpcore._layout import Nodes, Slab
-from hpcore._mst_cpu import CANDIDATES_PER_POINT, Ends, Reaches
+from hpcore._mst_cpu import CANDIDATES_PER_POINT, Ends, Found, Reaches
 from hpcore.ties import sorted_edges
 
 
@@ -49,7 +50,7 @@ def tree_of_parts(context: Context, parts: Sequence[slice]) -> list[Tree]:
     for i, j in combinations(range(len(parts)), 2):
         left, right = context.pack(parts[i], centre), context.pack(parts[j], centre)
         spans = np.array([[0, left.n_points, 0, right.n_points]])
-        state = Reaches.open(spans[:, 1] - spans[:, 0], spans[:, 3] - spans[:, 2], context.blocks.dtype)
+        state = Reaches.open(spans[:, 1::2], context.blocks.dtype)
         cores = (context.upper(trees[i].core), context.upper(trees[j].core))
         u, v, n_found = context.blocks.between((left, right), cores, spans, state, state.at)
         if n_found[0] < 0:
@@ -65,18 +66,19 @@ def tree_of_parts(context: Context, parts: Sequence[slice]) -> list[Tree]:
 class ByCore:
     """Nodes and trees with the nodes of every class by ascending core length; ``order (M,)`` holds old places.
 
-    Neighbours then have much the same thresholds, and the filter between classes drops whole runs of nodes by the
-    largest threshold among them.
+    ``core (M,)`` is in the units of a block. Neighbours have much the same thresholds, and the filter between classes
+    drops whole runs of nodes by the largest threshold among them.
     """
 
     order: NDArray[np.intp]
     nodes: Nodes
     trees: tuple[Tree, ...]
-    core: NDArray[np.float64]
+    core: NDArray[Any]
 
 
-def by_core(nodes: Nodes, trees: Sequence[Tree]) -> ByCore:
+def by_core(context: Context, trees: Sequence[Tree]) -> ByCore:
     """Sort the nodes within each class."""
+    nodes = context.nodes
     order = np.concatenate([tree.nodes.start + np.argsort(tree.core, kind="stable") for tree in trees])
     place = np.empty_like(order)
     place[order] = np.arange(order.shape[0])
@@ -85,7 +87,7 @@ def by_core(nodes: Nodes, trees: Sequence[Tree]) -> ByCore:
         order,
         Nodes(nodes.row[order], nodes.point[order], nodes.copies[order], nodes.start),
         in_order,
-        np.concatenate([tree.core for tree in in_order]),
+        context.upper(np.concatenate([tree.core for tree in in_order])),
     )
 
 
@@ -103,50 +105,51 @@ def cross_edges_between(
     """
     trees, core = sorted_by.trees, sorted_by.core
     pairs = np.array([(a, b) for a in range(left.first, left.stop) for b in range(max(a + 1, right.first), right.stop)])
-    start = context.nodes.start
-    state = Reaches.open(
-        start[pairs[:, 0] + 1] - start[pairs[:, 0]],
-        start[pairs[:, 1] + 1] - start[pairs[:, 1]],
-        context.blocks.dtype,
-    )
-    found_u, found_v, found_pair = [], [], []
+    begin, end = context.nodes.start[pairs], context.nodes.start[pairs + 1]
+    state = Reaches.open(end - begin, context.blocks.dtype)
+    found: list[Found] = []
     for row_part in left.parts:
         rows = packed(row_part)
-        row_first, row_stop = _clipped(start, pairs[:, 0], row_part)
         for column_part in right.parts:
             columns = packed(column_part)
-            column_first, column_stop = _clipped(start, pairs[:, 1], column_part)
-            first = np.stack((row_first, row_stop), axis=1) - row_part.start
-            last = np.stack((column_first, column_stop), axis=1) - column_part.start
-            spans = np.concatenate((first, last), axis=1)
-            at = state.at + np.stack((row_first - start[pairs[:, 0]], column_first - start[pairs[:, 1]]), axis=1)
-            cores = (context.upper(core[row_part]), context.upper(core[column_part]))
-            u, v, n_found = context.blocks.between((rows, columns), cores, spans, state, at)
-            found_u.append(u + row_part.start)
-            found_v.append(v + column_part.start)
-            found_pair.append(np.repeat(np.arange(pairs.shape[0]), np.maximum(n_found, 0)))
+            origin = (row_part.start, column_part.start)
+            first, last = np.maximum(begin, origin), np.minimum(end, (row_part.stop, column_part.stop))
+            spans = np.empty((pairs.shape[0], 2, 2), np.intp)
+            spans[:, :, 0], spans[:, :, 1] = first - origin, last - origin
+            u, v, n_found = context.blocks.between(
+                (rows, columns),
+                (core[row_part], core[column_part]),
+                spans.reshape(-1, 4),
+                state,
+                state.at + (first - begin),
+            )
+            found.append((u + row_part.start, v + column_part.start, np.maximum(n_found, 0)))
             for p in np.flatnonzero(n_found < 0):
-                ends = (slice(row_first[p], row_stop[p]), slice(column_first[p], column_stop[p]))
-                of_parts = tuple(
-                    tree_of(context, part, trees[label]) for part, label in zip(ends, pairs[p], strict=True)
+                of_row, of_column = (
+                    tree_of(context, slice(*ends), trees[label])
+                    for label, *ends in zip(pairs[p], first[p], last[p], strict=True)
                 )
-                u, v = between_trees(context, (of_parts[0], of_parts[1]))
-                found_u.append(u)
-                found_v.append(v)
-                found_pair.append(np.full(u.shape[0], p))
-    u, v, pair = np.concatenate(found_u), np.concatenate(found_v), np.concatenate(found_pair)
-    if len(found_pair) > 1:
-        order = np.argsort(pair, kind="stable")
-        u, v, pair = u[order], v[order], pair[order]
-    begin = np.searchsorted(pair, np.arange(pairs.shape[0] + 1)).astype(np.intp)
-    return Cross(pairs, begin, sorted_by.order[u], sorted_by.order[v], context.lengths(u, v))
+                found.append(_of_pair(between_trees(context, (of_row, of_column)), int(p), pairs.shape[0]))
+    u, v, n_found = _together(found)
+    starts = np.concatenate(([0], np.cumsum(n_found)))
+    return Cross(pairs, starts, sorted_by.order[u], sorted_by.order[v], context.lengths(u, v))
 
 
-def _clipped(
-    start: NDArray[np.intp], labels: NDArray[np.intp], part: slice
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Nodes of the classes within a part."""
-    return np.maximum(start[labels], part.start), np.minimum(start[labels + 1], part.stop)
+def _of_pair(ends: Ends, p: int, n_pairs: int) -> Found:
+    n_found = np.zeros(n_pairs, np.intp)
+    n_found[p] = ends[0].shape[0]
+    return *ends, n_found
+
+
+def _together(found: Sequence[Found]) -> Found:
+    """What was found in several searches, pair after pair."""
+    if len(found) == 1:
+        return found[0]
+    u, v = (np.concatenate([each[side] for each in found]) for side in (0, 1))
+    n_pairs = found[0][2].shape[0]
+    pair = np.concatenate([np.repeat(np.arange(n_pairs), n_found) for _, _, n_found in found])
+    order = np.argsort(pair, kind="stable")
+    return u[order], v[order], np.bincount(pair, minlength=n_pairs)
 
 
 def _trees_of(context: Context, sets: Sequence[slice], centre: NDArray[np.float64]) -> list[Tree]:

@@ -42,7 +42,7 @@ def between_clusters(context: Context, trees: tuple[Tree, Tree]) -> Ends | None:
     found = []
     for left, right in product(first, second):
         spans = np.array([[0, left.node.shape[0], 0, right.node.shape[0]]])
-        state = Reaches.open(spans[:, 1], spans[:, 3], blocks.dtype)
+        state = Reaches.open(spans[:, 1::2], blocks.dtype)
         packed = (_seen_from(context, left, right), _seen_from(context, right, left))
         u, v, n_found = blocks.between(packed, (left.core, right.core), spans, state, state.at)
         if n_found[0] < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,12 +107,14 @@ class PairRange:
 
     def place(self, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
         """Where pairs (n, 2) stand in the range."""
-        a, b = pairs.T
-        return np.asarray(a * (2 * self.n_classes - a - 1) // 2 + b - a - 1 - self.first)
+        return np.asarray(self._number(*pairs.T) - self.first)
 
     def holds(self, a: int, b: int) -> bool:
         """Whether a pair is in the range."""
-        return 0 <= int(self.place(np.array([[a, b]]))[0]) < len(self)
+        return bool(self.first <= self._number(a, b) < self.stop)
+
+    def _number(self, a: Any, b: Any) -> Any:
+        return a * (2 * self.n_classes - a - 1) // 2 + b - a - 1
 
     def breaks(self) -> tuple[int, ...]:
         """Classes at which slabs must begin for the range to hold all pairs of two slabs or none."""

@@ -31,11 +31,13 @@ class Reaches:
     bridge: NDArray[Any]
 
     @classmethod
-    def open(cls, n_rows: NDArray[np.intp], n_columns: NDArray[np.intp], dtype: type[np.floating[Any]]) -> Reaches:
-        """Nothing is known yet of pairs of so many row and column points."""
-        at = np.stack((np.cumsum(n_rows) - n_rows, np.cumsum(n_columns) - n_columns), axis=1)
-        arrays = (np.full(int(n), np.inf, dtype) for n in (n_rows.sum(), n_columns.sum(), n_rows.shape[0]))
-        return cls(at, *arrays)
+    def open(cls, sizes: NDArray[np.intp], dtype: type[np.floating[Any]]) -> Reaches:
+        """Nothing is known yet of pairs of ``sizes (P, 2)`` row and column points."""
+        at = np.zeros_like(sizes)
+        np.cumsum(sizes[:-1], axis=0, out=at[1:])
+        n_rows, n_columns = (at[-1] + sizes[-1]).tolist()
+        reaches = np.full(n_rows + n_columns + sizes.shape[0], np.inf, dtype)
+        return cls(at, reaches[:n_rows], reaches[n_rows : n_rows + n_columns], reaches[n_rows + n_columns :])
 
 
 class Blocks(Protocol):
@@ -109,9 +111,9 @@ class CpuBlocks:
         block, left, right = self._approximation.open_block(*packed, self._scratch())
         bounds = self._approximation.bounds(*packed)
         n_rows, n_columns = spans[:, 1] - spans[:, 0], spans[:, 3] - spans[:, 2]
-        lowest_at = np.concatenate(([0], np.cumsum(n_rows * -(-n_columns // _block_cpu.CHUNK))))
-        lowest = np.empty(int(lowest_at[-1]), self.dtype)
-        of_pairs = (spans, at, state.rows, state.columns, state.bridge, lowest, lowest_at)
+        nearest_at = np.concatenate(([0], np.cumsum(n_rows * -(-n_columns // _block_cpu.CHUNK))))
+        nearest = np.empty(int(nearest_at[-1]), self.dtype)
+        of_pairs = (spans, at, state.rows, state.columns, state.bridge, nearest, nearest_at)
         known = _strips_cpu.Known(block, *bounds, *cores, *of_pairs)
         _strips_cpu.improve_reaches(left, right, known)
         most = CANDIDATES_PER_POINT * (n_rows + n_columns)

@@ -35,21 +35,16 @@ def count_pairs(
     `on_cross` gets the candidates that were counted, task by task in order, in the calling thread.
     """
     n_pairs = len(forests.pairs)
-    floats, integers = np.empty((3, n_pairs)), np.empty((2, n_pairs), np.int64)
+    columns = np.empty((5, n_pairs))
     counter = _Counter(forests, ties)
     done = 0
     report("class_pairs", 0, n_pairs)
-    for cross, (count, least, most, squared_weights, squared_strengths) in forests.run(counter):
-        place = forests.pairs.place(cross.pairs)
-        floats[:, place] = count, squared_weights, squared_strengths
-        integers[:, place] = least, most
+    for cross, found in forests.run(counter):
+        columns[:, forests.pairs.place(cross.pairs)] = found
         on_cross(cross)
         done += cross.pairs.shape[0]
         report("class_pairs", done, n_pairs)
-    return PairCounts(floats[0], integers[0], integers[1], floats[1], floats[2])
-
-
-_Columns = tuple[NDArray[np.float64], ...]
+    return PairCounts(columns[0], *columns[1:3].astype(np.int64), *columns[3:])
 
 
 class _Counter:
@@ -65,16 +60,16 @@ class _Counter:
         self._weight = np.concatenate([tree.weight for tree in self._trees])
         self._has_copies = np.maximum.reduceat(self._nodes.copies, self._nodes.start[:-1]) > 1
 
-    def __call__(self, task: Callable[[], Cross]) -> tuple[Cross, _Columns]:
+    def __call__(self, task: Callable[[], Cross]) -> tuple[Cross, NDArray[np.float64]]:
+        """Return the candidates of a task and, pair by pair, the values (5, P) of `CrossEdges`."""
         from hpcore._pair_forests_cpu import pair_forests
 
         cross = task()
-        pairs, start = cross.pairs, self._nodes.start
-        count, squared_degrees = (np.empty(pairs.shape[0], np.int64) for _ in range(2))
-        is_tied = np.asarray(self._has_copies[pairs].any(axis=1))
+        columns = np.empty((5, cross.pairs.shape[0]))
+        is_tied = np.asarray(self._has_copies[cross.pairs].any(axis=1))
         pair_forests(
-            pairs,
-            start,
+            cross.pairs,
+            self._nodes.start,
             self._edge_start,
             self._u,
             self._v,
@@ -84,17 +79,13 @@ class _Counter:
             cross.v,
             cross.weight,
             self._points.tie_tolerance,
-            count,
-            squared_degrees,
+            columns[2:],
             is_tied,
         )
-        n_edges = start[pairs + 1].sum(axis=1) - start[pairs].sum(axis=1) - 1
-        columns = tuple(each.astype(np.float64) for each in (count, count, count, n_edges, squared_degrees))
+        columns[:2] = columns[2]
         for p in np.flatnonzero(is_tied):
             found = self._tied(cross, int(p))
-            values = (found.count, found.least, found.most, found.squared_weights, found.squared_strengths)
-            for column, value in zip(columns, values, strict=True):
-                column[p] = value
+            columns[:, p] = found.count, found.least, found.most, found.squared_weights, found.squared_strengths
         return cross, columns
 
     def _tied(self, cross: Cross, p: int) -> CrossEdges:

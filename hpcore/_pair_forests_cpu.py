@@ -111,15 +111,14 @@ def pair_forests(
     cross_v: NDArray[np.intp],
     cross_weight: NDArray[np.float64],
     tolerance: float,
-    count: NDArray[np.int64],
-    squared_degrees: NDArray[np.int64],
+    found: NDArray[np.float64],
     is_tied: NDArray[np.bool_],
 ) -> None:
-    """Kruskal for many class pairs whose points are all different: cross edges and Σ degree² of the tree.
+    """Kruskal for many class pairs whose points are all different: cross edges, edges and Σ degree² of the tree.
 
     Class c has the nodes ``node_start[c]:node_start[c + 1]`` and the sorted edges ``edge_start[c]:edge_start[c + 1]``;
-    pair p adds the edges ``cross_start[p]:cross_start[p + 1]``. Where the tree is not unique, or an edge has length
-    zero, `is_tied` is set and nothing else; pairs for which it is set already are left out.
+    pair p adds the edges ``cross_start[p]:cross_start[p + 1]`` and is column p of `found` (3, P). Where the tree is not
+    unique, or an edge has length zero, `is_tied` is set; pairs for which it is set already are left out.
     """
     for p in range(pairs.shape[0]):
         if is_tied[p]:
@@ -142,5 +141,6 @@ def pair_forests(
         n_edges = first[0].shape[0] + second[0].shape[0] + third[0].shape[0] - 3
         weight, ends = np.empty(n_edges), np.empty((n_edges, 2), np.int32)
         _merge(first, second, third, weight, ends)
-        count[p], squared_degrees[p] = _unique_tree(weight, ends, tolerance, n_first, n_nodes)
-        is_tied[p] = count[p] < 0
+        count, squared_degrees = _unique_tree(weight, ends, tolerance, n_first, n_nodes)
+        found[0, p], found[1, p], found[2, p] = count, n_nodes - 1, squared_degrees
+        is_tied[p] = count < 0

@@ -200,6 +200,19 @@ def _address(_context: Any, array: Any, _index: Any) -> Any:
     return signature, generate
 
 
+def _lanes_not_negative(_context: Any, x: Any) -> Any:
+    signature = types.uint64(x)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        number = arguments[0].type.pointee
+        vector, align = ir.VectorType(number, LANES), 4 if isinstance(number, ir.FloatType) else 8
+        values = builder.load(builder.bitcast(arguments[0], vector.as_pointer()), align=align)
+        bits = builder.fcmp_ordered(">=", values, ir.Constant(vector, [0.0] * LANES))
+        return builder.zext(builder.bitcast(bits, ir.IntType(LANES)), ir.IntType(64))
+
+    return signature, generate
+
+
 def _count_trailing_zeros(_context: Any, _bits: Any) -> Any:
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
@@ -212,6 +225,9 @@ greatest: Callable[[Any, Any], Any] = intrinsic(_select(">"))
 
 trailing_zeros: Callable[..., Any] = intrinsic(_count_trailing_zeros)
 """Place of the lowest bit of a uint64 that is set; 64 where none is."""
+
+lanes_not_negative: Callable[..., Any] = intrinsic(_lanes_not_negative)
+"""A uint64 with a bit for each of the `LANES` numbers from a pointer on: whether it is 0 or more."""
 
 address: Callable[..., Any] = intrinsic(_address)
 """Pointer to an element of a contiguous array, counted flat."""

@@ -27,8 +27,8 @@ class Known(NamedTuple):
     row_reach: NDArray[Any]
     column_reach: NDArray[Any]
     bridge: NDArray[Any]
-    lowest: NDArray[Any]
-    lowest_at: NDArray[np.intp]
+    nearest: NDArray[Any]
+    nearest_at: NDArray[np.intp]
 
 
 @kernel()
@@ -41,7 +41,8 @@ def improve_reaches(left: NDArray[Any] | None, right: Any, known: Known) -> None
 
     Many pairs of sets share the block: pair p has the rows ``spans[p, 0]:spans[p, 1]`` and the columns
     ``spans[p, 2]:spans[p, 3]``; its reaches begin at ``reach_at[p]``. They start at infinity and are improved in place,
-    block by block. ``lowest[lowest_at[p]:lowest_at[p + 1]]`` becomes, row by row, the least lower bound of each chunk.
+    block by block. ``nearest[nearest_at[p]:nearest_at[p + 1]]`` becomes, row by row, the `nearest` of
+    `hpcore._block_cpu.improve_bottlenecks`.
     """
     block, spans, reach_at = known.block, known.spans, known.reach_at
     for first in range(0, block.shape[0], _STRIP):
@@ -56,7 +57,7 @@ def improve_reaches(left: NDArray[Any] | None, right: Any, known: Known) -> None
             skip, stop = begin - span[0], end - span[0]
             n_columns = span[3] - span[2]
             n_chunks = (n_columns + CHUNK - 1) // CHUNK
-            at = known.lowest_at[p]
+            at = known.nearest_at[p]
             known.bridge[p] = improve_bottlenecks(
                 block,
                 known.rows,
@@ -67,7 +68,7 @@ def improve_reaches(left: NDArray[Any] | None, right: Any, known: Known) -> None
                 known.row_reach[reach_at[p, 0] + skip : reach_at[p, 0] + stop],
                 known.column_reach[reach_at[p, 1] : reach_at[p, 1] + n_columns],
                 known.bridge[p],
-                known.lowest[at + skip * n_chunks : at + stop * n_chunks].reshape((end - begin, n_chunks)),
+                known.nearest[at + skip * n_chunks : at + stop * n_chunks].reshape((end - begin, n_chunks)),
             )
 
 
@@ -103,7 +104,7 @@ def cross_candidates(
         span = spans[p]
         n_rows, n_columns = span[1] - span[0], span[3] - span[2]
         here = slice(used, used + most[p])
-        lowest = known.lowest[known.lowest_at[p] : known.lowest_at[p + 1]]
+        nearest = known.nearest[known.nearest_at[p] : known.nearest_at[p + 1]]
         found[p] = list_candidates(
             known.block,
             known.rows,
@@ -114,7 +115,7 @@ def cross_candidates(
             known.row_reach[reach_at[p, 0] : reach_at[p, 0] + n_rows],
             known.column_reach[reach_at[p, 1] : reach_at[p, 1] + n_columns],
             known.bridge[p],
-            lowest.reshape((n_rows, (n_columns + CHUNK - 1) // CHUNK)),
+            nearest.reshape((n_rows, (n_columns + CHUNK - 1) // CHUNK)),
             u[here],
             v[here],
         )

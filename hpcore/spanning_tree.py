@@ -155,7 +155,7 @@ class Forests:
         self.trees = self._class_trees(report) if trees is None else list(trees)
         if self._near is not None:
             return
-        self._by_core = by_core(self.nodes, self.trees)
+        self._by_core = by_core(self._context, self.trees)
         self._context = replace(self._context, nodes=self._by_core.nodes)
         self._centre = centre_of(points, self.nodes.row)
 

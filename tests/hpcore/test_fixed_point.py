@@ -109,7 +109,7 @@ def test_bytes_suffice_where_they_round_little_beside_the_spread() -> None:
     [
         (0.3, 200, True, {np.int8}),
         (20.0, 200, True, {np.int8, np.int16}),  # the sample, which was rounded in vain, and the rest
-        (0.3, 100, True, {np.int16}),
+        (0.3, 40, True, {np.int16}),
         (0.3, 200, False, {np.int16}),
     ],
 )
