@@ -95,6 +95,9 @@ def level_forest(
 ) -> tuple[int, int]:
     """Contract sorted edges level by level; a level holds the weights within `tolerance` of its first.
 
+    It begins with an edge that still joins two components: where levels begin is a matter of the lengths in a minimum
+    tree alone, whichever other edges there are.
+
     For each edge: `left`, `right` are the components of the lighter edges that it joins (-1, -1 for a loop),
     `component` numbers the connected part of its level if that part holds a cycle (else -1), and `in_tree` tells
     whether Kruskal's algorithm in the given order takes it. Returns the least and the greatest number of cross edges
@@ -107,6 +110,10 @@ def level_forest(
     n_taken, least, n_not_cross, n_components = 0, 0, 0, 0
     start = 0
     while start < u.shape[0]:
+        if find(parent, u[start]) == find(parent, v[start]):
+            left[start], right[start], component[start], in_tree[start] = -1, -1, -1, False
+            start += 1
+            continue
         stop = level_end(weight, start, tolerance)
         for e in range(start, stop):
             left[e], right[e] = find(parent, u[e]), find(parent, v[e])
@@ -133,19 +140,22 @@ def minimal_edges(
     keep: NDArray[np.bool_],
     in_tree: NDArray[np.bool_],
 ) -> None:
-    """Mark which sorted edges lie in some minimum forest, and which Kruskal's algorithm takes in the given order."""
+    """Mark which sorted edges may be tied with an edge of a minimum forest, and which Kruskal's algorithm takes.
+
+    An edge is dropped if edges that are shorter by more than `tolerance` join its ends: then no level of any larger
+    graph holds it, wherever its levels begin.
+    """
     parent, size = np.arange(n_nodes), np.ones(n_nodes, np.intp)
-    start = 0
-    while start < u.shape[0]:
-        stop = level_end(weight, start, tolerance)
-        if stop > start + 1:  # an edge of a length of its own is in every forest or in none
-            for e in range(start, stop):
-                keep[e] = find(parent, u[e]) != find(parent, v[e])
-        for e in range(start, stop):
-            in_tree[e] = _unite(parent, size, u[e], v[e])
-        if stop == start + 1:
-            keep[start] = in_tree[start]
-        start = stop
+    parent_shorter, size_shorter = np.arange(n_nodes), np.ones(n_nodes, np.intp)
+    n_shorter = 0
+    for e in range(u.shape[0]):
+        in_tree[e] = _unite(parent, size, u[e], v[e])
+        while weight[n_shorter] * (1.0 + tolerance) < weight[e]:
+            if in_tree[n_shorter]:
+                _unite(parent_shorter, size_shorter, u[n_shorter], v[n_shorter])
+            n_shorter += 1
+        # only an edge that is tied with the one before can be in one forest and not in another
+        keep[e] = in_tree[e] or (n_shorter < e and find(parent_shorter, u[e]) != find(parent_shorter, v[e]))
 
 
 @kernel()

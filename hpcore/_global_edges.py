@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _WAITING_PER_POINT = 4
 _FEWEST_WAITING = 2**16
-_SLACK = 4.0  # on the tolerance of ties, so that what is dropped on the way is never tied with what is kept
 
 
 class GlobalEdges:
@@ -29,7 +28,7 @@ class GlobalEdges:
     def __init__(self, forests: Forests) -> None:
         self._point = forests.nodes.point
         self._n_points = forests.points.representative.shape[0]
-        self._tolerance = _SLACK * forests.points.tie_tolerance
+        self._tolerance = forests.points.tie_tolerance
         self._core: NDArray[np.float64] | None = None  # of a tree over all points, once there is one
         self._waiting: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]] = []
         self._n_waiting = 0
@@ -69,7 +68,7 @@ class GlobalEdges:
 def minimal(
     parts: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]], n_points: int, tolerance: float
 ) -> tuple[Edges, NDArray[np.bool_]]:
-    """Keep the edges that lie in some minimum forest, up to ties within `tolerance`; tell which make up one forest."""
+    """Keep the edges that lie in some minimum forest, or are tied with one that does; tell which make up one forest."""
     from hpcore._forest_cpu import minimal_edges
 
     edges = sorted_edges(*(np.concatenate(each) for each in zip(*parts, strict=True)))

@@ -77,6 +77,9 @@ def _unique_tree(
     following = label.copy()
     count, start, n_joined = 0, 0, 1
     while n_joined < n_nodes and start < weight.shape[0]:
+        if label[ends[start, 0]] == label[ends[start, 1]]:  # a level begins where something is joined
+            start += 1
+            continue
         stop = level_end(weight, start, tolerance)
         n_open = 0
         if stop > start + 1:  # an edge of a length of its own is in every tree or in none

@@ -107,17 +107,40 @@ def minimum_trees(points: ArrayLike) -> list[list[Edge]]:
     """
     rows = np.asarray(points)
     rows = rows.reshape(rows.shape[0], -1)
-    exact = [[sum((int(a) - int(b)) ** 2 for a, b in zip(x, y, strict=True)) for y in rows] for x in rows]
-    lengths: dict[tuple[int, ...], list[list[Edge]]] = {}
-    for edges in spanning_trees(rows.shape[0]):
-        key = tuple(sorted(exact[i][j] for i, j in edges))
-        lengths.setdefault(key, []).append(edges)
-    return lengths[min(lengths)]
+    return least_trees([[sum((int(a) - int(b)) ** 2 for a, b in zip(x, y, strict=True)) for y in rows] for x in rows])
+
+
+def least_trees(lengths: Sequence[Sequence[int]]) -> list[list[Edge]]:
+    """Every spanning tree whose sorted lengths are the lexicographically least."""
+    of_lengths: dict[tuple[int, ...], list[list[Edge]]] = {}
+    for edges in spanning_trees(len(lengths)):
+        of_lengths.setdefault(tuple(sorted(lengths[i][j] for i, j in edges)), []).append(edges)
+    return of_lengths[min(of_lengths)]
+
+
+def levels(lengths: NDArray[np.float64], tolerance: float) -> list[list[int]]:
+    """Ranks of lengths, tied within a tolerance of the least length by which a tree still grows; loops come last."""
+    n = lengths.shape[0]
+    ascending = sorted((float(lengths[i, j]), i, j) for i, j in itertools.combinations(range(n), 2))
+    component, rank = list(range(n)), [[n] * n for _ in range(n)]
+    for level in range(n):
+        growing = [(length, i, j) for length, i, j in ascending if component[i] != component[j]]
+        for length, i, j in growing:
+            if length <= growing[0][0] * (1.0 + tolerance):
+                rank[i][j] = rank[j][i] = level
+                old, new = component[i], component[j]
+                component = [new if each == old else each for each in component]
+    return rank
 
 
 def tree_range_and_mean(points: ArrayLike, labels: ArrayLike) -> tuple[int, int, Fraction]:
     """Least, greatest and mean R over all minimum spanning trees."""
-    counts = [cross_count(edges, labels) for edges in minimum_trees(points)]
+    return range_and_mean(minimum_trees(points), labels)
+
+
+def range_and_mean(trees: Sequence[Sequence[Edge]], labels: ArrayLike) -> tuple[int, int, Fraction]:
+    """Least, greatest and mean R over some trees."""
+    counts = [cross_count(edges, labels) for edges in trees]
     return min(counts), max(counts), Fraction(sum(counts), len(counts))
 
 

@@ -29,6 +29,8 @@ def activations(kind: str, sizes: Sequence[int], seed: int) -> tuple[NDArray[Any
         rows = draw.normal(size=(labels.size, 40)).astype(np.float32)
     elif kind == "copies":
         rows = np.maximum(rows.round(1), 0)
+    elif kind == "chains":  # lengths that are tied with the next, and not with the one after
+        rows = np.eye(labels.size) * np.sqrt(1.0 + 4e-13 * draw.integers(0, 12, (labels.size, 1)))
     order = draw.permutation(labels.size)
     return rows[order], labels[order]
 
@@ -52,7 +54,7 @@ def same(left: PairwiseSeparation, right: PairwiseSeparation) -> bool:
 
 
 @given(
-    kind=st.sampled_from(["normal", "grid", "wide", "copies"]),
+    kind=st.sampled_from(["normal", "grid", "wide", "copies", "chains"]),
     sizes=st.lists(st.integers(2, 9), min_size=2, max_size=7),
     part_size=st.sampled_from([4, 16, 1024]),
     cuts=st.lists(st.floats(0, 1), max_size=5),

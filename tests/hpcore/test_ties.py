@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import hpcore
 from hpcore import ties
+from hpcore.layer import measure_pairs
 from tests import oracle
 
 
@@ -95,6 +96,23 @@ def test_equal_lengths_are_recognised_through_rounding() -> None:
     rounded = hpcore.pairwise_henze_penrose(grid * 0.1, labels)
     assert len(np.unique(np.diff(np.arange(5) * 0.1))) > 1
     assert rounded.cross_edges[0] == pytest.approx(exact.cross_edges[0], rel=1e-12)
+
+
+@given(seed=st.integers(0, 2**32 - 1), d=st.sampled_from([6, 17, 40]))
+def test_chains_of_nearly_equal_lengths(seed: int, d: int) -> None:
+    """Lengths 4e-13 apart: which are tied depends on where a level begins, and that on no edge outside the trees."""
+    rng = np.random.default_rng(seed)
+    points = np.eye(6, d) * np.sqrt(1.0 + 4e-13 * rng.integers(0, 12, (6, 1)))
+    labels = rng.permutation([0, 0, 0, 1, 1, 1])
+    trees = oracle.least_trees(oracle.levels(oracle.squared_distances(points), 1e-12))
+    least, most, mean = oracle.range_and_mean(trees, labels)
+    found = hpcore.pairwise_henze_penrose(points, labels, n_threads=1)
+    assert (found.cross_edges_min[0], found.cross_edges_max[0]) == (least, most)
+    assert found.cross_edges[0] == pytest.approx(float(mean), abs=1e-12)
+    three = rng.permutation([0, 0, 1, 1, 2, 2])
+    overall = measure_pairs(points, three, n_threads=1)[1]
+    mean = oracle.range_and_mean(trees, three)[2]
+    assert overall.statistic == pytest.approx(1 - float(mean) / 4, abs=1e-12)  # 5 edges, 12 of 15 pairs are unequal
 
 
 def test_too_many_ties_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
