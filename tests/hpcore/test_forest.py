@@ -36,7 +36,7 @@ def test_edges_of_all_minimum_forests(seed: int, n_lengths: int) -> None:
 
 @given(seed=st.integers(0, 2**32 - 1))
 def test_edges_that_are_dropped_would_change_nothing(seed: int) -> None:
-    """Chains of lengths that are tied with the next and not with the one after, in a class and in what it is part of."""
+    """Chains of lengths, each tied with the next and not with the one after, in a set and in what it is part of."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(6, 16))
     u, v = np.triu_indices(n, 1)
