@@ -40,7 +40,8 @@ def test_edges_that_are_dropped_would_change_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n = int(rng.integers(6, 16))
     u, v = np.triu_indices(n, 1)
-    edges = sorted_edges(u, v, 1.0 + 4e-13 * rng.integers(0, 30, len(u)))
+    weight = np.asarray(1.0 + 4e-13 * rng.integers(0, 30, len(u)), np.float64)
+    edges = sorted_edges(u, v, weight)
     n_first = int(rng.integers(4, n))  # the first nodes are a set whose edges are thinned out by themselves
     of_set = edges.v < n_first
     keep, in_tree = np.empty(int(of_set.sum()), np.bool_), np.empty(int(of_set.sum()), np.bool_)
