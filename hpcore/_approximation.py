@@ -1,4 +1,4 @@
-"""Blocks of approximate distances with rigorous bounds, by 16-bit inner products or by direct differences.
+"""Blocks of approximate distances with rigorous bounds, by inner products or by direct differences.
 
 Bounds are arrays of five rows, one column per point: ``high, low, rise, fall, t`` of `hpcore._block_cpu`. All
 coordinates in them are multiplied by a power of two that keeps float32 in range.
@@ -17,7 +17,6 @@ from hpcore.distances import UNIT_ROUNDOFF, tie_tolerance
 
 U32 = 2.0**-24
 _TINY = 2.0**-120  # absolute error where float32 underflows; lengths are scaled to about 1
-_ROWS = 128  # centred in float64 at a time
 _FEATURES = 512  # direct differences take so many at a time: a copy of them is small
 FEWEST_OF_BYTES = 48
 """From so many features on products of rows rounded to 8 bits may gain something."""
@@ -67,7 +66,30 @@ class Approximation(Protocol):
         ...
 
 
-class FixedPoint:
+class _Products:
+    """Inner products of rows in panels."""
+
+    def __init__(self, of_products: type[np.number[Any]]) -> None:
+        self._of_products = of_products
+
+    def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
+        """All of them; half is computed where the two sides are one."""
+        from hpcore import _products_cpu as kernels
+
+        products, *_ = self.open_block(left, right, scratch)
+        if left is right:
+            kernels.own_products(left.data, products)
+        else:
+            kernels.inner_products(left.data, right.data, products)
+        return products
+
+    def open_block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> Open:
+        """Products of panels."""
+        n_rows, n_columns = (each.data.shape[0] * each.data.shape[2] for each in (left, right))
+        return _room(scratch, (n_rows, n_columns), self._of_products), left.data, right.data
+
+
+class FixedPoint(_Products):
     """Inner products of rows rounded to 16 or 8 bits: ``|x - y|² ≈ |x|² + |y|² - 2 t_x t_y (q_x · q_y)``.
 
     With ``x = t q + e`` and ``|e| ≤ η |x|``: ``x·y - t t' q·q' = x·e' + e·y - e·e'``, so the inner product is wrong by
@@ -79,35 +101,22 @@ class FixedPoint:
 
     def __init__(self, exponent: int, number: type[np.signedinteger[Any]] = np.int16) -> None:
         """Coordinates in the bounds are multiplied by ``2**exponent``; `number` is int16 or int8."""
+        super().__init__(np.int32)
         self._factor = math.ldexp(1.0, exponent)
         self._number = np.dtype(number)
 
     def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64], /) -> Packed:
         """Round to multiples of a step of each row."""
         from hpcore import _fixed_point_cpu as kernels
+        from hpcore._products_cpu import PANEL
 
         n_points = chosen.shape[0]
-        n_panels = _padded(n_points) // kernels.PANEL
+        n_panels = -(-n_points // PANEL)
         per_word = 4 // self._number.itemsize
-        data = np.empty((n_panels, -(-rows.shape[1] // per_word) + 1, kernels.PANEL, per_word), self._number)
+        data = np.empty((n_panels, -(-rows.shape[1] // per_word) + 1, PANEL, per_word), self._number)
         step, squared_norm = np.empty(n_points), np.empty(n_points)
         error = kernels.pack(rows, chosen, centre, data, step, squared_norm)
         return Packed(data, n_points, step * self._factor, squared_norm * self._factor**2, error, None)
-
-    def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
-        """Inner products of the rounded rows: int32, exact."""
-        from hpcore import _fixed_point_cpu as kernels
-
-        products, *_ = self.open_block(left, right, scratch)
-        kernels.inner_products(left.data, right.data, products)
-        return products
-
-    def open_block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> Open:
-        """Products of panels."""
-        from hpcore._simd import LANES
-
-        shape = (left.data.shape[0] * LANES, right.data.shape[0] * LANES)
-        return scratch[: shape[0] * shape[1]].reshape(shape), left.data, right.data
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
         """Measured rounding errors, and those of float32."""
@@ -128,8 +137,8 @@ def bytes_suffice(rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[
     return sample.error <= _LARGEST_BYTE_ERROR and sample.error * apart <= _LARGEST_BYTE_SLACK * spread
 
 
-class FloatProducts:
-    """Inner products by the BLAS, in float32 or float64: ``|x - y|² ≈ |x|² + |y|² - 2 x·y``.
+class FloatProducts(_Products):
+    """Inner products in float32 or float64: ``|x - y|² ≈ |x|² + |y|² - 2 x·y``.
 
     In any order of summation ``|fl(x·y) - x·y| ≤ (d + 2) u |x| |y|`` to first order, the rounding of the coordinates
     included; the squared distance is wrong by at most ``(d + 2) u (|x|² + |y|²)``. Twice that leaves room for the
@@ -138,33 +147,26 @@ class FloatProducts:
 
     def __init__(self, exponent: int, dtype: type[np.floating[Any]] = np.float32) -> None:
         """Coordinates are multiplied by ``2**exponent``."""
+        super().__init__(dtype)
         self.dtype = dtype
         self._factor = math.ldexp(1.0, exponent)
 
     def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64], /) -> Packed:
         """Centre, scale and round."""
-        data = np.empty((chosen.shape[0], rows.shape[1]), self.dtype)
-        squared_norm = np.empty(chosen.shape[0])
-        for first in range(0, chosen.shape[0], _ROWS):
-            part = slice(first, first + _ROWS)
-            exact = (rows[chosen[part]] - centre) * self._factor
-            data[part] = exact
-            squared_norm[part] = np.einsum("ij,ij->i", exact, exact)
-        return Packed(data, chosen.shape[0], np.ones(chosen.shape[0]), squared_norm, 0.0, None)
+        from hpcore import _rounding_cpu as kernels
+        from hpcore._products_cpu import PANEL
 
-    def block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> NDArray[Any]:
-        """One matrix product; the caller keeps the BLAS to one thread."""
-        block = _room(scratch, (left.n_points, right.n_points), self.dtype)
-        np.matmul(left.data, right.data.T, out=block)
-        return block
-
-    def open_block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> Open:
-        """The full block: the BLAS does not want strips."""
-        return self.block(left, right, scratch), None, None
+        n_points = chosen.shape[0]
+        in_panel = PANEL * 4 // np.dtype(self.dtype).itemsize
+        data = np.empty((-(-n_points // in_panel), rows.shape[1] + 1, in_panel, 1), self.dtype)
+        squared_norm = np.empty(n_points)
+        kernels.pack(rows, chosen, centre, self._factor, data, squared_norm)
+        return Packed(data, n_points, np.ones(n_points), squared_norm, 0.0, None)
 
     def bounds(self, left: Packed, right: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
         """Worst case of a sum."""
-        error = (left.data.shape[1] + 4) * float(np.finfo(self.dtype).eps)
+        n_features = left.data.shape[1] - 1
+        error = (n_features + 4) * float(np.finfo(self.dtype).eps)
         return product_bounds(left, error, self.dtype), product_bounds(right, error, self.dtype)
 
 
@@ -269,8 +271,8 @@ def _padded(n_points: int) -> int:
     return -(-n_points // GROUP) * GROUP
 
 
-def _room(scratch: NDArray[np.int32], shape: tuple[int, int], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+def _room(scratch: NDArray[np.int32], shape: tuple[int, int], dtype: type[np.number[Any]]) -> NDArray[Any]:
     """A block in `scratch`, or of its own for float64, which only fallbacks need."""
     if dtype is np.float64:
         return np.empty(shape)
-    return scratch[: shape[0] * shape[1]].view(np.float32).reshape(shape)
+    return scratch[: shape[0] * shape[1]].view(dtype).reshape(shape)

@@ -8,16 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._jit import REASSOCIATE, kernel
-from hpcore._simd import LANES, TILE_PANELS, TILE_ROWS, add_tile_product, address, greatest
+from hpcore._products_cpu import PANEL
+from hpcore._simd import greatest
 
-PANEL = LANES
-"""Rows of one panel; a packed array holds ``[panel][step][row][word]``, `GROUP` rows or a multiple.
-
-A word of 32 bits holds two features of 16 bits or four of 8. The step after the last holds 32-bit numbers that the sums
-of a column begin with: the instruction for 8 bits takes ``q + 128`` on one side, and ``-128 Σ q'`` makes up for it.
-"""
-
-_STEPS = 128  # words of a row per pass: two panels of them stay in the first-level cache
 _LARGEST_NORM = 46340.0  # below √(2³¹): no inner product leaves 32 bits; sums on the way may go round and come back
 
 
@@ -61,12 +54,13 @@ def pack(
     """Round ``rows[chosen] - centre`` to multiples of `step`; return the largest relative error of a row.
 
     The step of a row is the least one with which neither a value nor an inner product overflows. Rows that fill up
-    the last panels are zero.
+    the last panel are zero. The sums of a column begin with zero for 16 bits; the instruction for 8 takes ``q + 128``
+    on one side, and ``-128 Σ q'`` makes up for it.
     """
     n_words = packed.shape[1] - 1
     largest_value = 127.0 if packed.itemsize == 1 else 32767.0
     worst = 0.0
-    packed[-TILE_PANELS:] = 0
+    packed[-1] = 0
     values = np.empty(rows.shape[1])
     rounded = np.zeros(n_words * packed.shape[3], packed.dtype)
     for i in range(chosen.shape[0]):
@@ -89,27 +83,3 @@ def _sum_of(rounded: NDArray[Any]) -> int:
     for k in range(rounded.shape[0]):
         total += int(rounded[k])
     return total
-
-
-@kernel()
-def inner_products(left: NDArray[Any], right: NDArray[Any], products: NDArray[np.int32]) -> None:
-    """Fill `products` (packed rows of `left`, packed rows of `right`) with all inner products."""
-    n_steps = left.shape[1] - 1
-    step = PANEL * left.shape[3]
-    size = (n_steps + 1) * step
-    width = products.shape[1]
-    for first in range(0, n_steps, _STEPS):
-        steps = min(_STEPS, n_steps - first)
-        for column in range(0, right.shape[0], TILE_PANELS):
-            for panel in range(left.shape[0]):
-                for row in range(0, PANEL, TILE_ROWS):
-                    add_tile_product(
-                        address(left, panel * size + first * step),
-                        row,
-                        address(right, column * size + first * step),
-                        size,
-                        steps,
-                        n_steps * step if first == 0 else -1,
-                        address(products, (panel * PANEL + row) * width + column * PANEL),
-                        width,
-                    )

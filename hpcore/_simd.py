@@ -1,4 +1,4 @@
-"""The few instructions that matter: vectorisable minima, register tiles of 16-bit products and squared differences."""
+"""The few instructions that matter: vectorisable minima, register tiles of products and of squared differences."""
 
 from __future__ import annotations
 
@@ -54,61 +54,66 @@ def _select(predicate: str) -> Any:
     return choose
 
 
-def _tile_product(
-    _context: Any, a: Any, _a_row: Any, b: Any, _b_stride: Any, _n_steps: Any, _start: Any, out: Any, _o: Any
-) -> Any:
-    signature = types.void(a, types.intp, b, types.intp, types.intp, types.intp, out, types.intp)
+def _tile_product(n_panels: int) -> Any:
+    def tile(_: Any, a: Any, _a_row: Any, b: Any, _b_stride: Any, _n_steps: Any, _start: Any, out: Any, _o: Any) -> Any:
+        signature = types.void(a, types.intp, b, types.intp, types.intp, types.intp, out, types.intp)
 
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> None:
-        a_pointer, a_first, b_pointer, b_step, steps, start, o_pointer, o_step = arguments
-        number, i32, i64 = a_pointer.type.pointee, ir.IntType(32), ir.IntType(64)
-        per_word = 32 // number.width
-        words, sums = ir.VectorType(number, per_word * LANES), ir.VectorType(i32, LANES)
-        same, nothing = ir.Constant(sums, [0] * LANES), ir.Constant(sums, ir.Undefined)
-        begins = builder.icmp_signed(">=", start, ir.Constant(i64, 0))
+        def generate(_: Any, builder: Any, __: Any, arguments: Any) -> None:
+            a_pointer, a_first, b_pointer, b_step, steps, start, o_pointer, o_step = arguments
+            number, i32, i64 = a_pointer.type.pointee, ir.IntType(32), ir.IntType(64)
+            is_whole = isinstance(number, ir.IntType)
+            word_type, per_word = (i32, 32 // number.width) if is_whole else (number, 1)
+            lanes = LANES // 2 if isinstance(number, ir.DoubleType) else LANES
+            words, sums = ir.VectorType(number, per_word * lanes), ir.VectorType(word_type, lanes)
+            same, nothing = ir.Constant(ir.VectorType(i32, lanes), [0] * lanes), ir.Constant(sums, ir.Undefined)
+            begins = builder.icmp_signed(">=", start, ir.Constant(i64, 0))
 
-        def load(pointer: Any, place: Any, kind: Any, align: int) -> Any:
-            return builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
+            def load(pointer: Any, place: Any, kind: Any, align: int) -> Any:
+                return builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
 
-        def output(i: int, j: int) -> Any:
-            place = builder.add(builder.mul(o_step, ir.Constant(i64, i)), ir.Constant(i64, j * LANES))
-            return builder.bitcast(builder.gep(o_pointer, [place]), sums.as_pointer())
+            def output(i: int, j: int) -> Any:
+                place = builder.add(builder.mul(o_step, ir.Constant(i64, i)), ir.Constant(i64, j * lanes))
+                return builder.bitcast(builder.gep(o_pointer, [place]), sums.as_pointer())
 
-        def panel(j: int, offset: Any) -> Any:
-            return builder.add(offset, builder.mul(b_step, ir.Constant(i64, j)))
+            def panel(j: int, offset: Any) -> Any:
+                return builder.add(offset, builder.mul(b_step, ir.Constant(i64, j)))
 
-        with_start = builder.select(begins, start, ir.Constant(i64, 0))
-        firsts = [load(b_pointer, panel(j, with_start), sums, 2) for j in range(TILE_PANELS)]
-        cells = {}
-        for i, j in [(i, j) for i in range(TILE_ROWS) for j in range(TILE_PANELS)]:
-            value = builder.select(begins, firsts[j], builder.load(output(i, j), align=4))
-            cells[i, j] = cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]  # numba has no types
-        with cgutils.for_range(builder, steps) as loop:
-            offset = builder.mul(loop.index, ir.Constant(i64, per_word * LANES))
-            columns = [load(b_pointer, panel(j, offset), words, 2) for j in range(TILE_PANELS)]
-            for i in range(TILE_ROWS):
-                row = builder.mul(builder.add(a_first, ir.Constant(i64, i)), ir.Constant(i64, per_word))
-                word = load(a_pointer, builder.add(offset, row), i32, 2)
-                if number.width == 8:
-                    word = builder.xor(word, ir.Constant(i32, 0x80808080))  # q + 128, without a sign
-                spread = builder.insert_element(nothing, word, ir.Constant(i32, 0))
-                factors = builder.bitcast(builder.shuffle_vector(spread, nothing, same), words)
-                for j in range(TILE_PANELS):
-                    builder.store(_add_products(builder, builder.load(cells[i, j]), factors, columns[j]), cells[i, j])
-        for key, cell in cells.items():
-            builder.store(builder.load(cell), output(*key), align=4)
+            with_start = builder.select(begins, start, ir.Constant(i64, 0))
+            firsts = [load(b_pointer, panel(j, with_start), sums, 2) for j in range(n_panels)]
+            cells = {}
+            for i, j in [(i, j) for i in range(TILE_ROWS) for j in range(n_panels)]:
+                value = builder.select(begins, firsts[j], builder.load(output(i, j), align=4))
+                cells[i, j] = cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]  # numba has no types
+            with cgutils.for_range(builder, steps) as loop:
+                offset = builder.mul(loop.index, ir.Constant(i64, per_word * lanes))
+                columns = [load(b_pointer, panel(j, offset), words, 2) for j in range(n_panels)]
+                for i in range(TILE_ROWS):
+                    row = builder.mul(builder.add(a_first, ir.Constant(i64, i)), ir.Constant(i64, per_word))
+                    word = load(a_pointer, builder.add(offset, row), word_type, 2)
+                    if is_whole and number.width == 8:
+                        word = builder.xor(word, ir.Constant(i32, 0x80808080))  # q + 128, without a sign
+                    spread = builder.insert_element(nothing, word, ir.Constant(i32, 0))
+                    factors = builder.bitcast(builder.shuffle_vector(spread, nothing, same), words)
+                    for j in range(n_panels):
+                        builder.store(_add_products(builder, builder.load(cells[i, j]), factors, columns[j]), cells[i, j])
+            for key, cell in cells.items():
+                builder.store(builder.load(cell), output(*key), align=4)
 
-    return signature, generate
+        return signature, generate
+
+    return tile
 
 
 def _add_products(builder: Any, total: Any, left: Any, right: Any) -> Any:
-    """Add the products of neighbouring numbers, two of 16 bits or four of 8, to each 32-bit sum.
+    """Add the products of neighbouring numbers, two of 16 bits or four of 8, to each 32-bit sum; of floats, one to one.
 
     Numbers of 16 bits are widened, multiplied and added, which LLVM matches to ``vpmaddwd`` or ``vpdpwssd``. Of 8 bits,
     the left ones have no sign; their instruction has to be named, and is where there is `HAS_BYTE_PRODUCTS`.
     """
-    narrow = left.type.element.width == 8
     sums = total.type
+    if sums == left.type:
+        return builder.fadd(total, builder.fmul(left, right, flags=("contract",)), flags=("contract",))
+    narrow = left.type.element.width == 8
     if narrow and HAS_BYTE_PRODUCTS:
         bytes_ = ir.VectorType(ir.IntType(8), 4 * LANES)
         name, kind = "llvm.x86.avx512.vpdpbusd.512", ir.FunctionType(sums, [sums, bytes_, bytes_])
@@ -232,14 +237,17 @@ lanes_not_negative: Callable[..., Any] = intrinsic(_lanes_not_negative)
 address: Callable[..., Any] = intrinsic(_address)
 """Pointer to an element of a contiguous array, counted flat."""
 
-add_tile_product: Callable[..., None] = intrinsic(_tile_product)
-"""`TILE_ROWS` x (`TILE_PANELS` · `LANES`) dot products: ``(a, a_row, b, b_stride, n_steps, start, out, o_stride)``.
+add_tile_product: Callable[..., None] = intrinsic(_tile_product(TILE_PANELS))
+"""`TILE_ROWS` rows by `TILE_PANELS` panels of dot products: ``(a, a_row, b, b_stride, n_steps, start, out, o_stride)``.
 
-``a``, ``b`` point at packed panels ``[step][row][word]``, two int16 or four int8 in a word of 32 bits; ``a_row`` is the
-first row in a's panel; ``b_stride`` counts numbers between panels, ``o_stride`` int32 between rows of
-``out``. The products are added to ``out`` if `start` is negative; otherwise they are all there is, and `start` is the
-place in b's panels of what the sums of each column begin with (see `hpcore._fixed_point_cpu`).
+``a``, ``b`` point at packed panels ``[step][row][word]``, see `hpcore._products_cpu`; ``a_row`` is the first row in a's
+panel; ``b_stride`` counts numbers between panels, ``o_stride`` sums between rows of ``out``. The products are added to
+``out`` if `start` is negative; otherwise they are all there is, and `start` is the place in b's panels of what the sums
+of each column begin with.
 """
+
+add_last_tile_product: Callable[..., None] = intrinsic(_tile_product(1))
+"""The same for one panel, where the number of panels is odd."""
 
 add_squared_differences: Callable[..., None] = intrinsic(_squared_tile)
 """Squared distances of `TILE_ROWS` points to `TILE_PANELS` registers of others, all float32 or all float64:

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._block_cpu import CHUNK, improve_bottlenecks, list_candidates
-from hpcore._fixed_point_cpu import PANEL, inner_products
 from hpcore._jit import kernel
-
-_STRIP = 128  # rows; half a megabyte of distances
+from hpcore._products_cpu import STRIP, begin_products, end_products
 
 
 class Known(NamedTuple):
@@ -45,10 +43,12 @@ def improve_reaches(left: NDArray[Any] | None, right: Any, known: Known) -> None
     `hpcore._block_cpu.improve_bottlenecks`.
     """
     block, spans, reach_at = known.block, known.spans, known.reach_at
-    for first in range(0, block.shape[0], _STRIP):
-        last = min(block.shape[0], first + _STRIP)
+    if left is not None:
+        begin_products(left, right, block)
+    for first in range(0, block.shape[0], STRIP):
+        last = min(block.shape[0], first + STRIP)
         if left is not None:
-            inner_products(left[first // PANEL : last // PANEL], right, block[first:last])
+            end_products(left, right, block, first, last)
         for p in range(spans.shape[0]):
             span = spans[p]
             begin, end = max(first, span[0]), min(last, span[1])

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 import hpcore
 from hpcore import _simd
 from hpcore._approximation import FixedPoint, bytes_suffice
-from hpcore._fixed_point_cpu import PANEL, inner_products, pack
-from hpcore._simd import GROUP
+from hpcore._fixed_point_cpu import pack
+from hpcore._products_cpu import PANEL, inner_products
 from tests import oracle
 
 Number = type[np.signedinteger[Any]]
@@ -28,7 +28,7 @@ numbers = pytest.mark.parametrize("number", [np.int16, np.int8])
 
 
 def packed(rows: NDArray[Any], centre: NDArray[np.float64], number: Number) -> Packed:
-    n_panels, per_word = -(-len(rows) // GROUP) * GROUP // PANEL, 4 // np.dtype(number).itemsize
+    n_panels, per_word = -(-len(rows) // PANEL), 4 // np.dtype(number).itemsize
     shape = (n_panels, -(-rows.shape[1] // per_word) + 1, PANEL, per_word)
     data = np.full(shape, 77, number)  # whatever was in memory before
     step, squared_norm = np.empty(len(rows)), np.empty(len(rows))
@@ -139,7 +139,7 @@ def test_which_bits_come_first(
 _PORTABLE = """
 import json
 import numpy as np
-from hpcore._fixed_point_cpu import inner_products
+from hpcore._products_cpu import inner_products
 from hpcore._simd import HAS_BYTE_PRODUCTS, TILE_PANELS
 rng = np.random.default_rng(0)
 right = []
