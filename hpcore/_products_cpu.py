@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._jit import kernel
@@ -37,7 +36,7 @@ def inner_products(left: NDArray[Any], right: NDArray[Any], products: NDArray[An
 
 @kernel()
 def begin_products(left: NDArray[Any], right: NDArray[Any], products: NDArray[Any]) -> None:
-    """All passes over the features but the last, each over the whole block: what it takes of `right` stays in a cache."""
+    """All passes over the features but the last, each over the whole block: what it takes of `right` stays cached."""
     n_passes = _passes(left)
     for number in range(n_passes - 1):
         for first in range(0, products.shape[0], STRIP):

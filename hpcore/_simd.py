@@ -66,7 +66,6 @@ def _tile_product(n_panels: int) -> Any:
             lanes = LANES // 2 if isinstance(number, ir.DoubleType) else LANES
             words, sums = ir.VectorType(number, per_word * lanes), ir.VectorType(word_type, lanes)
             same, nothing = ir.Constant(ir.VectorType(i32, lanes), [0] * lanes), ir.Constant(sums, ir.Undefined)
-            begins = builder.icmp_signed(">=", start, ir.Constant(i64, 0))
 
             def load(pointer: Any, place: Any, kind: Any, align: int) -> Any:
                 return builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
@@ -78,12 +77,10 @@ def _tile_product(n_panels: int) -> Any:
             def panel(j: int, offset: Any) -> Any:
                 return builder.add(offset, builder.mul(b_step, ir.Constant(i64, j)))
 
-            with_start = builder.select(begins, start, ir.Constant(i64, 0))
-            firsts = [load(b_pointer, panel(j, with_start), sums, 2) for j in range(n_panels)]
-            cells = {}
-            for i, j in [(i, j) for i in range(TILE_ROWS) for j in range(n_panels)]:
-                value = builder.select(begins, firsts[j], builder.load(output(i, j), align=4))
-                cells[i, j] = cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]  # numba has no types
+            cells = {(i, j): cgutils.alloca_once(builder, sums) for i in range(TILE_ROWS) for j in range(n_panels)}  # type: ignore[no-untyped-call]  # numba has no types
+            for key, cell in cells.items():
+                builder.store(ir.Constant(sums, None), cell)
+                _will_be_written(builder, output(*key))
             with cgutils.for_range(builder, steps) as loop:
                 offset = builder.mul(loop.index, ir.Constant(i64, per_word * lanes))
                 columns = [load(b_pointer, panel(j, offset), words, 2) for j in range(n_panels)]
@@ -95,13 +92,27 @@ def _tile_product(n_panels: int) -> Any:
                     spread = builder.insert_element(nothing, word, ir.Constant(i32, 0))
                     factors = builder.bitcast(builder.shuffle_vector(spread, nothing, same), words)
                     for j in range(n_panels):
-                        builder.store(_add_products(builder, builder.load(cells[i, j]), factors, columns[j]), cells[i, j])
-            for key, cell in cells.items():
-                builder.store(builder.load(cell), output(*key), align=4)
+                        total = _add_products(builder, builder.load(cells[i, j]), factors, columns[j])
+                        builder.store(total, cells[i, j])
+            add = builder.add if is_whole else builder.fadd
+            begins = builder.icmp_signed(">=", start, ir.Constant(i64, 0))
+            start = builder.select(begins, start, ir.Constant(i64, 0))
+            for (i, j), cell in cells.items():
+                first = builder.bitcast(builder.gep(b_pointer, [panel(j, start)]), sums.as_pointer())
+                before = builder.load(builder.select(begins, first, output(i, j)), align=2)
+                builder.store(add(builder.load(cell), before), output(i, j), align=4)
 
         return signature, generate
 
     return tile
+
+
+def _will_be_written(builder: Any, pointer: Any) -> None:
+    """Have the processor fetch what is written some thousand cycles later."""
+    i8p, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [i8p, i32, i32, i32])
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", (i8p,), kind)
+    builder.call(prefetch, [builder.bitcast(pointer, i8p), *(ir.Constant(i32, number) for number in (1, 3, 1))])
 
 
 def _add_products(builder: Any, total: Any, left: Any, right: Any) -> Any:
