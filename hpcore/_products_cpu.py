@@ -67,7 +67,7 @@ def own_products(panels: NDArray[Any], products: NDArray[Any]) -> None:
 
 @kernel()
 def _passes(panels: NDArray[Any]) -> int:
-    return max(1, (panels.shape[1] - 2 + _STEPS) // _STEPS)
+    return int(max(1, (panels.shape[1] - 2 + _STEPS) // _STEPS))
 
 
 @kernel()
