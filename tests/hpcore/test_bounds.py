@@ -1,0 +1,133 @@
+"""Bounds where they are nearly attained: the worst rounding there is, and none at all but that of the bound itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from hpcore._approximation import Approximation, FixedPoint, Packed
+from hpcore._exact_cpu import centre_shifts
+from hpcore._mst_cpu import rounded_up
+from hpcore._strips_cpu import Known, improve_reaches
+from tests.hpcore.test_mst_cpu import APPROXIMATIONS
+
+Floats = NDArray[np.float64]
+ROOM_FOR_TIES = 1.5e-12
+
+
+def bounds_of_kernel(approximation: Approximation, left: Packed, right: Packed) -> tuple[Floats, Floats]:
+    """Lower and upper bounds of every pair in the arithmetic of the kernel: a pair of sets for every column.
+
+    With cores of zero the reach of a row over one column is the upper bound of that edge.
+    """
+    n, m = left.n_points, right.n_points
+    block, *operands = approximation.open_block(left, right, np.empty((n + 32) * (m + 32), np.int32))
+    rows, columns = approximation.bounds(left, right)
+    column = np.arange(m)
+    spans = np.stack((0 * column, 0 * column + n, column, column + 1), axis=1)
+    at = np.stack((n * column, column), axis=1)
+    row_reach, column_reach, bridge = (np.full(size, np.inf, approximation.dtype) for size in (n * m, m, m))
+    nothing = np.zeros(max(n, m), approximation.dtype)
+    lowest = np.empty(n * m, approximation.dtype)
+    lowest_at = n * np.arange(m + 1)
+    of_pairs = (spans, at, row_reach, column_reach, bridge, lowest, lowest_at)
+    improve_reaches(operands[0], operands[1], Known(block, rows, columns, nothing, nothing, *of_pairs))
+    return lowest.reshape(m, n).T.astype(np.float64), row_reach.reshape(m, n).T.astype(np.float64)
+
+
+def squared(left: NDArray[Any], right: NDArray[Any]) -> Floats:
+    differences = left[:, None].astype(np.longdouble) - right[None]
+    return np.asarray((differences * differences).sum(axis=2), np.float64)
+
+
+@pytest.mark.parametrize(
+    ("number", "row"),
+    [(np.int16, np.ones(149_118)), (np.int8, np.concatenate(([127.0], np.full(40_000, 1.51))))],
+)
+def test_bounds_hold_where_every_coordinate_is_rounded_up(
+    number: type[np.signedinteger[Any]], row: NDArray[np.float64]
+) -> None:
+    """Then the errors of two rows lie along them, and x·e' + e·y − e·e' is as large as it can be: (2η + η²) |x|²."""
+    rows = np.stack((row, -row))
+    approximation = FixedPoint(0, number)
+    packed = approximation.pack(rows, np.arange(2), np.zeros(len(row)))
+    square, eta = float(row @ row), packed.error
+    products = approximation.block(packed, packed, np.empty(64 * 64, np.int32))
+    error = packed.step[0] * packed.step[0] * float(products[0, 0]) - square
+    assert 0.93 * (2 * eta + eta * eta) * square < error < (2 * eta + eta * eta) * square * (1 + 1e-9)
+    assert error > 2 * eta * square * (1 + 1e-6)  # ηη' matters, and not only in the last place of the bound
+    lower, upper = bounds_of_kernel(approximation, packed, packed)
+    exact = np.array([[0.0, 4 * square], [4 * square, 0.0]])
+    assert (exact <= upper).all()
+    assert (lower <= exact * (1 - ROOM_FOR_TIES)).all()
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    d=st.integers(1, 40),
+    spread=st.sampled_from([1, 100, 20_000]),
+    has_two_centres=st.booleans(),
+)
+def test_bounds_hold_where_nothing_is_rounded_but_the_bound(
+    seed: int, d: int, spread: int, has_two_centres: bool
+) -> None:
+    """Whole numbers with a largest one of 32767 have the step 1 and η = 0: all that is left is float32 itself.
+
+    Around two centres the sets lie beside each other, so that the terms of a bound are far larger than the distance.
+    """
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(-8000, 8000, d) + rng.integers(-spread, spread + 1, (40, d))
+    rows = np.rint(rows / np.sqrt(d))
+    rows[:, 0] = 32767.0 if has_two_centres else rng.choice([32767.0, -32767.0], 40)
+    sets = np.array_split(rng.permutation(40), 2)
+    centres = np.zeros((2, d))
+    centres[1, 0] = 65534.0 * has_two_centres
+    approximation, packed = FixedPoint(0), []
+    for own, other in ((0, 1), (1, 0)):
+        shift = np.empty(20)
+        centre_shifts(rows, sets[own], centres[own], centres[other], shift)
+        of_set = approximation.pack(rows, sets[own], centres[own])
+        assert of_set.error == 0.0
+        packed.append(replace(of_set, shift=shift) if has_two_centres else of_set)
+    lower, upper = bounds_of_kernel(approximation, packed[0], packed[1])
+    exact = squared(rows[sets[0]], rows[sets[1]])
+    assert (exact <= upper).all()
+    assert (lower <= exact * (1 - ROOM_FOR_TIES)).all()
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    by=st.sampled_from(sorted(APPROXIMATIONS)),
+    d=st.integers(1, 40),
+    power=st.integers(-30, -14),
+)
+def test_bounds_hold_where_float32_underflows(seed: int, by: str, d: int, power: int) -> None:
+    """Near the centre squares are denormal or nothing at all, though other points are at a distance of about 1."""
+    rng = np.random.default_rng(seed)
+    rows = np.asarray(rng.standard_normal((40, d)) * 10.0**power)
+    rows[:3], rows[3:6] = 0.5, -0.5
+    if by == "direct32":
+        rows = rows.astype(np.float32).astype(np.float64)
+    approximation = APPROXIMATIONS[by](0)
+    sets = np.array_split(rng.permutation(40), 2)
+    packed = [approximation.pack(rows, each, np.zeros(d)) for each in sets]
+    lower, upper = bounds_of_kernel(approximation, packed[0], packed[1])
+    exact = squared(rows[sets[0]], rows[sets[1]])
+    assert (exact <= upper).all()
+    assert (lower <= exact * (1 - ROOM_FOR_TIES)).all()
+
+
+@given(values=st.lists(st.floats(0.0, 1e30), min_size=1), dtype=st.sampled_from([np.float32, np.float64]))
+def test_rounded_up_is_no_less_and_hardly_more(values: list[float], dtype: type[np.floating[Any]]) -> None:
+    exact = np.array(values)
+    found = rounded_up(exact, dtype)
+    assert found.dtype == dtype
+    assert (found >= exact).all()
+    two_less = np.nextafter(np.nextafter(found, dtype(-1.0)), dtype(-1.0))
+    assert (two_less <= exact).all()
