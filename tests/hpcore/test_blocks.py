@@ -79,8 +79,8 @@ def between(
     ``starts[side]`` are the borders of the sets, ``tiles[side]`` those of the blocks. None: too many in some block.
     """
     n_rows = starts[0][-1]
-    n_points = [np.diff(each)[pairs[:, side]] for side, each in enumerate(starts)]
-    state = Reaches.open(n_points[0], n_points[1], blocks.dtype)
+    n_points = np.stack([np.diff(each)[pairs[:, side]] for side, each in enumerate(starts)], axis=1)
+    state = Reaches.open(n_points, blocks.dtype)
     found: list[list[NDArray[np.intp]] | None] = [[] for _ in pairs]
     centre = rows.mean(axis=0)
     upper = [_mst_cpu.rounded_up(each * 4.0**EXPONENT, blocks.dtype) for each in of_cores]

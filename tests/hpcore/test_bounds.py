@@ -14,31 +14,46 @@ from numpy.typing import NDArray
 from hpcore._approximation import Approximation, FixedPoint, Packed
 from hpcore._exact_cpu import centre_shifts
 from hpcore._mst_cpu import rounded_up
-from hpcore._strips_cpu import Known, improve_reaches
+from hpcore._strips_cpu import Known, cross_candidates, improve_reaches
 from tests.hpcore.test_mst_cpu import APPROXIMATIONS
 
 Floats = NDArray[np.float64]
 ROOM_FOR_TIES = 1.5e-12
 
 
-def bounds_of_kernel(approximation: Approximation, left: Packed, right: Packed) -> tuple[Floats, Floats]:
-    """Lower and upper bounds of every pair in the arithmetic of the kernel: a pair of sets for every column.
+def check_bounds(approximation: Approximation, left: Packed, right: Packed, exact: Floats) -> None:
+    """lower < w ≤ upper for every pair in the arithmetic of the kernels: each pair of points is a pair of sets.
 
-    With cores of zero the reach of a row over one column is the upper bound of that edge.
+    No reach is shorter than the edge that it is made of; and a path just as long as an edge, less what counts as tied,
+    keeps it.
     """
-    n, m = left.n_points, right.n_points
+    n, m = exact.shape
     block, *operands = approximation.open_block(left, right, np.empty((n + 32) * (m + 32), np.int32))
     rows, columns = approximation.bounds(left, right)
-    column = np.arange(m)
-    spans = np.stack((0 * column, 0 * column + n, column, column + 1), axis=1)
-    at = np.stack((n * column, column), axis=1)
-    row_reach, column_reach, bridge = (np.full(size, np.inf, approximation.dtype) for size in (n * m, m, m))
-    nothing = np.zeros(max(n, m), approximation.dtype)
-    lowest = np.empty(n * m, approximation.dtype)
-    lowest_at = n * np.arange(m + 1)
-    of_pairs = (spans, at, row_reach, column_reach, bridge, lowest, lowest_at)
-    improve_reaches(operands[0], operands[1], Known(block, rows, columns, nothing, nothing, *of_pairs))
-    return lowest.reshape(m, n).T.astype(np.float64), row_reach.reshape(m, n).T.astype(np.float64)
+    i, j = (each.reshape(-1) for each in np.indices((n, m)))
+    each_pair = np.arange(n * m)
+    no_core = np.zeros(max(n, m), approximation.dtype)
+    known = Known(
+        block=block,
+        rows=rows,
+        columns=columns,
+        row_core=no_core,
+        column_core=no_core,
+        spans=np.stack((i, i + 1, j, j + 1), axis=1),
+        reach_at=np.stack((each_pair, each_pair), axis=1),
+        row_reach=np.full(n * m, np.inf, approximation.dtype),
+        column_reach=np.full(n * m, np.inf, approximation.dtype),
+        bridge=np.full(n * m, np.inf, approximation.dtype),
+        nearest=np.empty(n * m, approximation.dtype),
+        nearest_at=np.arange(n * m + 1),
+    )
+    improve_reaches(operands[0], operands[1], known)
+    for reach in (known.row_reach, known.column_reach, known.bridge):
+        assert (reach >= exact.reshape(-1)).all()
+        reach[:] = rounded_up(exact.reshape(-1) * (1.0 - ROOM_FOR_TIES), approximation.dtype)
+    u, v, n_found = np.empty(n * m, np.int32), np.empty(n * m, np.int32), np.zeros(n * m, np.intp)
+    assert cross_candidates(known, np.ones(n * m, np.intp), u, v, n_found, 0) == n * m
+    assert (n_found == 1).all()
 
 
 def squared(left: NDArray[Any], right: NDArray[Any]) -> Floats:
@@ -62,10 +77,7 @@ def test_bounds_hold_where_every_coordinate_is_rounded_up(
     error = packed.step[0] * packed.step[0] * float(products[0, 0]) - square
     assert 0.93 * (2 * eta + eta * eta) * square < error < (2 * eta + eta * eta) * square * (1 + 1e-9)
     assert error > 2 * eta * square * (1 + 1e-6)  # ηη' matters, and not only in the last place of the bound
-    lower, upper = bounds_of_kernel(approximation, packed, packed)
-    exact = np.array([[0.0, 4 * square], [4 * square, 0.0]])
-    assert (exact <= upper).all()
-    assert (lower <= exact * (1 - ROOM_FOR_TIES)).all()
+    check_bounds(approximation, packed, packed, np.array([[0.0, 4 * square], [4 * square, 0.0]]))
 
 
 @given(
@@ -95,10 +107,7 @@ def test_bounds_hold_where_nothing_is_rounded_but_the_bound(
         of_set = approximation.pack(rows, sets[own], centres[own])
         assert of_set.error == 0.0
         packed.append(replace(of_set, shift=shift) if has_two_centres else of_set)
-    lower, upper = bounds_of_kernel(approximation, packed[0], packed[1])
-    exact = squared(rows[sets[0]], rows[sets[1]])
-    assert (exact <= upper).all()
-    assert (lower <= exact * (1 - ROOM_FOR_TIES)).all()
+    check_bounds(approximation, packed[0], packed[1], squared(rows[sets[0]], rows[sets[1]]))
 
 
 @given(
@@ -117,10 +126,7 @@ def test_bounds_hold_where_float32_underflows(seed: int, by: str, d: int, power:
     approximation = APPROXIMATIONS[by](0)
     sets = np.array_split(rng.permutation(40), 2)
     packed = [approximation.pack(rows, each, np.zeros(d)) for each in sets]
-    lower, upper = bounds_of_kernel(approximation, packed[0], packed[1])
-    exact = squared(rows[sets[0]], rows[sets[1]])
-    assert (exact <= upper).all()
-    assert (lower <= exact * (1 - ROOM_FOR_TIES)).all()
+    check_bounds(approximation, packed[0], packed[1], squared(rows[sets[0]], rows[sets[1]]))
 
 
 @given(values=st.lists(st.floats(0.0, 1e30), min_size=1), dtype=st.sampled_from([np.float32, np.float64]))
