@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from hpcore import _validate
 from hpcore.distances import Points, distinct_points
@@ -58,7 +59,8 @@ class LayerPoints:
         threads = available_threads() if n_threads is None else _validate.positive_integer(n_threads, "n_threads")
         if memory_budget is not None:
             _validate.positive_integer(memory_budget, "memory_budget")
-        points = distinct_points(rows, metric)
+        held = rows.nbytes if _is_copied(rows, activations) else 0
+        points = distinct_points(rows, metric, held=held, budget=memory_budget)
         return cls(points, groups, metric, ties, device, threads, memory_budget, on_progress or _silent)
 
     @property
@@ -79,6 +81,11 @@ class LayerPoints:
             part_size=part_size,
             **options,
         )
+
+
+def _is_copied(rows: NDArray[Any], activations: ArrayLike) -> bool:
+    """Whether the rows are no view of what was given: a list, or axes that do not flatten."""
+    return not (hasattr(activations, "__array__") and np.may_share_memory(rows, np.asarray(activations)))
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -16,7 +16,7 @@ METRICS = ("euclidean", "cosine")
 TIES = ("average", "first")
 DEVICES = ("cpu", "cuda", "auto")
 
-_CHUNK_BYTES = 1 << 24  # rows are checked in pieces of this size, so that a memory map is never loaded whole
+_CHUNK_BYTES = 1 << 20  # rows are checked in pieces of this size, so that a memory map is never loaded whole
 _LARGEST_EXACT_INTEGER = 1 << 53  # float64 holds every integer up to here
 
 
@@ -52,7 +52,7 @@ def probability(value: object, name: str) -> float:
 
 
 def row_chunks(rows: NDArray[Any]) -> Iterator[slice]:
-    """Slices of `rows` that hold about 16 MiB each."""
+    """Slices of `rows` that hold about a megabyte each."""
     row_bytes = max(1, rows.shape[1] * rows.itemsize)
     step = max(1, _CHUNK_BYTES // row_bytes)
     for start in range(0, rows.shape[0], step):
@@ -72,6 +72,8 @@ def activation_matrix(activations: object, name: str = "activations") -> NDArray
         array = np.asanyarray(activations)
     except ValueError as error:
         raise InvalidInput(f"`{name}` must be an array of shape (N, ...) with rows of equal length.") from error
+    except (TypeError, RuntimeError) as error:  # tensors on a device, with gradients, of bfloat16
+        raise InvalidInput(f"`{name}` must be an array, or turn into one: {error}") from error
     if isinstance(array, np.ma.MaskedArray):
         raise InvalidInput(f"`{name}` must not be a masked array; select the rows before the call.")
     array = array.view(np.ndarray)
@@ -82,8 +84,6 @@ def activation_matrix(activations: object, name: str = "activations") -> NDArray
         raise InvalidInput(f"`{name}` must have shape (N, ...) with N ≥ 1 and no empty axis; got {array.shape}.")
     if array.dtype.kind == "b":
         array = array.view(np.uint8)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
     rows = array.reshape(array.shape[0], -1)
     _check_values(rows, name)
     return rows
@@ -111,6 +111,8 @@ def class_labels(labels: object, n_rows: int, name: str = "labels", *, against: 
     InvalidInput
         Wrong shape or dtype, another length than the rows, one class, or a class of one point.
     """
+    if isinstance(labels, np.ma.MaskedArray):
+        raise InvalidInput(f"`{name}` must not be a masked array; select the rows before the call.")
     array = np.asarray(labels)
     if array.ndim != 1:
         raise InvalidInput(f"`{name}` must be one-dimensional; got shape {array.shape}.")
@@ -118,6 +120,10 @@ def class_labels(labels: object, n_rows: int, name: str = "labels", *, against: 
         raise InvalidInput(f"`{name}` must have one entry per row of `{against}`: {n_rows}; got {array.shape[0]}.")
     if array.dtype.kind not in "iubUST":
         raise InvalidInput(f"`{name}` must hold integers or strings; got dtype {array.dtype}.")
+    if array.dtype.kind == "T" or (array.dtype.kind in "US" and not isinstance(labels, np.ndarray)):
+        word = bytes if array.dtype.kind == "S" else str  # NumPy makes strings of what stands among strings
+        if not all(isinstance(each, word) for each in np.asarray(labels, object).tolist()):
+            raise InvalidInput(f"`{name}` must hold integers or strings, not both, and none may be missing.")
     classes, codes, sizes = np.unique(array, return_inverse=True, return_counts=True)
     if classes.shape[0] < 2:
         raise InvalidInput(f"`{name}` must name at least 2 classes; got {classes.shape[0]}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._validate import row_chunks
+from hpcore.errors import OutOfMemory
 
 UNIT_ROUNDOFF = 2.0**-53
 _SMALLEST_TIE_TOLERANCE = 1e-12
+_LARGEST_EXPONENT = 490  # the square of a difference is below 2⁹⁸², whatever the number of features
+_SMALLEST_EXPONENT = -450  # a difference is at least 2⁻⁵² of the smaller number; 2⁻⁵¹¹ has the least normal square
 
 
 @dataclass(frozen=True)
@@ -63,20 +67,32 @@ def tie_tolerance(n_features: int) -> float:
     return max(_SMALLEST_TIE_TOLERANCE, 4 * (n_features + 4) * UNIT_ROUNDOFF)
 
 
-def distinct_points(rows: NDArray[Any], metric: str) -> Points:
+def distinct_points(rows: NDArray[Any], metric: str, *, held: int = 0, budget: int | None = None) -> Points:
     """Embed rows so that squared Euclidean distance orders them as `metric` does, and find repeated ones.
 
     ``"cosine"``: rows are normalised, for ``|x̂ - ŷ|² = 2 (1 - cos)``. A row of zeros gets a coordinate of its own,
     which puts it at squared distance 0 from zero rows and ``1 + 1 = 2 (1 - 0)`` from all others.
 
     Memory: none for contiguous float32 and for float64 rows of moderate size; 4 N d bytes for smaller types; 8 N d
-    for wider integers and for the cosine metric.
+    for wider integers and for the cosine metric. `held` bytes are copies made before.
+
+    Raises
+    ------
+    OutOfMemory
+        Copies alone take more than `budget` bytes; it is raised before they are made.
     """
+
+    def make_room(size: int) -> None:
+        if budget is not None and held + size > budget:
+            what = f"`memory_budget` must be larger than {held + size} bytes, which a copy of these activations takes"
+            raise OutOfMemory(f"{what}; got {budget}.")
+
     if metric == "cosine":
+        make_room(8 * rows.size)
         embedded, n_zero_rows = _normalised(rows)
     else:
-        embedded, n_zero_rows = _floating(rows), 0
-    copied_bytes = 0 if np.may_share_memory(embedded, rows) else embedded.nbytes
+        embedded, n_zero_rows = _floating(rows, make_room), 0
+    copied_bytes = held + (0 if np.may_share_memory(embedded, rows) else embedded.nbytes)
     embedded = embedded.view()
     embedded.flags.writeable = False  # kernels are compiled once: read-only input and copies look alike to them
     order, is_new = _content_order(embedded)
@@ -85,19 +101,40 @@ def distinct_points(rows: NDArray[Any], metric: str) -> Points:
     return Points(embedded, order[is_new], index, n_zero_rows, tie_tolerance(embedded.shape[1]), copied_bytes)
 
 
-def _floating(rows: NDArray[Any]) -> NDArray[Any]:
+def _floating(rows: NDArray[Any], make_room: Callable[[int], None]) -> NDArray[Any]:
     """Rows as float32 where that is exact, else float64."""
-    is_narrow = rows.dtype.itemsize <= 2 or rows.dtype == np.float32
-    if rows.dtype == np.float64:
-        return _moderate(np.ascontiguousarray(rows))
-    return np.ascontiguousarray(rows, np.float32 if is_narrow else np.float64)
+    is_narrow = rows.dtype.itemsize <= 2 or (rows.dtype.kind == "f" and rows.dtype.itemsize == 4)
+    dtype = np.dtype(np.float32 if is_narrow else np.float64)
+    if rows.dtype != dtype or not rows.flags.c_contiguous:
+        make_room(rows.size * dtype.itemsize)
+        rows = np.ascontiguousarray(rows, dtype)
+    exponent = _far_exponent(rows) if rows.dtype == np.float64 else 0
+    if exponent:
+        make_room(rows.nbytes)
+        rows = np.ldexp(rows, exponent)
+    return rows
 
 
-def _moderate(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows times a power of two where squares could overflow or vanish: exact, and the tree is the same."""
-    largest = max(float(np.abs(rows[chunk]).max()) for chunk in row_chunks(rows))
-    exponent = int(np.frexp(largest)[1])
-    return np.ldexp(rows, -exponent) if abs(exponent) > 256 else rows
+def _far_exponent(rows: NDArray[np.float64]) -> int:
+    """The power of two by which squares of differences neither overflow nor vanish, where they could; else 0.
+
+    It brings the largest number to about 2⁴⁹⁰. Multiplying is exact, and the tree is the same, but for what is 10³⁰⁰
+    times smaller than the largest number: its squares vanish all the same.
+    """
+    largest, smallest = np.uint64(0), np.uint64(2**64 - 1)
+    for chunk in row_chunks(rows):
+        bits = rows[chunk].view(np.uint64) << np.uint64(1)  # without the sign; they ascend as the numbers do
+        largest = max(largest, bits.max())
+        bits -= np.uint64(1)  # 0 becomes the largest of all
+        smallest = min(smallest, bits.min())
+    if largest == 0:
+        return 0
+    of_largest, of_smallest = (
+        int(np.frexp((bits >> np.uint64(1)).view(np.float64))[1]) for bits in (largest, smallest + np.uint64(1))
+    )
+    return (
+        0 if of_smallest >= _SMALLEST_EXPONENT and of_largest <= _LARGEST_EXPONENT else _LARGEST_EXPONENT - of_largest
+    )
 
 
 def _normalised(rows: NDArray[Any]) -> tuple[NDArray[np.float64], int]:
@@ -117,6 +154,8 @@ def _normalised(rows: NDArray[Any]) -> tuple[NDArray[np.float64], int]:
         unit[chunk, :n_features] = part / norms[:, None]
     if n_zero_rows:
         unit[is_zero, -1] = 1.0
+    if exponent := _far_exponent(unit):
+        np.ldexp(unit, exponent, out=unit)
     return unit, n_zero_rows
 
 

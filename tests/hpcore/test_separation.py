@@ -233,6 +233,25 @@ def test_extreme_float64_scales(scale: float) -> None:
     )
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("d", [2, 20])
+def test_squares_of_small_differences_do_not_vanish(metric: str, d: int) -> None:
+    """Beside 1, as in saturated softmax outputs: 1e-170 is as good as 1e-140, whose squares float64 holds."""
+    rng = np.random.default_rng(3)
+    small, labels = rng.standard_normal((40, d)), np.arange(40) % 2
+    small[:, 0] += labels
+
+    def beside_one(scale: float) -> hpcore.PairwiseSeparation:
+        rows = np.hstack([np.ones((40, 1)), small * scale])
+        rows[:4] *= -1.0
+        return hpcore.pairwise_henze_penrose(rows, labels, metric=metric)
+
+    expected, found = beside_one(1e-140), beside_one(1e-170)
+    assert expected.cross_edges_min[0] > 1
+    np.testing.assert_allclose(found.cross_edges, expected.cross_edges, rtol=1e-12)
+    np.testing.assert_array_equal(found.cross_edges_max, expected.cross_edges_max)
+
+
 def test_cosine_zero_rows() -> None:
     """Zero rows: 0 from each other, 1 from the rest; orthogonal rows are also at 1 from each other."""
     points = np.array([[0, 0, 0], [0, 0, 0], [1, 0, 0], [2, 0, 0], [0, 1, 0], [0, 3, 0.0]])

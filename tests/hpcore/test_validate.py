@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import hpcore
 from hpcore import _validate
@@ -31,6 +32,8 @@ LABELS = np.array([0, 0, 0, 1, 1, 1])
         (np.full((6, 2), 2**53 + 2), r"2\*\*53"),
         ("text", "got dtype <U"),
         (None, "got dtype object"),
+        (torch.zeros(6, 2, dtype=torch.bfloat16), "array, or turn into one: .*BFloat16"),
+        (torch.zeros(6, 2, requires_grad=True), "array, or turn into one: .*detach"),
     ],
 )
 def test_bad_activations(activations: Any, message: str) -> None:
@@ -51,12 +54,36 @@ def test_bad_activations(activations: Any, message: str) -> None:
         (LABELS.astype(float), "got dtype float64"),
         (LABELS.astype(object), "got dtype object"),
         ([None] * 6, "got dtype object"),
+        (np.ma.MaskedArray(LABELS, LABELS > 0), "masked"),
+        ([1, "1", 1, "1", 1, "1"], "not both"),  # NumPy would take them for one class
+        (["a", b"a"] * 3, "not both"),
+        (np.array(["a", None, "b"] * 2, np.dtypes.StringDType(na_object=None)), "missing"),
+        (np.array(["a", np.nan, "b"] * 2, np.dtypes.StringDType(na_object=np.nan)), "missing"),
     ],
 )
 def test_bad_labels(labels: Any, message: str) -> None:
     with pytest.raises(hpcore.InvalidInput, match=r"`labels` must.*") as caught:
         hpcore.pairwise_henze_penrose(GOOD, labels)
     assert caught.match(message)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        LABELS.astype("u8") + 2**63,
+        LABELS.astype(">i4") - 5,
+        LABELS.astype(bool),
+        LABELS.astype("S"),
+        np.array(["é", "e"])[LABELS],
+        np.array(["a", "b"], np.dtypes.StringDType(na_object=None))[LABELS],
+        [b"\xff", b"a", b"a", b"\xff", b"\xff", b"\xff"],
+        tuple(LABELS.tolist()),
+    ],
+)
+def test_good_labels(labels: Any) -> None:
+    found = hpcore.pairwise_henze_penrose(GOOD, labels)
+    assert found.counts.sum() == 6
+    np.testing.assert_array_equal(found.classes, np.unique(np.asarray(labels)))
 
 
 @pytest.mark.parametrize(
