@@ -177,20 +177,19 @@ def product_bounds(points: Packed, error: float, dtype: type[np.floating[Any]] =
     ``2 x·Δ + |Δ|²/2`` and ``2 y·(-Δ) + |Δ|²/2``. They are the `shift`, computed in float64 to ``8 d 2⁻⁵³ |x| |Δ|``. A
     bound is rounded by a share of its terms, ``|x|² + |shift|``, and |x| |Δ| is at most eight times as large as these.
     """
+    from hpcore._block_cpu import fill_product_bounds
+
     n_features = points.data.shape[1] * (points.data.shape[3] if points.data.ndim == 4 else 1)
-    term, size = points.squared_norm, points.squared_norm
     rounding = 16 * float(np.finfo(dtype).eps)  # 32 u: at most 24 roundings of a bound itself, and room for tied edges
     if dtype is np.float64:
         rounding += 4 * tie_tolerance(n_features)  # the terms of both sides are at least half a squared distance
-    if points.shift is not None:
-        term, size = term + points.shift, size + np.abs(points.shift)
+    shift = points.shift
+    if shift is None:
+        shift = np.zeros(points.n_points)
+    else:
         rounding += 64 * n_features * UNIT_ROUNDOFF
-    slack = error * points.squared_norm + (rounding * size + _TINY)
     bounds = np.empty((5, points.n_points), dtype)
-    np.add(term, slack, out=bounds[0], casting="same_kind")
-    np.subtract(term, slack, out=bounds[1], casting="same_kind")
-    bounds[4] = points.step
-    bounds[2:4] = bounds[4] * -2.0
+    fill_product_bounds(points.step, points.squared_norm, shift, error, rounding, _TINY, bounds)
     return bounds
 
 

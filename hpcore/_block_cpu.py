@@ -35,6 +35,25 @@ ORDERED = frozenset({"reassoc", "contract", "nnan", "nsz"})
 
 
 @kernel()
+def fill_product_bounds(
+    step: NDArray[np.float64],
+    squared_norm: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    error: float,
+    rounding: float,
+    smallest: float,
+    bounds: NDArray[Any],
+) -> None:
+    """Fill `bounds` (5, n), see `hpcore._approximation.product_bounds`."""
+    for i in range(np.uint64(squared_norm.shape[0])):
+        term, size = squared_norm[i] + shift[i], squared_norm[i] + abs(shift[i])
+        slack = error * squared_norm[i] + rounding * size + smallest
+        bounds[0, i], bounds[1, i] = term + slack, term - slack
+        bounds[2, i] = bounds[3, i] = -2.0 * step[i]
+        bounds[4, i] = step[i]
+
+
+@kernel()
 def direct_distances(left: NDArray[Any], right: NDArray[Any], block: NDArray[Any], is_first: bool) -> None:
     """Fill `block` (n, m) with squared distances, or add to it; ``right (d, m)`` holds points in columns.
 

@@ -58,19 +58,20 @@ def pack(
     on one side, and ``-128 Σ q'`` makes up for it.
     """
     n_words = packed.shape[1] - 1
-    largest_value = 127.0 if packed.itemsize == 1 else 32767.0
+    is_bytes = packed.itemsize == 1
+    largest_value = 127.0 if is_bytes else 32767.0
     worst = 0.0
     packed[-1] = 0
+    words = packed.reshape(-1).view(np.int32)
     values = np.empty(rows.shape[1])
     rounded = np.zeros(n_words * packed.shape[3], packed.dtype)
+    of_row = rounded.view(np.int32)
     for i in range(chosen.shape[0]):
         unit, square, error = _round_row(rows[chosen[i]], centre, largest_value, values, rounded)
-        words = packed[i // PANEL].reshape(-1).view(np.int32)
-        of_row = rounded.view(np.int32)
-        lane = i % PANEL
+        at = i // PANEL * (n_words + 1) * PANEL + i % PANEL
         for k in range(n_words):
-            words[k * PANEL + lane] = of_row[k]
-        words[n_words * PANEL + lane] = -128 * _sum_of(rounded) if packed.itemsize == 1 else 0
+            words[at + k * PANEL] = of_row[k]
+        words[at + n_words * PANEL] = -128 * _sum_of(rounded) if is_bytes else 0
         step[i], squared_norm[i] = unit, square
         if square > 0.0:
             worst = max(worst, error / square)
@@ -79,7 +80,7 @@ def pack(
 
 @kernel()
 def _sum_of(rounded: NDArray[Any]) -> int:
-    total = 0
-    for k in range(rounded.shape[0]):
-        total += int(rounded[k])
-    return total
+    total = np.int32(0)
+    for k in range(np.uint64(rounded.shape[0])):
+        total += np.int32(rounded[k])
+    return int(total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,11 +72,13 @@ class Blocks(Protocol):
 
 
 class CpuBlocks:
-    """Blocks in memory of the calling thread, which `scratch` returns."""
+    """Blocks in memory that `scratch` lends."""
 
     searches_sets_at_once = False
 
-    def __init__(self, approximation: Approximation, scratch: Callable[[], NDArray[np.int32]]) -> None:
+    def __init__(
+        self, approximation: Approximation, scratch: Callable[[], AbstractContextManager[NDArray[np.int32]]]
+    ) -> None:
         """Any approximation serves; it has no influence on what is found to be a minimum tree in the end."""
         self.dtype = approximation.dtype
         self.pack = approximation.pack
@@ -95,9 +98,10 @@ class CpuBlocks:
 
     def within_at_most(self, packed: Packed, most: int | None) -> Ends | None:
         """Candidates within one set of points; None where there are more than `most`."""
-        block = self._approximation.block(packed, packed, self._scratch())
         bounds, _ = self._approximation.bounds(packed, packed)
-        return all_or_none(lambda u, v: _block_cpu.tree_candidates(block, bounds, u, v), 4 * packed.n_points, most)
+        with self._scratch() as memory:
+            block = self._approximation.block(packed, packed, memory)
+            return all_or_none(lambda u, v: _block_cpu.tree_candidates(block, bounds, u, v), 4 * packed.n_points, most)
 
     def between(
         self,
@@ -108,41 +112,47 @@ class CpuBlocks:
         at: NDArray[np.intp],
     ) -> Found:
         """Paths through the cores, for all pairs of a block in one call."""
-        block, left, right = self._approximation.open_block(*packed, self._scratch())
-        bounds = self._approximation.bounds(*packed)
         n_rows, n_columns = spans[:, 1] - spans[:, 0], spans[:, 3] - spans[:, 2]
         nearest_at = np.concatenate(([0], np.cumsum(n_rows * -(-n_columns // _block_cpu.CHUNK))))
         nearest = np.empty(int(nearest_at[-1]), self.dtype)
         of_pairs = (spans, at, state.rows, state.columns, state.bridge, nearest, nearest_at)
-        known = _strips_cpu.Known(block, *bounds, *cores, *of_pairs)
-        _strips_cpu.improve_reaches(left, right, known)
-        most = CANDIDATES_PER_POINT * (n_rows + n_columns)
-        capacity = int(max(most.max(), min(most.sum(), 4 * (packed[0].n_points + packed[1].n_points))))
-        u, v = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
-        n_found = np.zeros(spans.shape[0], np.intp)
-        pair = 0
-        while True:
-            pair = _strips_cpu.cross_candidates(known, most, u, v, n_found, pair)
-            if pair == spans.shape[0]:
-                break
-            u, v = (np.concatenate((each, np.empty_like(each))) for each in (u, v))
-        total = int(np.maximum(n_found, 0).sum())
-        return u[:total].astype(np.intp), v[:total].astype(np.intp), n_found
+        bounds = self._approximation.bounds(*packed)
+        with self._scratch() as memory:
+            block, left, right = self._approximation.open_block(*packed, memory)
+            known = _strips_cpu.Known(block, *bounds, *cores, *of_pairs)
+            _strips_cpu.improve_reaches(left, right, known)
+            return _listed(known, CANDIDATES_PER_POINT * (n_rows + n_columns))
 
     def between_trees(
         self, packed: tuple[Packed, Packed], adjacency: Adjacency, scale: float, most: int | None
     ) -> Ends | None:
         """Candidates between two sets by Prim's algorithm over their trees (`adjacency`) and the block."""
-        block = self._approximation.block(*packed, self._scratch())[: packed[0].n_points, : packed[1].n_points]
+        n_rows, n_columns = packed[0].n_points, packed[1].n_points
+        with self._scratch() as memory:
+            block = self._approximation.block(*packed, memory)[:n_rows, :n_columns]
+            plain, turned = block.copy(), np.ascontiguousarray(block.T)
         rows, columns = self._approximation.bounds(*packed)
         starts, neighbours, squared = adjacency
         lengths = rounded_up(squared * scale, self.dtype)
-        plain, turned = np.ascontiguousarray(block), np.ascontiguousarray(block.T)
         return all_or_none(
             lambda u, v: cross_tree_candidates(plain, turned, rows, columns, starts, neighbours, lengths, u, v),
-            4 * (packed[0].n_points + packed[1].n_points),
+            4 * (n_rows + n_columns),
             most,
         )
+
+
+def _listed(known: _strips_cpu.Known, most: NDArray[np.intp]) -> Found:
+    """The candidates that `hpcore._strips_cpu` leaves, in memory that grows where it does not suffice."""
+    n_pairs = most.shape[0]
+    capacity = int(max(most.max(), min(most.sum(), 4 * (known.rows.shape[1] + known.columns.shape[1]))))
+    u, v = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    n_found = np.zeros(n_pairs, np.intp)
+    pair = _strips_cpu.cross_candidates(known, most, u, v, n_found, 0)
+    while pair < n_pairs:
+        u, v = (np.concatenate((each, np.empty_like(each))) for each in (u, v))
+        pair = _strips_cpu.cross_candidates(known, most, u, v, n_found, pair)
+    total = int(np.maximum(n_found, 0).sum())
+    return u[:total].astype(np.intp), v[:total].astype(np.intp), n_found
 
 
 def rounded_up(values: NDArray[np.float64], dtype: type[np.floating[Any]]) -> NDArray[Any]:

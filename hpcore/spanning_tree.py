@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement, pairwise
@@ -85,17 +86,27 @@ def available_threads() -> int:
 
 
 def in_threads(work: Callable[[Task], Answer], tasks: Sequence[Task], n_threads: int) -> Iterator[Answer]:
-    """Yield ``work(task)`` in the order of the tasks; leaving early drops the tasks that have not begun."""
-    if n_threads == 1 or len(tasks) <= 1:
+    """Yield ``work(task)`` in the order of the tasks; leaving early drops the tasks that have not begun.
+
+    The calling thread is one of the threads: as long as the next answer is not there it does what nobody has begun.
+    """
+    n_helpers = min(n_threads, len(tasks)) - 1
+    if n_helpers < 1:
         with one_blas_thread:
             yield from map(work, tasks)
         return
-    with one_blas_thread, ThreadPoolExecutor(n_threads) as pool:
-        futures = [pool.submit(work, task) for task in tasks]
-        futures.reverse()
+    with one_blas_thread, ThreadPoolExecutor(n_helpers) as pool:
+        futures = deque(pool.submit(work, task) for task in tasks)  # each leaves with its answer: none is kept
+        n_begun = 0  # of those at the front
         try:
-            while futures:
-                yield futures.pop().result()  # popped: an answer is not kept once it has been used
+            for n_yielded in range(len(tasks)):
+                while n_begun < len(futures) and not futures[0].done():
+                    if futures[n_begun].cancel():
+                        futures[n_begun] = Future()
+                        futures[n_begun].set_result(work(tasks[n_yielded + n_begun]))
+                    n_begun += 1
+                n_begun = max(0, n_begun - 1)
+                yield futures.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -237,17 +248,23 @@ def minimal_edges(coordinates: NDArray[np.float64], tolerance: float) -> Edges:
     return Edges(tree.u, tree.v, tree.weight)
 
 
-class _Scratch(threading.local):
-    """Memory for one block, one for each thread."""
+class _Scratch:
+    """Memory for blocks: one for each thread that holds one, and what is given back is taken again."""
 
     def __init__(self, part_size: int) -> None:
         self._size = (part_size + 32) ** 2
-        self._memory: NDArray[np.int32] | None = None
+        self._free: list[NDArray[np.int32]] = []
 
-    def __call__(self) -> NDArray[np.int32]:
-        if self._memory is None:
-            self._memory = np.empty(self._size, np.int32)
-        return self._memory
+    @contextmanager
+    def __call__(self) -> Iterator[NDArray[np.int32]]:
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = np.empty(self._size, np.int32)
+        try:
+            yield memory
+        finally:
+            self._free.append(memory)
 
 
 def _blocks_on(device: str, points: Points, exponent: int) -> Blocks:

@@ -16,7 +16,7 @@ from hpcore._pair_counts import count_pairs
 from hpcore._plan import make_plan
 from hpcore.distances import distinct_points
 from hpcore.errors import OutOfMemory
-from hpcore.spanning_tree import Forests, in_threads, minimal_edges
+from hpcore.spanning_tree import Forests, _Scratch, in_threads, minimal_edges
 from tests import oracle
 
 
@@ -67,6 +67,43 @@ def test_answers_come_in_order(n_threads: int) -> None:
         return i * i
 
     assert list(in_threads(work, range(20), n_threads)) == [i * i for i in range(20)]
+
+
+def test_the_calling_thread_is_one_of_the_threads() -> None:
+    """Two threads meet: neither would get there alone, and a third is never there."""
+    meeting = threading.Barrier(2, timeout=30)
+    names: list[str] = []
+
+    def work(i: int) -> int:
+        meeting.wait()
+        names.append(threading.current_thread().name)
+        meeting.wait()
+        return i
+
+    assert list(in_threads(work, range(6), 2)) == list(range(6))
+    assert names.count(threading.current_thread().name) == 3
+    assert len(set(names)) == 2
+
+
+def test_memory_of_blocks_is_lent_again() -> None:
+    scratch = _Scratch(16)
+    with scratch() as first, scratch() as second:
+        assert first is not second
+    with scratch() as again, scratch() as another, scratch() as third:
+        assert {id(again), id(another)} == {id(first), id(second)}
+        assert third is not again
+        assert third is not another
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_a_failing_task_ends_the_work(n_threads: int) -> None:
+    def work(i: int) -> int:
+        if i == 5:
+            raise ValueError(i)
+        return i
+
+    with pytest.raises(ValueError, match="5"):
+        list(in_threads(work, range(50), n_threads))
 
 
 def test_leaving_early_drops_what_has_not_begun() -> None:
