@@ -7,6 +7,7 @@ narrow that an edge one longer than its bottleneck is dropped: nothing is kept b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import pytest
@@ -28,8 +29,8 @@ EVEN_AND_ODD = [1, 2, 3, 40, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 1]
 N_FEATURES, EXPONENT = 3, -6
 
 
-def scratch() -> NDArray[np.int32]:
-    return np.empty(1024 * 1024, np.int32)
+def scratch() -> AbstractContextManager[NDArray[np.int32]]:
+    return nullcontext(np.empty(1024 * 1024, np.int32))
 
 
 BLOCKS: dict[str, Callable[[Rows], Blocks]] = {

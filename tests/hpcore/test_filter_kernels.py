@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from hpcore import _block_cpu, _strips_cpu
 
 Array = NDArray[Any]
-INFINITY = np.float32(np.inf)
+INFINITY: Any = np.float32(np.inf)
+IMPROVE: Any = _block_cpu.improve_bottlenecks  # called with arguments in bunches, which no type describes
+LIST: Any = _block_cpu.list_candidates
+KNOWN: Any = _strips_cpu.Known
 
 
 def bounds_of(rng: np.random.Generator, n: int, share: float) -> Array:
@@ -46,8 +49,8 @@ def test_exactly_the_edges_that_no_path_excludes_are_listed(n_rows: int, n_colum
     span = (top, top + n_rows, left, left + n_columns)
     row_reach, column_reach = np.full(n_rows, INFINITY), np.full(n_columns, INFINITY)
     nearest = np.empty((n_rows, -(-n_columns // _block_cpu.CHUNK)), np.float32)
-    between: Any = (block, rows, columns, span, row_core, column_core, row_reach, column_reach)
-    bridge = np.float32(_block_cpu.improve_bottlenecks(*between, INFINITY, nearest))
+    between: tuple[Any, ...] = (block, rows, columns, span, row_core, column_core, row_reach, column_reach)
+    bridge = np.float32(IMPROVE(*between, INFINITY, nearest))
 
     upper, lower = (each[top : span[1], left : span[3]] for each in both(rows, columns, block))
     core_a, core_b = row_core[top : span[1]], column_core[left : span[3]]
@@ -63,7 +66,7 @@ def test_exactly_the_edges_that_no_path_excludes_are_listed(n_rows: int, n_colum
     expected = set(zip(*np.nonzero(lower <= longest), strict=True))
     for room in (block.size, 1):
         u, v = np.empty(room, np.int32), np.empty(room, np.int32)
-        n_found = _block_cpu.list_candidates(*between, bridge, nearest, u, v)
+        n_found = LIST(*between, bridge, nearest, u, v)
         assert n_found == len(expected)
         listed = set(zip((u - top)[:n_found].tolist(), (v - left)[:n_found].tolist(), strict=True))
         assert listed == expected if room > 1 else listed <= expected
@@ -111,7 +114,7 @@ def test_strips_and_pairs_do_not_mix() -> None:
     reaches = [np.full(int(total), INFINITY) for total in sizes.sum(axis=0)]
     chunks = sizes[:, 0] * -(-sizes[:, 1] // _block_cpu.CHUNK)
     nearest_at = np.concatenate(([0], np.cumsum(chunks)))
-    known = _strips_cpu.Known(
+    known = KNOWN(
         block,
         rows,
         columns,
@@ -131,10 +134,10 @@ def test_strips_and_pairs_do_not_mix() -> None:
     for p, span in enumerate(spans.tolist()):
         alone = [np.full(size, INFINITY) for size in sizes[p]]
         own = np.empty((sizes[p, 0], -(-sizes[p, 1] // _block_cpu.CHUNK)), np.float32)
-        between: Any = (block, rows, columns, tuple(span), row_core, column_core, *alone)
-        bridge = np.float32(_block_cpu.improve_bottlenecks(*between, INFINITY, own))
+        between: tuple[Any, ...] = (block, rows, columns, tuple(span), row_core, column_core, *alone)
+        bridge = np.float32(IMPROVE(*between, INFINITY, own))
         x, y = np.empty(block.size, np.int32), np.empty(block.size, np.int32)
-        n_alone = _block_cpu.list_candidates(*between, bridge, own, x, y)
+        n_alone = LIST(*between, bridge, own, x, y)
         assert known.bridge[p] == bridge
         found = set(zip(u[begin : begin + n_found[p]].tolist(), v[begin : begin + n_found[p]].tolist(), strict=True))
         assert found == set(zip(x[:n_alone].tolist(), y[:n_alone].tolist(), strict=True))
