@@ -55,10 +55,9 @@ def integer_lattice(values: Floats, *, anchor: float, magnitude: float) -> Integ
     """
     shifted = values - anchor
     scale = float(np.abs(shifted).max(initial=0.0))
-    rounding = _ROUNDING_ULPS * np.finfo(np.float64).eps * magnitude
-    if scale <= rounding:
+    if scale <= _ROUNDING_ULPS * np.finfo(np.float64).eps * magnitude:
         return np.zeros(values.shape, dtype=np.int64)
-    tolerance = rounding / scale
+    tolerance = _ROUNDING_ULPS * np.finfo(np.float64).eps * (magnitude / scale)
     largest = math.isqrt(int(0.1 / tolerance))
     fractions = shifted / scale
     distinct = np.unique(fractions)

@@ -23,6 +23,7 @@ RandomSource = (
 )  # what numpy.random.default_rng takes (SPEC 7)
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+_LARGEST_VALUE = 1e300
 _REVERSED: dict[Alternative, Alternative] = {"greater": "less", "less": "greater", "two-sided": "two-sided"}
 
 
@@ -207,6 +208,8 @@ def _samples(a: ArrayLike, b: ArrayLike, *, paired: bool) -> tuple[Floats, Float
             raise InvalidInput(f"`{name}` has shape {sample.shape[1:]}; expected at least one value")
         if not np.isfinite(sample).all():
             raise InvalidInput(f"`{name}` holds NaN or infinity; all values must be finite")
+        if np.abs(sample).max() > _LARGEST_VALUE:
+            raise InvalidInput(f"`{name}` holds values beyond {_LARGEST_VALUE:g}; scale both samples, or sums overflow")
     if len(first) != len(second):
         raise InvalidInput(f"`a` has {len(first)} rows and `b` {len(second)}; expected one per test in both")
     if paired and first.shape != second.shape:
@@ -262,8 +265,8 @@ def _null_sums(problems: Sequence[_Problem], n_resamples: int, rng: RandomSource
 
 def _monte_carlo_p_value(problem: _Problem, null: Floats, alternative: Alternative) -> float:
     numbers = problem.numbers
-    # Float sums taken in another order differ in their last places; what is that close counts as a tie.
-    slack = 0.0 if problem.integers is not None else 4 * np.finfo(np.float64).eps * np.abs(numbers).sum()
+    # Sums taken in another order differ by at most n u Σ|x|, u being half of eps; what is that close counts as a tie.
+    slack = 0.0 if problem.integers is not None else numbers.size * np.finfo(np.float64).eps / 2 * np.abs(numbers).sum()
     if alternative == "greater":
         extreme = null >= problem.observed - slack
     elif alternative == "less":

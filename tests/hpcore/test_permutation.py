@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hpcore import _lattice
+from hpcore import _lattice, permutation
 from hpcore.errors import InvalidInput
 from hpcore.permutation import max_t_p_values, permutation_test, permutation_tests
 
@@ -203,6 +203,10 @@ class TestLattice:
         assert not result.exact
         assert result.n_resamples == 999
 
+    def test_the_least_numbers_there_are_lie_on_a_lattice(self) -> None:
+        result = permutation_test(np.array([3, 1]) * 5e-324, np.array([2, 2]) * 5e-324, alternative="greater")
+        assert (result.exact, result.p_value) == (True, 4 / 6)
+
     def test_too_many_states_are_refused(self) -> None:
         generator = np.random.default_rng(0)
         a, b = generator.integers(0, 10**6, 400) / 10**6, generator.integers(0, 10**6, 400) / 10**6
@@ -256,6 +260,16 @@ class TestMonteCarlo:
         p_value = permutation_test(values, values, method="monte_carlo", n_resamples=500, rng=0).p_value
         assert p_value == 1.0
 
+    def test_what_a_sum_in_another_order_can_differ_by_is_a_tie(self) -> None:
+        """In the worst order the sum of 1, u, u, … stays 1: it lacks (n - 1) u, though every term is counted."""
+        u = np.finfo(np.float64).eps / 2
+        values = np.array([1.0, *[u] * 4999, math.pi * u])
+        assert math.fsum(values) - np.cumsum(values)[-1] == pytest.approx(5000 * u, rel=0.01)
+        problem = permutation._problem(values, -values, paired=False)
+        assert problem.integers is None
+        for alternative in TAILS:
+            assert permutation._monte_carlo_p_value(problem, np.cumsum(values)[-1:], alternative) == 1.0
+
     def test_same_seed_same_draws_and_a_generator_moves_on(self) -> None:
         generator = np.random.default_rng(0)
         a, b = generator.normal(size=20), generator.normal(size=20)
@@ -301,6 +315,7 @@ class TestInput:
             ([1.0], [], {}, "`b`"),
             ([1.0, math.nan], [1.0], {}, "NaN"),
             ([1.0], [math.inf], {}, "`b`"),
+            ([1.0], [1e301], {}, "`b` holds values beyond 1e.300"),
             ([[1.0]], [1.0], {}, "`a`"),
             ([1.0, 2.0], [1.0], {"paired": True}, "`paired`"),
             ([1.0], [1.0], {"alternative": "larger"}, "`alternative`"),
