@@ -261,14 +261,16 @@ class TestMonteCarlo:
         assert p_value == 1.0
 
     def test_what_a_sum_in_another_order_can_differ_by_is_a_tie(self) -> None:
-        """In the worst order the sum of 1, u, u, … stays 1: it lacks (n - 1) u, though every term is counted."""
-        u = np.finfo(np.float64).eps / 2
-        values = np.array([1.0, *[u] * 4999, math.pi * u])
-        assert math.fsum(values) - np.cumsum(values)[-1] == pytest.approx(5000 * u, rel=0.01)
-        problem = permutation._problem(values, -values, paired=False)
+        """A sum of n terms is wrong by at most n u Σ|x|: many values off the lattice need more room than few."""
+        values = np.random.default_rng(0).normal(size=5000)
+        problem = permutation._problem(values, values[:500], paired=False)
+        most = 5500 * np.finfo(np.float64).eps / 2 * np.abs(problem.values).sum()
         assert problem.integers is None
-        for alternative in TAILS:
-            assert permutation._monte_carlo_p_value(problem, np.cumsum(values)[-1:], alternative) == 1.0
+        within, beyond = problem.observed + most * np.array([[-0.9, 0.9], [-1.1, 1.1]])
+        for alternative, place in zip(TAILS[1:], (0, 1), strict=True):
+            assert permutation._monte_carlo_p_value(problem, within[place : place + 1], alternative) == 1.0
+            assert permutation._monte_carlo_p_value(problem, beyond[place : place + 1], alternative) == 0.5
+        assert permutation._monte_carlo_p_value(problem, within, "two-sided") == 1.0
 
     def test_same_seed_same_draws_and_a_generator_moves_on(self) -> None:
         generator = np.random.default_rng(0)
