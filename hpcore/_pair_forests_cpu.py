@@ -30,15 +30,28 @@ def _unite(
 
 @kernel()
 def _ascending(
-    u: NDArray[np.intp], v: NDArray[np.intp], weight: NDArray[np.float64], first_u: int, first_v: int
+    u: NDArray[np.intp],
+    v: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    order: NDArray[np.intp],
+    firsts: tuple[int, int],
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """A sorted list for `_merge`, the ends counted from `first_u` and `first_v`."""
-    lengths, ends = np.empty(u.shape[0] + 1), np.empty((u.shape[0], 2), np.int32)
-    lengths[:-1] = weight
-    lengths[-1] = np.inf
-    for e in range(u.shape[0]):
-        ends[e, 0], ends[e, 1] = u[e] - first_u, v[e] - first_v
+    """A list for `_merge` in the given order, the ends counted from `firsts`."""
+    n = order.shape[0]
+    lengths, ends = np.empty(n + 1), np.empty((n, 2), np.int32)
+    for i in range(n):
+        e = order[i]
+        lengths[i], ends[i, 0], ends[i, 1] = weight[e], u[e] - firsts[0], v[e] - firsts[1]
+    lengths[n] = np.inf
     return lengths, ends
+
+
+@kernel()
+def _as_they_come(n: int) -> NDArray[np.intp]:
+    order = np.empty(n, np.intp)
+    for i in range(n):
+        order[i] = i
+    return order
 
 
 @kernel()
@@ -72,9 +85,10 @@ def _unique_tree(
 
     The edges are sorted.
     """
-    label, size, degree = np.empty(n_nodes, np.int32), np.ones(n_nodes, np.int32), np.zeros(n_nodes, np.int64)
-    label[:] = np.arange(n_nodes)
-    following = label.copy()
+    label, following = np.empty(n_nodes, np.int32), np.empty(n_nodes, np.int32)
+    size, degree = np.ones(n_nodes, np.int32), np.zeros(n_nodes, np.int64)
+    for node in range(n_nodes):
+        label[node] = following[node] = node
     count, start, n_joined = 0, 0, 1
     while n_joined < n_nodes and start < weight.shape[0]:
         if label[ends[start, 0]] == label[ends[start, 1]]:  # a level begins where something is joined
@@ -98,7 +112,10 @@ def _unique_tree(
         if n_open > 0 or weight[start] == 0.0:
             return -1, -1
         start = stop
-    return count, (degree * degree).sum()
+    squares = 0
+    for node in range(n_nodes):
+        squares += degree[node] * degree[node]
+    return count, squares
 
 
 @kernel()
@@ -132,15 +149,14 @@ def pair_forests(
         of_a = slice(edge_start[a], edge_start[a + 1])
         of_b = slice(edge_start[b], edge_start[b + 1])
         between = slice(cross_start[p], cross_start[p + 1])
-        order = np.arange(between.stop - between.start)
+        order = _as_they_come(between.stop - between.start)
         order_by_bits(cross_weight[between].view(np.uint64), order)
         # the nodes of class a come first, those of class b after them
-        first = _ascending(edge_u[of_a], edge_v[of_a], edge_weight[of_a], node_start[a], node_start[a])
-        shift = node_start[b] - n_first
-        second = _ascending(edge_u[of_b], edge_v[of_b], edge_weight[of_b], shift, shift)
-        third = _ascending(
-            cross_u[between][order], cross_v[between][order], cross_weight[between][order], node_start[a], shift
-        )
+        start, shift = node_start[a], node_start[b] - n_first
+        sorted_a, sorted_b = _as_they_come(of_a.stop - of_a.start), _as_they_come(of_b.stop - of_b.start)
+        first = _ascending(edge_u[of_a], edge_v[of_a], edge_weight[of_a], sorted_a, (start, start))
+        second = _ascending(edge_u[of_b], edge_v[of_b], edge_weight[of_b], sorted_b, (shift, shift))
+        third = _ascending(cross_u[between], cross_v[between], cross_weight[between], order, (start, shift))
         n_edges = first[0].shape[0] + second[0].shape[0] + third[0].shape[0] - 3
         weight, ends = np.empty(n_edges), np.empty((n_edges, 2), np.int32)
         _merge(first, second, third, weight, ends)

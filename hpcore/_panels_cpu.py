@@ -68,16 +68,16 @@ def near_order(points: NDArray[Any], order: NDArray[np.int32]) -> None:
     key = np.empty(n_points, points.dtype)
     low, high = np.empty(n_features, points.dtype), np.empty(n_features, points.dtype)
     stack = np.empty((64, 2), np.intp)  # of ranges; each is at most half of the one below
-    order[:] = np.arange(n_points)
+    for i in range(n_points):
+        order[i] = i
     stack[0, 0], stack[0, 1], depth = 0, n_points, 1
     while depth > 0:
         depth -= 1
         begin, end = stack[depth]
         if end - begin <= LANES:
             continue
-        low[:] = points[order[begin]]
-        high[:] = low
-        for i in range(begin + 1, end):
+        low[:], high[:] = np.inf, -np.inf
+        for i in range(begin, end):
             row = points[order[i]]
             for k in range(n_features):
                 low[k] = min(low[k], row[k])

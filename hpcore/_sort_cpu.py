@@ -38,7 +38,8 @@ def order_by_bits(keys: NDArray[np.uint64], order: NDArray[np.intp]) -> None:
             place[own] += 1
         source, target = target, source
     if source is not order:
-        order[:] = source
+        for i in range(n):  # not as a slice: code for an error that cannot happen would take longest to compile
+            order[i] = source[i]
 
 
 @kernel()
