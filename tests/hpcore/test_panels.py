@@ -19,8 +19,7 @@ from tests.hpcore.test_blocks import minimal
 
 def simplices(rng: np.random.Generator, n: int, d: int) -> NDArray[np.float64]:
     """Corners of a simplex at a few places, all at one length from each other: as many candidates as there can be."""
-    corner = np.arange(n) % (d + 1)
-    return np.asarray(20.0 * (np.arange(n) // (d + 1))[:, None] + np.eye(d + 1, d)[corner] * rng.integers(1, 3))
+    return np.asarray(20.0 * (np.arange(n) // d)[:, None] + np.eye(d)[np.arange(n) % d] * rng.integers(1, 3))
 
 
 def scattered(rng: np.random.Generator, n: int, d: int) -> NDArray[np.float64]:
@@ -28,10 +27,18 @@ def scattered(rng: np.random.Generator, n: int, d: int) -> NDArray[np.float64]:
     return rng.integers(0, int(rng.choice([3, 12, 60])), (n, d)).astype(np.float64)
 
 
-@settings(max_examples=150)
+def places(rng: np.random.Generator, n: int, d: int) -> NDArray[np.float64]:
+    """Dense and sparse clusters: the way from one to the next often leads through the other class."""
+    n_places = int(rng.integers(1, 4))
+    at, width = rng.integers(-100, 100, (n_places, d)), rng.integers(2, 30, n_places)
+    of_row = np.sort(rng.integers(0, n_places, n))
+    return np.rint(at[of_row] + width[of_row, None] * rng.uniform(-1.0, 1.0, (n, d)))
+
+
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    kind=st.sampled_from([scattered, scattered, scattered, simplices]),
+    kind=st.sampled_from([scattered, places, places, simplices]),
     sizes=st.lists(st.integers(2, 4 * LANES), min_size=1, max_size=2),
     d=st.sampled_from([2, 3, 7, 16]),
     dtype=st.sampled_from([np.float32, np.float64]),
