@@ -148,3 +148,36 @@ def test_resistances_of_any_graph(seed: int, n: int, share: float) -> None:
     found = ties.effective_resistances(edges[:, 0], edges[:, 1], conductance)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     assert (found * conductance).sum() == pytest.approx(n - 1)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_first_tree_is_the_one_described(seed: int) -> None:
+    """Copies of a point form a path, the first class before the second; edges join one class where they can."""
+    rng = np.random.default_rng(seed)
+    places = np.unique(rng.integers(0, 3, (int(rng.integers(2, 10)), 2)), axis=0)
+    n = len(places)
+    copies = rng.integers(0, 4, (n, 2))
+    copies[copies.sum(axis=1) == 0, int(rng.integers(0, 2))] = 1
+    u, v = np.triu_indices(n, 1)
+    edges = ties.sorted_edges(u, v, oracle.squared_distances(places)[u, v])
+    found = ties.cross_edges(edges, copies, 1e-12, "first")
+    last = np.cumsum(copies.sum(axis=1)) - 1
+    first = np.concatenate(([0], last[:-1] + 1))
+    of_copy = np.concatenate([np.repeat([0, 1], each) for each in copies])
+    tree = [(i, i + 1) for i, j in zip(first, last, strict=True) for i in range(i, j)]
+    component = np.arange(n)
+    for i, j in zip(edges.u, edges.v, strict=True):
+        if component[i] == component[j]:
+            continue
+        component[component == component[i]] = component[j]
+        if copies[i, 0] and copies[j, 0]:
+            tree.append((first[i], first[j]))
+        elif copies[i, 1] and copies[j, 1]:
+            tree.append((last[i], last[j]))
+        else:
+            tree.append((first[i], last[j]) if copies[i, 0] else (last[i], first[j]))
+    degree = np.bincount(np.array(tree, np.intp).reshape(-1), minlength=len(of_copy))
+    assert len(tree) == len(of_copy) - 1 == found.squared_weights
+    assert found.count == sum(of_copy[i] != of_copy[j] for i, j in tree)
+    assert found.squared_strengths == (degree**2).sum()
+    assert found.least <= found.count <= found.most
