@@ -17,6 +17,7 @@ from hpcore.distances import UNIT_ROUNDOFF, tie_tolerance
 
 U32 = 2.0**-24
 _TINY = 2.0**-120  # absolute error where float32 underflows; lengths are scaled to about 1
+_FLUSHED = 2.0**-123  # the same for each product in a sum, where a device takes what is below 2⁻¹²⁶ for zero
 _FEATURES = 512  # direct differences take so many at a time: a copy of them is small
 FEWEST_OF_BYTES = 48
 """From so many features on products of rows rounded to 8 bits may gain something."""
@@ -180,6 +181,7 @@ def product_bounds(points: Packed, error: float, dtype: type[np.floating[Any]] =
     from hpcore._block_cpu import fill_product_bounds
 
     n_features = points.data.shape[1] * (points.data.shape[3] if points.data.ndim == 4 else 1)
+    tiny = _TINY if dtype is np.float64 else max(_TINY, _FLUSHED * n_features)
     rounding = 16 * float(np.finfo(dtype).eps)  # 32 u: at most 24 roundings of a bound itself, and room for tied edges
     if dtype is np.float64:
         rounding += 4 * tie_tolerance(n_features)  # the terms of both sides are at least half a squared distance
@@ -189,7 +191,7 @@ def product_bounds(points: Packed, error: float, dtype: type[np.floating[Any]] =
     else:
         rounding += 64 * n_features * UNIT_ROUNDOFF
     bounds = np.empty((5, points.n_points), dtype)
-    fill_product_bounds(points.step, points.squared_norm, shift, error, rounding, _TINY, bounds)
+    fill_product_bounds(points.step, points.squared_norm, shift, error, rounding, tiny, bounds)
     return bounds
 
 

@@ -26,6 +26,8 @@ from hpcore.errors import OutOfMemory
 
 _INFINITY = float("inf")
 _LENGTHS_AT_A_TIME = 1 << 23  # numbers of edge vectors: 64 MiB in float64
+_BYTES_AT_A_TIME = 1 << 26  # of rows on their way to the device
+_LACK_OF_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED")
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,14 @@ class CudaBlocks:
     ) -> None:
         """Coordinates are multiplied by ``2**exponent``; `precisions` are tried in turn."""
         self._factor = math.ldexp(1.0, exponent)
-        self._device = torch.device(device)
+        with _out_of_memory_is_ours():
+            self._device = torch.empty(0, device=device).device  # with its number: each thread has a current one
         self._precisions = tuple(precisions)
         try:
-            self._resident: torch.Tensor | None = self._tensor(rows)
-        except torch.OutOfMemoryError:
+            self._resident: torch.Tensor | None = self._copy_of(rows)
+        except RuntimeError as error:
+            if not _is_lack_of_memory(error):
+                raise
             self._resident = None
 
     def pack(self, rows: NDArray[Any], chosen: NDArray[np.intp], centre: NDArray[np.float64], /) -> Packed:
@@ -78,7 +83,9 @@ class CudaBlocks:
             part = slice(first, first + step)
             try:
                 squared[part] = self._edge_lengths(rows, u[part], v[part]).cpu().numpy()
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not _is_lack_of_memory(error):
+                    raise
                 if step == 1:
                     raise OutOfMemory("`device`: not even one edge fits the memory of the device.") from error
                 step = -(-step // 2)
@@ -200,6 +207,14 @@ class CudaBlocks:
             return self._tensor(rows[chosen])
         return self._resident[self._tensor(chosen)]
 
+    def _copy_of(self, rows: NDArray[Any]) -> torch.Tensor:
+        """All rows, sent in pieces: a memory map is never loaded whole."""
+        copy = torch.empty(rows.shape, dtype=self._tensor(rows[:1]).dtype, device=self._device)
+        step = max(1, _BYTES_AT_A_TIME // (rows.shape[1] * rows.itemsize))
+        for first in range(0, rows.shape[0], step):
+            copy[first : first + step] = self._tensor(rows[first : first + step])
+        return copy
+
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         own = np.ascontiguousarray(array)
         return torch.from_numpy(own if own.flags.writeable else own.copy()).to(self._device)
@@ -281,5 +296,12 @@ def _least_of_ranges(values: torch.Tensor, ranges: NDArray[np.intp], dim: int) -
 def _out_of_memory_is_ours() -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not _is_lack_of_memory(error):
+            raise
         raise OutOfMemory("`device`: the block does not fit the memory of the device.") from error
+
+
+def _is_lack_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says so, or the libraries below it, which need some memory of their own when they begin."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _LACK_OF_MEMORY)

@@ -48,12 +48,13 @@ def product_error(n_features: int, precision: Precision) -> float:
 
 def product(left: torch.Tensor, right: torch.Tensor, precision: Precision) -> torch.Tensor:
     """Return ``left @ right.T`` (n, m) in float32. On a CPU: the same factors, summed in true float32."""
-    if left.device.type != "cuda":
-        return left.float() @ right.float().T
-    with _ONE_AT_A_TIME, _allowed(precision):
-        if precision == "bf16":
-            return torch.mm(left, right.T, out_dtype=torch.float32)
-        return left @ right.T
+    with torch.autocast(left.device.type, enabled=False):  # the caller's would round the factors to 16 bits
+        if left.device.type != "cuda":
+            return left.float() @ right.float().T
+        with _ONE_AT_A_TIME, _allowed(precision):
+            if precision == "bf16":
+                return torch.mm(left, right.T, out_dtype=torch.float32)
+            return left @ right.T
 
 
 @contextmanager
@@ -65,7 +66,8 @@ def _allowed(precision: Precision) -> Iterator[None]:
     """
     matmul = torch.backends.cuda.matmul
     others = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # the module puts an object in its own place
-    newer = matmul.fp32_precision, others.fp32_precision, matmul.allow_bf16_reduced_precision_reduction
+    newer = matmul.fp32_precision, others.fp32_precision
+    of_sums = matmul.allow_bf16_reduced_precision_reduction, matmul.allow_bf16_reduced_precision_reduction_split_k
     try:
         older = torch.get_float32_matmul_precision()
     except RuntimeError:  # "mix of the legacy and new APIs"
@@ -76,4 +78,5 @@ def _allowed(precision: Precision) -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(older)
-        matmul.fp32_precision, others.fp32_precision, matmul.allow_bf16_reduced_precision_reduction = newer
+        matmul.fp32_precision, others.fp32_precision = newer
+        matmul.allow_bf16_reduced_precision_reduction = of_sums

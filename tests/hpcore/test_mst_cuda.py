@@ -226,6 +226,56 @@ def test_newer_settings_of_the_process_are_kept_out_and_kept(precision: Precisio
         matmul.fp32_precision = before
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_autocast_of_the_caller_is_kept_out(precision: Precision, device: str) -> None:
+    """It would round the factors to bfloat16, by more than the bounds allow."""
+    rows = torch.rand(64, 64, device=device)
+    factors = rounded(rows, precision)
+    with torch.autocast(rows.device.type, dtype=torch.bfloat16):
+        assert (rows @ rows.T).dtype == torch.bfloat16
+        found = product(factors, factors, precision)
+    assert found.dtype == torch.float32
+    exact = factors.double() @ factors.double().T
+    assert float(((found - exact).abs() / exact).max()) <= product_error(64, precision)
+
+
+@pytest.mark.parametrize("wanted", [(False, False), (False, True), (True, True)])
+def test_how_sums_may_be_split_is_kept(wanted: tuple[bool, bool]) -> None:
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_bf16_reduced_precision_reduction, matmul.allow_bf16_reduced_precision_reduction_split_k
+    matmul.allow_bf16_reduced_precision_reduction = wanted
+    try:
+        with _products_cuda._allowed("bf16"):
+            assert not matmul.allow_bf16_reduced_precision_reduction
+        now = matmul.allow_bf16_reduced_precision_reduction, matmul.allow_bf16_reduced_precision_reduction_split_k
+        assert now == wanted
+    finally:
+        matmul.allow_bf16_reduced_precision_reduction = before
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_bounds_hold_where_small_products_are_taken_for_zero(precision: Precision) -> None:
+    """As on a device without denormal numbers: rows of one sign, so that what is lost adds up."""
+    rng = np.random.default_rng(0)
+    rows = ((1 + 0.01 * rng.standard_normal((6, 3072))) * 9e-20).astype(np.float32)
+    blocks = CudaBlocks(rows, 0, "cpu:0")
+    packed = blocks.pack(rows, np.arange(6), np.zeros(3072))
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the flag is that of one thread
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush denormal numbers")
+    try:
+        assert float(torch.tensor([9e-20]) @ torch.tensor([9e-20])) == 0.0
+        upper, lower = blocks._bounds(packed, packed, precision)
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(n_threads)
+    exact = np.asarray(oracle.squared_distances(rows))
+    assert (exact <= upper.numpy()).all()
+    assert (lower.numpy() <= exact).all()
+
+
 # --- exact lengths
 
 
@@ -252,9 +302,10 @@ class Scarce(TorchFunctionMode):
     `places` are the lines of the package that make such calls, each with the number of its first.
     """
 
-    def __init__(self, at: int, *, forever: bool = False) -> None:
+    def __init__(self, at: int, *, forever: bool = False, error: RuntimeError | None = None) -> None:
         super().__init__()
         self.at, self.forever, self.calls = at, forever, 0
+        self.error = error or torch.OutOfMemoryError("no room")
         self.places: dict[tuple[str, int], int] = {}
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -266,7 +317,7 @@ class Scarce(TorchFunctionMode):
                 caller = caller.f_back
             self.places.setdefault((caller.f_code.co_filename, caller.f_lineno), self.calls)
             if self.calls == self.at or (self.forever and self.calls > self.at):
-                raise torch.OutOfMemoryError("no room")
+                raise self.error
         return result
 
 
@@ -299,11 +350,49 @@ def test_memory_may_run_out_anywhere() -> None:
     assert n_smaller > len(plenty.places) // 2  # the others went on with fewer edges at once, or without a copy
 
 
-def test_memory_that_stays_out_ends_in_a_clear_error() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("no room"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: out of memory"),
+    ],
+)
+def test_memory_that_stays_out_ends_in_a_clear_error(error: RuntimeError) -> None:
+    """Torch's own error, and those of libraries that need memory of their own; any other is not hidden."""
     rows, labels = data("relu")[::4], np.repeat(np.arange(4), 15)
     for at in (1, 10, 60):
-        with Scarce(at, forever=True), pytest.raises(OutOfMemory, match="`device`"):
+        with Scarce(at, forever=True, error=error), pytest.raises(OutOfMemory, match="`device`"):
             on_device("cuda", lambda part_size: counts(rows, labels, "cpu:0", part_size))
+        with Scarce(at, error=RuntimeError("something else")), pytest.raises(RuntimeError, match="something else"):
+            counts(rows, labels, "cpu:0")
+
+
+def test_rows_are_sent_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A memory map, read-only as all rows are here, is never copied whole on its way."""
+    rows = np.arange(70.0).reshape(10, 7)
+    rows.flags.writeable = False
+    monkeypatch.setattr(_mst_cuda, "_BYTES_AT_A_TIME", 3 * rows[0].nbytes)
+    sent: list[int] = []
+    tensor = CudaBlocks._tensor
+
+    def recorded(self: CudaBlocks, array: NDArray[Any]) -> torch.Tensor:
+        sent.append(len(array))
+        return tensor(self, array)
+
+    monkeypatch.setattr(CudaBlocks, "_tensor", recorded)
+    blocks = CudaBlocks(rows, 0, "cpu")
+    assert max(sent) == 3
+    assert blocks._resident is not None
+    np.testing.assert_array_equal(blocks._resident.numpy(), rows)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_threads_use_the_device_that_is_current_in_the_callers() -> None:
+    with torch.cuda.device(1):
+        rows, labels = data("relu"), np.repeat(np.arange(4), 60)
+        found = hpcore.pairwise_henze_penrose(rows, labels, device="cuda", n_threads=4)
+    np.testing.assert_array_equal(found.cross_edges, hpcore.pairwise_henze_penrose(rows, labels).cross_edges)
 
 
 def test_lack_of_device_memory_makes_parts_smaller_and_then_ends(monkeypatch: pytest.MonkeyPatch) -> None:
