@@ -7,9 +7,11 @@ from scipy.special import ndtr
 
 from hpcore._blas import one_blas_thread
 from hpcore._result import TestResult
-from hpcore.ties import Edges, contract_levels
+from hpcore.ties import LARGEST_TIE_COMPONENT, Edges, contract_levels
 
 Floats = NDArray[np.float64]
+
+_ONE_TREE = f"one minimum tree stands for all where more than {LARGEST_TIE_COMPONENT} groups of points are joined by equal lengths"
 
 
 def separation_test(
@@ -29,11 +31,13 @@ def separation_test(
     TestResult
         `statistic` is ``1 - T / E T`` with T the number of edges between different classes, averaged over all minimum
         trees: 0 without separation, and for two equal classes their Henze-Penrose statistic. Its alternative is
-        ``"greater"``; the p-value is that of a normal approximation given the tree.
+        ``"greater"``; the p-value is that of a normal approximation given the tree. Where more than
+        `hpcore.ties.LARGEST_TIE_COMPONENT` groups of points are joined by equal lengths, one tree, which does not
+        depend on labels, stands for all, and `reason` says so.
 
     Raises
     ------
-    InvalidInput, DeviceUnavailable, TooManyTies
+    InvalidInput, DeviceUnavailable
         As `hpcore.pairwise_henze_penrose`.
 
     Notes
@@ -46,7 +50,7 @@ def separation_test(
     """
     from hpcore.layer import measure_pairs
 
-    return measure_pairs(activations, labels, metric=metric, device=device)[1]
+    return measure_pairs(activations, labels, ties="first", metric=metric, device=device)[1]  # pairs have no say
 
 
 def any_separation(
@@ -63,7 +67,8 @@ def any_separation(
     conductance = (n_copies[edges.u] * n_copies[edges.v]).astype(np.float64)
     cross = conductance - same
     with one_blas_thread:  # how an inverse is rounded must not depend on the number of threads
-        use = contract_levels(edges, n_copies, same > 0, cross > 0, tolerance).resistance
+        levels = contract_levels(edges, n_copies, same > 0, cross > 0, tolerance, or_one_tree=True)
+    use = levels.resistance
     used = use > 0  # what else was a candidate has no influence, not even on the rounding of a sum
     u, v, use, cross, conductance = edges.u[used], edges.v[used], use[used], cross[used], conductance[used]
     # A uniform tree on the s copies of one point uses each of their s(s-1)/2 edges with probability 2/s.
@@ -83,6 +88,7 @@ def any_separation(
         exact=False,
         n_resamples=None,
         alternative="greater",
+        reason=_ONE_TREE if levels.n_single else None,
     )
 
 

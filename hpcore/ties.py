@@ -49,12 +49,16 @@ class CrossEdges:
 
 @dataclass(frozen=True)
 class Levels:
-    """Sorted edges after contraction: expected uses per copy, one tree, and the range of its cross edges."""
+    """Sorted edges after contraction: expected uses per copy, one tree, and the range of its cross edges.
+
+    ``n_single`` connected parts were too large to be averaged: one tree of each was taken, see `contract_levels`.
+    """
 
     resistance: NDArray[np.float64]
     in_tree: NDArray[np.bool_]
     least: int
     most: int
+    n_single: int
 
 
 def sorted_edges(u: NDArray[np.intp], v: NDArray[np.intp], weight: NDArray[np.float64]) -> Edges:
@@ -130,8 +134,13 @@ def contract_levels(
     tolerance: float,
     *,
     average: bool = True,
+    or_one_tree: bool = False,
 ) -> Levels:
-    """Contract the levels of sorted edges; `resistance` (per copy of an edge) is 0 for edges in no minimum tree."""
+    """Contract the levels of sorted edges; `resistance` (per copy of an edge) is 0 for edges in no minimum tree.
+
+    With `or_one_tree` a connected part that is too large for the average counts as one of its trees, any copies of its
+    edges being as likely; else `TooManyTies` is raised.
+    """
     from hpcore._forest_cpu import level_forest
 
     n_edges = edges.u.shape[0]
@@ -142,13 +151,20 @@ def contract_levels(
     )
     conductance = (sizes[edges.u] * sizes[edges.v]).astype(np.float64)
     resistance = np.where(left >= 0, 1.0 / conductance, 0.0)
+    n_single = 0
     if average:
         tied = np.flatnonzero(component >= 0)
         order = tied[np.argsort(component[tied], kind="stable")]
         bounds = np.flatnonzero(np.diff(component[order])) + 1
         for part in np.split(order, bounds) if order.size else ():
-            resistance[part] = effective_resistances(left[part], right[part], conductance[part])
-    return Levels(resistance, in_tree, least, most)
+            try:
+                resistance[part] = effective_resistances(left[part], right[part], conductance[part])
+            except TooManyTies:
+                if not or_one_tree:
+                    raise
+                resistance[part] = in_tree[part] / conductance[part]
+                n_single += 1
+    return Levels(resistance, in_tree, least, most, n_single)
 
 
 def effective_resistances(

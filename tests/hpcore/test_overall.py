@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpcore import henze_penrose
+from hpcore import henze_penrose, ties
+from hpcore.errors import TooManyTies
+from hpcore.layer import measure_pairs
 from hpcore.overall import cross_edge_moments, separation_test
 
 PATH = [(i, i + 1) for i in range(6)]
@@ -70,3 +72,20 @@ def test_one_point_repeated_is_no_separation() -> None:
     assert result.p_value is not None
     assert result.p_value > 0.4
     assert result.statistic == pytest.approx(0.0)
+
+
+def test_too_many_ties_leave_one_tree_for_all_labellings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grid with a repeated point: the mean over all labellings is that of the null, so the tree ignores labels."""
+    rows = np.array([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 2)])
+    assert separation_test(rows, [0, 0, 0, 1, 1, 1, 1]).reason is None
+    monkeypatch.setattr(ties, "LARGEST_TIE_COMPONENT", 3)
+    results = []
+    for first in itertools.combinations(range(7), 3):
+        labels = np.isin(np.arange(7), first)
+        results.append(measure_pairs(rows, labels, ties="first", n_threads=1)[1])
+        assert results[-1] == separation_test(rows[::-1], labels[::-1])
+    assert len({round(result.statistic, 9) for result in results}) > 3
+    assert np.mean([result.statistic for result in results]) == pytest.approx(0.0, abs=1e-12)
+    assert all("one minimum tree" in str(result.reason) for result in results)
+    with pytest.raises(TooManyTies):
+        measure_pairs(rows, labels, n_threads=1)
