@@ -11,7 +11,7 @@ from hpcore.ties import LARGEST_TIE_COMPONENT, Edges, contract_levels
 
 Floats = NDArray[np.float64]
 
-_ONE_TREE = f"one minimum tree stands for all where more than {LARGEST_TIE_COMPONENT} groups of points are joined by equal lengths"
+_ONE_TREE = f"one minimum tree stands for all where over {LARGEST_TIE_COMPONENT} groups of points are equally far apart"
 
 
 def separation_test(
