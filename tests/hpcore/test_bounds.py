@@ -21,17 +21,13 @@ Floats = NDArray[np.float64]
 ROOM_FOR_TIES = 1.5e-12
 
 
-def check_bounds(approximation: Approximation, left: Packed, right: Packed, exact: Floats) -> None:
-    """lower < w ≤ upper for every pair in the arithmetic of the kernels: each pair of points is a pair of sets.
-
-    No reach is shorter than the edge that it is made of; and a path just as long as an edge, less what counts as tied,
-    keeps it.
-    """
-    n, m = exact.shape
+def known_of_pairs(approximation: Approximation, left: Packed, right: Packed, *, has_all_columns: bool) -> Known:
+    """A pair of sets for every pair of points: the row with that column alone, or with all; cores are zero."""
+    n, m = left.n_points, right.n_points
     block, *operands = approximation.open_block(left, right, np.empty((n + 32) * (m + 32), np.int32))
     rows, columns = approximation.bounds(left, right)
     i, j = (each.reshape(-1) for each in np.indices((n, m)))
-    each_pair = np.arange(n * m)
+    pair, width = np.arange(n * m), m if has_all_columns else 1
     no_core = np.zeros(max(n, m), approximation.dtype)
     known = Known(
         block=block,
@@ -39,21 +35,38 @@ def check_bounds(approximation: Approximation, left: Packed, right: Packed, exac
         columns=columns,
         row_core=no_core,
         column_core=no_core,
-        spans=np.stack((i, i + 1, j, j + 1), axis=1),
-        reach_at=np.stack((each_pair, each_pair), axis=1),
+        spans=np.stack((i, i + 1, 0 * j, 0 * j + m) if has_all_columns else (i, i + 1, j, j + 1), axis=1),
+        reach_at=np.stack((pair, width * pair), axis=1),
         row_reach=np.full(n * m, np.inf, approximation.dtype),
-        column_reach=np.full(n * m, np.inf, approximation.dtype),
+        column_reach=np.full(n * m * width, np.inf, approximation.dtype),
         bridge=np.full(n * m, np.inf, approximation.dtype),
         nearest=np.empty(n * m, approximation.dtype),
         nearest_at=np.arange(n * m + 1),
     )
     improve_reaches(operands[0], operands[1], known)
-    for reach in (known.row_reach, known.column_reach, known.bridge):
-        assert (reach >= exact.reshape(-1)).all()
-        reach[:] = rounded_up(exact.reshape(-1) * (1.0 - ROOM_FOR_TIES), approximation.dtype)
-    u, v, n_found = np.empty(n * m, np.int32), np.empty(n * m, np.int32), np.zeros(n * m, np.intp)
-    assert cross_candidates(known, np.ones(n * m, np.intp), u, v, n_found, 0) == n * m
-    assert (n_found == 1).all()
+    return known
+
+
+def check_bounds(approximation: Approximation, left: Packed, right: Packed, exact: Floats) -> None:
+    """lower < w ≤ upper for every pair in the arithmetic of the kernels.
+
+    No reach is shorter than the edge that it is made of; and a path just as long as an edge, less what counts as tied,
+    keeps it, alone and whatever other columns go with it.
+    """
+    lengths, n_pairs = exact.reshape(-1), exact.size
+    path = rounded_up(lengths * (1.0 - ROOM_FOR_TIES), approximation.dtype)
+    for has_all_columns in (False, True):
+        known = known_of_pairs(approximation, left, right, has_all_columns=has_all_columns)
+        if not has_all_columns:
+            assert all((reach >= lengths).all() for reach in (known.row_reach, known.column_reach, known.bridge))
+        width = known.column_reach.shape[0] // n_pairs
+        known.row_reach[:], known.column_reach[:], known.bridge[:] = path, np.repeat(path, width), path
+        u, v = np.empty((2, n_pairs * width), np.int32)
+        n_found, most = np.zeros(n_pairs, np.intp), np.full(n_pairs, width)
+        assert cross_candidates(known, most, u, v, n_found, 0) == n_pairs
+        is_listed = np.zeros((n_pairs, right.n_points), np.bool_)
+        is_listed[np.repeat(np.arange(n_pairs), n_found), v[: n_found.sum()]] = True
+        assert is_listed[np.arange(n_pairs), np.arange(n_pairs) % right.n_points].all()
 
 
 def squared(left: NDArray[Any], right: NDArray[Any]) -> Floats:
@@ -123,6 +136,18 @@ def test_bounds_hold_where_float32_underflows(seed: int, by: str, d: int, power:
     rows[:3], rows[3:6] = 0.5, -0.5
     if by == "direct32":
         rows = rows.astype(np.float32).astype(np.float64)
+    approximation = APPROXIMATIONS[by](0)
+    sets = np.array_split(rng.permutation(40), 2)
+    packed = [approximation.pack(rows, each, np.zeros(d)) for each in sets]
+    check_bounds(approximation, packed[0], packed[1], squared(rows[sets[0]], rows[sets[1]]))
+
+
+@given(seed=st.integers(0, 2**32 - 1), by=st.sampled_from(sorted(APPROXIMATIONS)), d=st.integers(1, 40))
+def test_bounds_hold_where_some_points_are_far_out(seed: int, by: str, d: int) -> None:
+    """What is allowed for one column of a run is many times what is allowed for another."""
+    rng = np.random.default_rng(seed)
+    rows: Floats = rng.standard_normal((40, d)) * np.exp(rng.uniform(-4.0, 0.0, (40, 1)))
+    rows = rows.astype(np.float32).astype(np.float64)
     approximation = APPROXIMATIONS[by](0)
     sets = np.array_split(rng.permutation(40), 2)
     packed = [approximation.pack(rows, each, np.zeros(d)) for each in sets]
