@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore.spanning_tree import Forests, Progress
-from hpcore.ties import CrossEdges, cross_edges, sorted_edges
+from hpcore.ties import CrossEdges, check_number, cross_edges, sorted_edges
 
 if TYPE_CHECKING:
     from hpcore._candidates import Cross
@@ -100,6 +100,8 @@ class _Counter:
         copies[place[n_first:], 1] = nodes.copies[own[1]]
         between = slice(cross.start[p], cross.start[p + 1])
         within = [slice(self._edge_start[label], self._edge_start[label + 1]) for label in labels]
+        if self._ties == "average":
+            check_number(int(between.stop - between.start + sum(each.stop - each.start for each in within)))
         u = np.concatenate([self._u[each] for each in within] + [cross.u[between]])
         v = np.concatenate([self._v[each] for each in within] + [cross.v[between]])
         weight = np.concatenate([self._weight[each] for each in within] + [cross.weight[between]])

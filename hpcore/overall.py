@@ -11,7 +11,7 @@ from hpcore.ties import LARGEST_TIE_COMPONENT, Edges, contract_levels
 
 Floats = NDArray[np.float64]
 
-_ONE_TREE = f"one minimum tree stands for all where over {LARGEST_TIE_COMPONENT} groups of points are equally far apart"
+_ONE_TREE = f"one minimum tree stands for all where equal lengths join over {LARGEST_TIE_COMPONENT} groups of points"
 
 
 def separation_test(

@@ -107,8 +107,9 @@ def pairwise_henze_penrose(
     n_threads : int, optional
         Threads on the CPU; all that the process may use by default. No number depends on it.
     memory_budget : int, optional
-        Bytes of working memory beyond the input. Averages over ties can take up to 128 MiB a thread more, where
-        thousands of points hang together by equal lengths (see `hpcore.ties.cross_edges`).
+        Bytes of working memory beyond the input. Where thousands of points hang together by equal lengths, averages
+        take up to 128 MiB a thread more, and 400 bytes for each edge that is tied: a gigabyte where 2000 points are
+        equally far from each other (see `hpcore.ties.cross_edges`).
     on_progress : callable, optional
         Called as ``on_progress(stage, done, total)`` in the calling thread; an exception it raises ends the work.
 

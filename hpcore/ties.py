@@ -17,6 +17,7 @@ from hpcore.errors import TooManyTies
 
 LARGEST_TIE_COMPONENT = 4096
 """Contracted nodes of one connected set of equally long edges; its dense inverse takes 128 MiB."""
+_ADVICE = '`ties="first"` takes one tree; `cross_edges_min` and `cross_edges_max` then tell how far it can be off.'
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,19 @@ def sorted_edges(u: NDArray[np.intp], v: NDArray[np.intp], weight: NDArray[np.fl
     return Edges(low[order], high[order], weight[order])
 
 
+def check_number(n_edges: int) -> None:
+    """Refuse more edges than the largest connected sets can have, before they are looked at.
+
+    Raises
+    ------
+    TooManyTies
+        The average takes about 400 bytes an edge.
+    """
+    largest = LARGEST_TIE_COMPONENT**2
+    if n_edges > largest:
+        raise TooManyTies(f'`ties="average"` would need {n_edges} edges of two classes (at most {largest}). {_ADVICE}')
+
+
 def cross_edges(edges: Edges, copies: NDArray[np.int64], tolerance: float, ties: str) -> CrossEdges:
     """Count the edges between two classes.
 
@@ -92,8 +106,8 @@ def cross_edges(edges: Edges, copies: NDArray[np.int64], tolerance: float, ties:
 
     Notes
     -----
-    Time O(E α(E)) plus O(c²), memory 16 c² bytes for a set of c nodes that are joined by equally long edges in a cycle,
-    not counting what hangs on a single edge; O(c³) where most of these are joined to most. The worst data are those
+    Time O(E α(E)) plus O(c²), memory 400 E + 16 c² bytes for a set of c nodes that are joined by equally long edges in a
+    cycle, not counting what hangs on a single edge; O(c³) where most of these are joined to most. The worst data are those
     with few distinct lengths and few repeated points, such as binary features: 10 classes of 1000 points with 12 to 20
     of them take six to thirteen times the processor time of as many normal ones.
     """
@@ -209,8 +223,7 @@ def _core_resistances(
     if n_nodes > LARGEST_TIE_COMPONENT:
         raise TooManyTies(
             f'`ties="average"` would need the inverse of a dense {n_nodes} x {n_nodes} matrix: that many groups of '
-            f"points are joined by edges of one length (at most {LARGEST_TIE_COMPONENT}). "
-            '`ties="first"` takes one tree; `cross_edges_min` and `cross_edges_max` then tell how far it can be off.'
+            f"points are joined by edges of one length (at most {LARGEST_TIE_COMPONENT}). {_ADVICE}"
         )
     i, j = np.split(ends, 2)
     low, high = np.minimum(i, j), np.maximum(i, j)

@@ -123,6 +123,18 @@ def test_too_many_ties_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hpcore.pairwise_henze_penrose(points, labels, ties="first").cross_edges_max[0] == 8
 
 
+def test_too_many_tied_edges_are_refused_before_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three sets by themselves small enough, but with more edges in all than one set may have."""
+    points = np.concatenate([np.eye(30) + 100 * k for k in range(3)])
+    labels = np.arange(90) % 2
+    monkeypatch.setattr(ties, "LARGEST_TIE_COMPONENT", 31)
+    with pytest.raises(hpcore.HpcoreError, match=r'`ties="average"` would need 2[0-9]{3} edges.*at most 961.*"first"'):
+        hpcore.pairwise_henze_penrose(points, labels)
+    assert hpcore.pairwise_henze_penrose(points, labels, ties="first").cross_edges_min[0] == 3
+    monkeypatch.setattr(ties, "LARGEST_TIE_COMPONENT", 60)
+    assert hpcore.pairwise_henze_penrose(points, labels).cross_edges_max[0] == 89
+
+
 def test_resistances_of_parallel_and_series_edges() -> None:
     """Two parallel unit edges in series with a bridge of conductance 4."""
     left, right = np.array([0, 0, 1]), np.array([1, 1, 2])
