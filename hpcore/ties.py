@@ -106,10 +106,10 @@ def cross_edges(edges: Edges, copies: NDArray[np.int64], tolerance: float, ties:
 
     Notes
     -----
-    Time O(E α(E)) plus O(c²), memory 400 E + 16 c² bytes for a set of c nodes that are joined by equally long edges in a
-    cycle, not counting what hangs on a single edge; O(c³) where most of these are joined to most. The worst data are those
-    with few distinct lengths and few repeated points, such as binary features: 10 classes of 1000 points with 12 to 20
-    of them take six to thirteen times the processor time of as many normal ones.
+    Time O(E α(E)) plus O(c²), memory 400 E + 16 c² bytes for a set of c nodes that are joined by equally long edges in
+    a cycle, not counting what hangs on a single edge; O(c³) where most of these are joined to most. The worst data are
+    those with few distinct lengths and few repeated points, such as binary features: 10 classes of 1000 points
+    with 12 to 20 of them take six to thirteen times the processor time of as many normal ones.
     """
     a, b = copies[:, 0], copies[:, 1]
     sizes = a + b
