@@ -79,10 +79,14 @@ class ByCore:
 def by_core(context: Context, trees: Sequence[Tree]) -> ByCore:
     """Sort the nodes within each class."""
     nodes = context.nodes
-    order = np.concatenate([tree.nodes.start + np.argsort(tree.core, kind="stable") for tree in trees])
+    orders = [np.argsort(tree.core, kind="stable") for tree in trees]
+    order = np.concatenate([tree.nodes.start + own for tree, own in zip(trees, orders, strict=True)])
     place = np.empty_like(order)
     place[order] = np.arange(order.shape[0])
-    in_order = tuple(replace(tree, u=place[tree.u], v=place[tree.v], core=np.sort(tree.core)) for tree in trees)
+    in_order = tuple(
+        replace(tree, u=place[tree.u], v=place[tree.v], core=tree.core[own])
+        for tree, own in zip(trees, orders, strict=True)
+    )
     return ByCore(
         order,
         Nodes(nodes.row[order], nodes.point[order], nodes.copies[order], nodes.start),
