@@ -17,7 +17,8 @@ from typing import Any
 import hpcore
 from bench import data, measure, peers
 from bench.page import write_page
-from hpcore.spanning_tree import available_threads, resolve_device
+from hpcore.spanning_tree import resolve_device
+from hpcore.threads import available_threads
 
 HERE = Path(__file__).parent
 

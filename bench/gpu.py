@@ -13,7 +13,8 @@ from hpcore._mst_cuda import CudaBlocks
 from hpcore._pair_counts import PairCounts, count_pairs
 from hpcore._products_cuda import Precision, product, rounded
 from hpcore.distances import distinct_points
-from hpcore.spanning_tree import DEVICE_PART_SIZE, PART_SIZE, Forests, available_threads
+from hpcore.spanning_tree import DEVICE_PART_SIZE, PART_SIZE, Forests
+from hpcore.threads import available_threads
 
 
 def figures(quick: bool) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from hpcore._approximation import FloatProducts
 from hpcore._pair_counts import count_pairs
 from hpcore._validate import class_labels
 from hpcore.distances import distinct_points
-from hpcore.spanning_tree import Forests, available_threads
+from hpcore.spanning_tree import Forests
+from hpcore.threads import available_threads
 
 Times = dict[str, float]
 _SECONDS_OF_ALL_PAIRS = 5.0

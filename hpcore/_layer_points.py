@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpcore import _validate
 from hpcore.distances import Points, distinct_points
-from hpcore.spanning_tree import Forests, Progress, available_threads, resolve_device
+from hpcore.spanning_tree import Forests, Progress, resolve_device
+from hpcore.threads import available_threads
 
 
 class Options(TypedDict, total=False):

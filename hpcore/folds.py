@@ -11,7 +11,7 @@ from hpcore import _validate
 from hpcore._layer_points import Options
 from hpcore.errors import InvalidInput
 from hpcore.permutation import RandomSource
-from hpcore.spanning_tree import available_threads, in_threads
+from hpcore.threads import available_threads, in_threads
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,8 @@ from hpcore import _validate
 from hpcore._global_edges import GlobalEdges
 from hpcore.distances import Points, distinct_points
 from hpcore.errors import InvalidInput
-from hpcore.spanning_tree import Forests, available_threads, on_device, resolve_device
+from hpcore.spanning_tree import Forests, on_device, resolve_device
+from hpcore.threads import available_threads
 from hpcore.ties import Edges, contract_levels
 
 

@@ -1,14 +1,10 @@
-"""Cross edges of the minimum spanning trees over class pairs: dispatch, threads and memory."""
+"""Cross edges of the minimum spanning trees over class pairs: what is computed how, and on which device."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement, pairwise
@@ -28,12 +24,12 @@ from hpcore._approximation import (
     Packed,
     bytes_suffice,
 )
-from hpcore._blas import one_blas_thread
 from hpcore._layout import Nodes, PairRange, Slab, lay_out, parts_of_classes, slabs
 from hpcore._plan import RUN_PARTS, make_plan
 from hpcore._validate import row_chunks
 from hpcore.distances import Points
 from hpcore.errors import DeviceUnavailable, OutOfMemory, SmallerParts
+from hpcore.threads import Scratch, in_threads
 from hpcore.ties import Edges
 
 if TYPE_CHECKING:
@@ -41,7 +37,6 @@ if TYPE_CHECKING:
     from hpcore._context import Tree
     from hpcore._mst_cpu import Blocks
 
-Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 Progress = Callable[[str, int, int], None]
 
@@ -80,37 +75,6 @@ def _has_nvidia_driver() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
 
 
-def available_threads() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def in_threads(work: Callable[[Task], Answer], tasks: Sequence[Task], n_threads: int) -> Iterator[Answer]:
-    """Yield ``work(task)`` in the order of the tasks; leaving early drops the tasks that have not begun.
-
-    The calling thread is one of the threads: as long as the next answer is not there it does what nobody has begun.
-    """
-    n_helpers = min(n_threads, len(tasks)) - 1
-    if n_helpers < 1:
-        with one_blas_thread:
-            yield from map(work, tasks)
-        return
-    with one_blas_thread, ThreadPoolExecutor(n_helpers) as pool:
-        futures = deque(pool.submit(work, task) for task in tasks)  # each leaves with its answer: none is kept
-        n_begun = 0  # of those at the front
-        try:
-            for n_yielded in range(len(tasks)):
-                while n_begun < len(futures) and not futures[0].done():
-                    if futures[n_begun].cancel():
-                        futures[n_begun] = Future()
-                        futures[n_begun].set_result(work(tasks[n_yielded + n_begun]))
-                    n_begun += 1
-                n_begun = max(0, n_begun - 1)
-                yield futures.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 class Forests:
     """Trees of all classes over given points, ready for the edges between the two classes of each pair of a range."""
 
@@ -147,7 +111,7 @@ class Forests:
         self.pairs = pairs or PairRange.every(n_classes)
         self._slabs = slabs(self.nodes, self._plan.part_size, () if pairs is None else pairs.breaks())
         exponent = _exponent(points)
-        scratch = _Scratch(self._plan.part_size)
+        scratch = Scratch(self._plan.part_size)
         rough = (approximation or _approximation(points))(exponent)
         ways = (rough, FloatProducts(exponent, np.float64), Direct(np.float64, exponent))
         ladder = tuple(CpuBlocks(each, scratch) for each in ways)
@@ -246,25 +210,6 @@ def minimal_edges(coordinates: NDArray[np.float64], tolerance: float) -> Edges:
     forests = Forests(points, np.zeros(n_points, np.intp), 1, n_threads=1, memory_budget=None, report=lambda *_: None)
     tree = forests.trees[0]
     return Edges(tree.u, tree.v, tree.weight)
-
-
-class _Scratch:
-    """Memory for blocks: one for each thread that holds one, and what is given back is taken again."""
-
-    def __init__(self, part_size: int) -> None:
-        self._size = (part_size + 32) ** 2
-        self._free: list[NDArray[np.int32]] = []
-
-    @contextmanager
-    def __call__(self) -> Iterator[NDArray[np.int32]]:
-        try:
-            memory = self._free.pop()
-        except IndexError:
-            memory = np.empty(self._size, np.int32)
-        try:
-            yield memory
-        finally:
-            self._free.append(memory)
 
 
 def _blocks_on(device: str, points: Points, exponent: int) -> Blocks:

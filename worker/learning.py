@@ -13,7 +13,7 @@ from contract.schemas import AnalysisRequest
 from contract.settings import Settings
 from contract.shapes import Processor
 from contract.workforce import Ability, Workforce
-from hpcore.spanning_tree import available_threads
+from hpcore.threads import available_threads
 from worker.limits import job_memory
 
 log = structlog.get_logger()

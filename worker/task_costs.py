@@ -8,7 +8,7 @@ import numpy as np
 from contract import costs
 from contract.predictions import comparing, measuring
 from contract.shapes import Cost, Processor, Shape
-from hpcore.spanning_tree import available_threads
+from hpcore.threads import available_threads
 from worker.measuring import Study
 from worker.tasks import Task, TaskKind
 

@@ -1,0 +1,70 @@
+"""The threads of one computation, and the memory of their blocks."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcore._blas import one_blas_thread
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+
+
+def available_threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_threads(work: Callable[[Task], Answer], tasks: Sequence[Task], n_threads: int) -> Iterator[Answer]:
+    """Yield ``work(task)`` in the order of the tasks; leaving early drops the tasks that have not begun.
+
+    The calling thread is one of the threads: as long as the next answer is not there it does what nobody has begun.
+    """
+    n_helpers = min(n_threads, len(tasks)) - 1
+    if n_helpers < 1:
+        with one_blas_thread:
+            yield from map(work, tasks)
+        return
+    with one_blas_thread, ThreadPoolExecutor(n_helpers) as pool:
+        futures = deque(pool.submit(work, task) for task in tasks)  # each leaves with its answer: none is kept
+        n_begun = 0  # of those at the front
+        try:
+            for n_yielded in range(len(tasks)):
+                while n_begun < len(futures) and not futures[0].done():
+                    if futures[n_begun].cancel():
+                        futures[n_begun] = Future()
+                        futures[n_begun].set_result(work(tasks[n_yielded + n_begun]))
+                    n_begun += 1
+                n_begun = max(0, n_begun - 1)
+                yield futures.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class Scratch:
+    """Memory for blocks: one for each thread that holds one, and what is given back is taken again."""
+
+    def __init__(self, part_size: int) -> None:
+        """Blocks of at most so many points on a side."""
+        self._size = (part_size + 32) ** 2
+        self._free: list[NDArray[np.int32]] = []
+
+    @contextmanager
+    def __call__(self) -> Iterator[NDArray[np.int32]]:
+        """Lend the memory of one block."""
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = np.empty(self._size, np.int32)
+        try:
+            yield memory
+        finally:
+            self._free.append(memory)

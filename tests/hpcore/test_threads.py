@@ -1,0 +1,88 @@
+"""Threads of one computation: the order of their answers, what ends them, and the memory that they share."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]  # it has no types
+
+from hpcore._blas import one_blas_thread
+from hpcore.threads import Scratch, in_threads
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_answers_come_in_order(n_threads: int) -> None:
+    def work(i: int) -> int:
+        time.sleep(0.001 * (i % 3))
+        return i * i
+
+    assert list(in_threads(work, range(20), n_threads)) == [i * i for i in range(20)]
+
+
+def test_the_calling_thread_is_one_of_the_threads() -> None:
+    """Two threads meet: neither would get there alone, and a third is never there."""
+    meeting = threading.Barrier(2, timeout=30)
+    names: list[str] = []
+
+    def work(i: int) -> int:
+        meeting.wait()
+        names.append(threading.current_thread().name)
+        meeting.wait()
+        return i
+
+    assert list(in_threads(work, range(6), 2)) == list(range(6))
+    assert names.count(threading.current_thread().name) == 3
+    assert len(set(names)) == 2
+
+
+def test_memory_of_blocks_is_lent_again() -> None:
+    scratch = Scratch(16)
+    with scratch() as first, scratch() as second:
+        assert first is not second
+    with scratch() as again, scratch() as another, scratch() as third:
+        assert {id(again), id(another)} == {id(first), id(second)}
+        assert third is not again
+        assert third is not another
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_a_failing_task_ends_the_work(n_threads: int) -> None:
+    def work(i: int) -> int:
+        if i == 5:
+            raise ValueError(i)
+        return i
+
+    with pytest.raises(ValueError, match="5"):
+        list(in_threads(work, range(50), n_threads))
+
+
+def test_leaving_early_drops_what_has_not_begun() -> None:
+    begun: list[int] = []
+    gate = threading.Event()
+
+    def work(i: int) -> int:
+        begun.append(i)
+        if i:
+            gate.wait(5)
+        return i
+
+    answers = in_threads(work, range(100), 2)
+    assert next(answers) == 0
+    gate.set()
+    answers.close()  # type: ignore[attr-defined]  # it is a generator
+    assert len(begun) < 100
+
+
+def test_blas_has_one_thread_while_anyone_holds_it() -> None:
+    def threads() -> list[int]:
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+    before = threads()
+    assert before
+    with one_blas_thread:
+        with one_blas_thread:
+            assert set(threads()) == {1}
+        assert set(threads()) == {1}
+    assert threads() == before
