@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._jit import kernel
-from hpcore._simd import LANES, TILE_PANELS, TILE_ROWS, add_last_tile_product, add_tile_product, address
+from hpcore._simd import LANES, TILE_PANELS, TILE_ROWS, add_last_tile_product, add_tile_product, address, transpose
 
 PANEL = LANES
 """Rows of one panel of 32-bit words."""
@@ -24,8 +23,6 @@ STRIP = 128
 """Rows of a block that go together: half a megabyte of products."""
 
 _STEPS = 512  # words of a row per pass: 32 KiB of a panel, which the tiles of a strip read from the nearest caches
-_FEWEST_MIRRORED = 48  # words of a row
-_SQUARE = 8  # divides the rows of every panel; rows that lie 4 KiB apart share eight places of the first-level cache
 
 
 @kernel()
@@ -55,32 +52,15 @@ def end_products(left: NDArray[Any], right: NDArray[Any], products: NDArray[Any]
 
 @kernel()
 def own_products(panels: NDArray[Any], products: NDArray[Any]) -> None:
-    """The inner products of all rows with each other, for half the work where that is more than to mirror the half."""
-    if panels.shape[1] - 1 < _FEWEST_MIRRORED:
-        inner_products(panels, panels, products)
-        return
+    """The inner products of all rows with each other: those up to the diagonal, and their mirror image."""
     n, n_passes = products.shape[0], _passes(panels)
     for number in range(n_passes):
         for first in range(0, n, STRIP):
             _add_pass(panels, panels, products, (first, min(n, first + STRIP), 0), (number, n_passes))
-    _mirror(products)
-
-
-@kernel()
-def _mirror(products: NDArray[Any]) -> None:
-    """Copy what lies below the diagonal to above it, a square at a time that is turned beside."""
-    square = np.empty((_SQUARE, _SQUARE), products.dtype)
-    for first in range(0, products.shape[0], _SQUARE):
-        for other in range(0, first, _SQUARE):
-            for i in range(_SQUARE):
-                for j in range(_SQUARE):
-                    square[j, i] = products[np.uint64(first + i), np.uint64(other + j)]
-            for j in range(_SQUARE):
-                for i in range(_SQUARE):
-                    products[np.uint64(other + j), np.uint64(first + i)] = square[j, i]
-        for i in range(_SQUARE):
-            for j in range(i):
-                products[first + j, first + i] = products[first + i, first + j]
+    rows = panels.shape[2]
+    for i in range(rows, n, rows):
+        for j in range(0, i, rows):
+            transpose(address(products, i * n + j), n, address(products, j * n + i), n)
 
 
 @kernel()

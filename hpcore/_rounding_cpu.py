@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._jit import REASSOCIATE, kernel
+from hpcore._simd import address, transpose
 
 _FEATURES = 256  # of the rows of a panel at a time: they stay in the first-level cache until they are in their places
 
@@ -57,6 +58,10 @@ def _round_row(row: NDArray[Any], centre: NDArray[np.float64], factor: float, va
 def _turn(values: NDArray[Any], words: NDArray[Any]) -> None:
     """Row by row to step by step."""
     n_rows = values.shape[0]
-    for k in range(words.shape[0] // n_rows):
+    n_steps = words.shape[0] // n_rows
+    n_whole = n_steps - n_steps % n_rows
+    for k in range(0, n_whole, n_rows):
+        transpose(address(values, k), _FEATURES, address(words, k * n_rows), n_rows)
+    for k in range(n_whole, n_steps):
         for row in range(n_rows):
             words[k * n_rows + row] = values[row, k]

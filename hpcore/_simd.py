@@ -206,6 +206,33 @@ def _lane_sums(_context: Any, x: Any, y: Any, _n_steps: Any, out: Any) -> Any:
     return signature, generate
 
 
+def _transposed(_context: Any, source: Any, _s_stride: Any, out: Any, _o_stride: Any) -> Any:
+    signature = types.void(source, types.intp, out, types.intp)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> None:
+        s_pointer, s_step, o_pointer, o_step = arguments
+        i32, i64 = ir.IntType(32), ir.IntType(64)
+        number = s_pointer.type.pointee
+        lanes = LANES // 2 if isinstance(number, ir.DoubleType) else LANES
+        vector = ir.VectorType(number, lanes)
+
+        def row(pointer: Any, step: Any, i: int) -> Any:
+            return builder.bitcast(builder.gep(pointer, [builder.mul(step, ir.Constant(i64, i))]), vector.as_pointer())
+
+        rows = [builder.load(row(s_pointer, s_step, i), align=4) for i in range(lanes)]
+        for bit in (1 << power for power in range(lanes.bit_length() - 1)):  # exchange two quarters of every square
+            upper = [k + lanes - bit if k & bit else k for k in range(lanes)]
+            lower = [k + lanes if k & bit else k + bit for k in range(lanes)]
+            for i in (i for i in range(lanes) if not i & bit):
+                pair = rows[i], rows[i + bit]
+                for place, chosen in ((i, upper), (i + bit, lower)):
+                    rows[place] = builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(i32, lanes), chosen))
+        for i, values in enumerate(rows):
+            builder.store(values, row(o_pointer, o_step, i), align=4)
+
+    return signature, generate
+
+
 def _address(_context: Any, array: Any, _index: Any) -> Any:
     signature = types.CPointer(array.dtype)(array, types.intp)  # type: ignore[no-untyped-call]  # numba has no types
 
@@ -267,6 +294,9 @@ add_squared_differences: Callable[..., None] = intrinsic(_squared_tile)
 ``a`` holds points in rows, ``b`` in columns; strides count numbers between rows of ``a``, ``b`` and ``out``, to which
 the distances are added, or from which they begin. A register holds `LANES` float32 or half as many float64.
 """
+
+transpose: Callable[..., None] = intrinsic(_transposed)
+"""Write a square of `LANES` rows and columns, or half as many of 64 bits, turned: ``(a, a_stride, out, o_stride)``."""
 
 fill_lane_sums: Callable[..., None] = intrinsic(_lane_sums)
 """Fill `LANES` float64 sums with ``Σ (x[k] - y[k])²`` over every 16th k: ``(x, y, n_steps, out)``, 16 a step."""

@@ -67,7 +67,7 @@ def test_strips_together_are_the_block(n_features: int, dtype: type[np.floating[
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("n_features", [3, 100, STEPS + 1])  # mirrored from some features on, and in several passes
+@pytest.mark.parametrize("n_features", [3, 100, STEPS + 1])
 @pytest.mark.parametrize("n_rows", [1, 16, 17, 40, STRIP, 2 * STRIP + 9, 3 * STRIP + 16])
 def test_own_products_are_products_with_oneself(n_rows: int, n_features: int, dtype: type[np.floating[Any]]) -> None:
     """Not nearly but bit by bit below the diagonal, and mirrored above it."""
