@@ -34,7 +34,7 @@ HAS_BYTE_PRODUCTS = (
 # Rows and panels of a register tile: 16 of 32 wide, or 8 of 16 narrow registers hold sums; the rest feed them.
 TILE_ROWS, TILE_PANELS = (8, 2) if HAS_WIDE_REGISTERS else (4, 1)
 GROUP = TILE_PANELS * LANES
-"""Rows and columns of a block are padded to a multiple of this, which `TILE_ROWS` divides."""
+"""Rows and columns of a block of differences are padded to a multiple of this, which `TILE_ROWS` divides."""
 
 
 def _select(predicate: str) -> Any:
@@ -110,9 +110,10 @@ def _tile_product(n_panels: int) -> Any:
 def _will_be_written(builder: Any, pointer: Any) -> None:
     """Have the processor fetch what is written some thousand cycles later."""
     i8p, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [i8p, i32, i32, i32])
-    prefetch = builder.module.declare_intrinsic("llvm.prefetch", (i8p,), kind)
-    builder.call(prefetch, [builder.bitcast(pointer, i8p), *(ir.Constant(i32, number) for number in (1, 3, 1))])
+    signature = ir.FunctionType(ir.VoidType(), [i8p, i32, i32, i32])
+    options = (ir.Constant(i32, number) for number in (1, 3, 1))  # to write, into the nearest cache, data
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", (i8p,), signature)
+    builder.call(prefetch, [builder.bitcast(pointer, i8p), *options])
 
 
 def _add_products(builder: Any, total: Any, left: Any, right: Any) -> Any:
@@ -211,8 +212,7 @@ def _transposed(_context: Any, source: Any, _s_stride: Any, out: Any, _o_stride:
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> None:
         s_pointer, s_step, o_pointer, o_step = arguments
-        i32, i64 = ir.IntType(32), ir.IntType(64)
-        number = s_pointer.type.pointee
+        number, i32, i64 = s_pointer.type.pointee, ir.IntType(32), ir.IntType(64)
         lanes = LANES // 2 if isinstance(number, ir.DoubleType) else LANES
         vector = ir.VectorType(number, lanes)
 
