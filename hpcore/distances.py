@@ -62,7 +62,7 @@ def tie_tolerance(n_features: int) -> float:
 
     The worst-case relative error of a squared distance by direct differences is ``(d + 2) u`` with ``u = 2**-53``;
     distances that are equal in exact arithmetic are therefore always recognised. The floor of 1e-12 covers coordinates
-    that are themselves rounded, such as normalised rows or multiples of 0.1.
+    that are themselves rounded, such as multiples of 0.1 or normalised rows, at angles from about 1e-3 on.
     """
     return max(_SMALLEST_TIE_TOLERANCE, 4 * (n_features + 4) * UNIT_ROUNDOFF)
 

@@ -133,6 +133,26 @@ def levels(lengths: NDArray[np.float64], tolerance: float) -> list[list[int]]:
     return rank
 
 
+def edge_uses(ranks: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Share of the minimum trees that hold each edge i < j, (n, n): resistances, level by level (Kirchhoff)."""
+    n = len(ranks)
+    component, uses = np.arange(n), np.zeros((n, n))
+    for level in range(n):
+        edges = [(i, j) for i, j in itertools.combinations(range(n), 2) if ranks[i][j] == level]
+        laplacian = np.zeros((n, n))
+        for i, j in edges:
+            a, b = component[i], component[j]
+            laplacian[[a, b], [a, b]] += 1.0
+            laplacian[[a, b], [b, a]] -= 1.0
+        inverse = np.linalg.pinv(laplacian, rcond=1e-9, hermitian=True)
+        for i, j in edges:
+            a, b = component[i], component[j]
+            uses[i, j] = inverse[a, a] + inverse[b, b] - 2.0 * inverse[a, b]
+        for i, j in edges:
+            component[component == component[i]] = component[j]
+    return uses
+
+
 def tree_range_and_mean(points: ArrayLike, labels: ArrayLike) -> tuple[int, int, Fraction]:
     """Least, greatest and mean R over all minimum spanning trees."""
     return range_and_mean(minimum_trees(points), labels)
