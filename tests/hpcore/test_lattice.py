@@ -52,3 +52,9 @@ def test_what_a_rounding_may_have_moved_is_on_the_lattice(magnitude: float) -> N
     found = _lattice.integer_lattice(values, anchor=0.0, magnitude=magnitude + 0.04)
     assert found is not None
     np.testing.assert_array_equal(found, steps)
+
+
+@pytest.mark.parametrize("value", [1 / np.pi, np.sqrt(0.5), np.exp(-1.0)])
+def test_three_values_without_a_common_step(value: float) -> None:
+    """Fractions close to any number exist; only those count that no other is as close to."""
+    assert _lattice.integer_lattice(np.array([0.0, value, 1.0]), anchor=0.0, magnitude=1.0) is None
