@@ -135,7 +135,7 @@ def pairwise_henze_penrose(
 
     Exact: edges are chosen by rigorous bounds from 16-bit inner products and decided by float64 direct differences
     (docs/algorithm.md). Memory beyond the input: 2 N d bytes, less under a `memory_budget`, and per thread 4 MiB and
-    4096 d bytes. Copies come on top: float32 of float16 and of integers up to 16 bits, float64 of wider integers and for
+    4096 d bytes. Copies come on top: float32 of float16 and integers up to 16 bits, float64 of wider integers and for
     the cosine metric, and one of its own type of what does not flatten in place. Never N², but for the edges of points
     that are equally far from each other.
     """
