@@ -22,7 +22,9 @@ from hpcore._approximation import Direct, FixedPoint
 from hpcore._block_cpu import CHUNK
 from hpcore._mst_cpu import Blocks, CpuBlocks, Reaches
 from hpcore._mst_cuda import CudaBlocks
+from hpcore._strips_cpu import cross_candidates
 from tests import oracle
+from tests.hpcore.test_bounds import known_of_pairs
 
 Rows = NDArray[np.float64]
 EVEN_AND_ODD = [1, 2, 3, 40, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 1]
@@ -217,3 +219,28 @@ def test_two_sets_with_their_trees(kind: str, seed: int, sizes: tuple[int, int])
     found = blocks.between_trees((packed[0], packed[1]), adjacency, 4.0**EXPONENT, None)
     assert found is not None
     check_pair(rows, slice(0, n), slice(n, len(rows)), np.stack(found, axis=1) + np.array([0, n]))
+
+
+def test_a_search_goes_on_where_there_was_no_room() -> None:
+    """Pairs with too many candidates take no room, also when it is counted again."""
+    rng = np.random.default_rng(0)
+    rows, sets = rng.standard_normal((40, N_FEATURES)), (np.arange(20), np.arange(20, 40))
+    approximation = Direct(np.float32, 0)
+    packed = [approximation.pack(rows, each, np.zeros(N_FEATURES)) for each in sets]
+    known = known_of_pairs(approximation, packed[0], packed[1], has_all_columns=True)
+    path = _mst_cpu.rounded_up(oracle.squared_distances(rows)[:20, 20:].reshape(-1), np.float32)
+    known.row_reach[:], known.column_reach[:], known.bridge[:] = path, np.repeat(path, 20), path
+    most = np.full(400, 5)
+    u, v = np.empty((2, 2000), np.int32)
+    n_found = np.zeros(400, np.intp)
+    assert cross_candidates(known, most, u, v, n_found, 0) == 400
+    assert set(n_found) == {-1, 1, 2, 3, 4, 5}
+    some_u, some_v = np.empty((2, 5), np.int32)
+    so_far, pair = np.zeros(400, np.intp), 0
+    while pair < 400:
+        some_u, some_v = (np.concatenate((each, np.empty_like(each[:7]))) for each in (some_u, some_v))
+        pair = cross_candidates(known, most, some_u, some_v, so_far, pair)
+    np.testing.assert_array_equal(so_far, n_found)
+    total = n_found[n_found > 0].sum()
+    np.testing.assert_array_equal(some_u[:total], u[:total])
+    np.testing.assert_array_equal(some_v[:total], v[:total])

@@ -60,10 +60,10 @@ def test_multiples_of_a_rounded_step_have_the_range_of_whole_numbers(
     n_groups=st.integers(2, 9),
     dtype=st.sampled_from([np.float32, np.float64]),
     run_panels=st.sampled_from([1, 4, 16]),
-    has_two_classes=st.booleans(),
+    classes=st.sampled_from(["one", "sides", "mixed"]),
 )
 def test_groups_that_face_each_other(
-    seed: int, n_values: int, n_groups: int, dtype: type, run_panels: int, has_two_classes: bool
+    seed: int, n_values: int, n_groups: int, dtype: type, run_panels: int, classes: str
 ) -> None:
     """Boxes without extent but along one axis: gap, edge and path are one length, summed in another order.
 
@@ -80,12 +80,17 @@ def test_groups_that_face_each_other(
     far_side = near_side.copy()
     far_side[:, :-2] = np.repeat([rng.permutation(values) for _ in places], LANES, axis=0)
     rows = np.concatenate((near_side, far_side))
-    labels = np.repeat([0, 1], n) if has_two_classes else np.zeros(2 * n, np.intp)
+    of_groups = {
+        "one": np.zeros(2 * n_groups, np.intp),
+        "sides": np.repeat([0, 1], n_groups),
+        "mixed": np.concatenate(([0], rng.integers(0, 2, 2 * n_groups - 2), [1])),
+    }
+    labels = np.repeat(of_groups[classes], LANES)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(_near, "RUN_PANELS", run_panels)
         found = forests(rows, labels)
     edges = [(tree.u, tree.v) for tree in found.trees]
-    edges += [(cross.u, cross.v) for cross in found.run(lambda task: task())] if has_two_classes else []
+    edges += [(cross.u, cross.v) for cross in found.run(lambda task: task())] if classes != "one" else []
     row = found.nodes.row
     listed = {frozenset((row[i], row[j])) for u, v in edges for i, j in zip(u, v, strict=True)}
     assert all(frozenset((i, i + n)) in listed for i in range(n))

@@ -52,9 +52,9 @@ def test_float_ties_are_counted_on_either_side(alternative: Literal["greater", "
 class TestMaxT:
     @pytest.mark.parametrize("alternative", ["greater", "less", "two-sided"])
     def test_float_ties_are_counted(self, alternative: Literal["greater", "less", "two-sided"]) -> None:
-        """Two of four values are the same in both samples: many a draw has the observed sum, in another order."""
-        a = np.array([[0.1, math.pi, math.e, math.sqrt(2)]])
-        b = np.array([[math.pi, 0.7, 0.1, 0.3]])
+        """Most values are the same in both samples: many a draw has the observed sum, in another order."""
+        twins = [0.1, math.pi, math.e, math.sqrt(2), math.log(2), 1 / 3]
+        a, b = np.array([[*twins, 0.7, 0.3]]), np.array([[*twins[::-1], math.sqrt(5), 0.9]])
         adjusted = max_t_p_values(a, b, alternative=alternative, n_resamples=500, rng=0)
         raw = permutation_test(a[0], b[0], alternative=alternative, method="monte_carlo", n_resamples=500, rng=0)
         assert adjusted[0] == raw.p_value
