@@ -61,7 +61,7 @@ class LayerPoints:
         if memory_budget is not None:
             _validate.positive_integer(memory_budget, "memory_budget")
         held = rows.nbytes if _is_copied(rows, activations) else 0
-        points = distinct_points(rows, metric, held=held, budget=memory_budget)
+        points = distinct_points(rows, metric, held=held, budget=memory_budget, n_threads=threads)
         return cls(points, groups, metric, ties, device, threads, memory_budget, on_progress or _silent)
 
     @property

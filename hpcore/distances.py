@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from hpcore._validate import row_chunks
 from hpcore.errors import OutOfMemory
+from hpcore.threads import in_threads, row_ranges
 
 UNIT_ROUNDOFF = 2.0**-53
 _SMALLEST_TIE_TOLERANCE = 1e-12
@@ -67,7 +69,9 @@ def tie_tolerance(n_features: int) -> float:
     return max(_SMALLEST_TIE_TOLERANCE, 4 * (n_features + 4) * UNIT_ROUNDOFF)
 
 
-def distinct_points(rows: NDArray[Any], metric: str, *, held: int = 0, budget: int | None = None) -> Points:
+def distinct_points(
+    rows: NDArray[Any], metric: str, *, held: int = 0, budget: int | None = None, n_threads: int = 1
+) -> Points:
     """Embed rows so that squared Euclidean distance orders them as `metric` does, and find repeated ones.
 
     ``"cosine"``: rows are normalised, for ``|x̂ - ŷ|² = 2 (1 - cos)``. A row of zeros gets a coordinate of its own,
@@ -95,7 +99,7 @@ def distinct_points(rows: NDArray[Any], metric: str, *, held: int = 0, budget: i
     copied_bytes = held + (0 if np.may_share_memory(embedded, rows) else embedded.nbytes)
     embedded = embedded.view()
     embedded.flags.writeable = False  # kernels are compiled once: read-only input and copies look alike to them
-    order, is_new = _content_order(embedded)
+    order, is_new = _content_order(embedded, n_threads)
     index = np.empty(rows.shape[0], np.intp)
     index[order] = np.cumsum(is_new) - 1
     return Points(embedded, order[is_new], index, n_zero_rows, tie_tolerance(embedded.shape[1]), copied_bytes)
@@ -159,13 +163,14 @@ def _normalised(rows: NDArray[Any]) -> tuple[NDArray[np.float64], int]:
     return unit, n_zero_rows
 
 
-def _content_order(rows: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _content_order(rows: NDArray[Any], n_threads: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """An order of the rows that depends on their content alone, equal rows adjacent, and the firsts of equal rows."""
     from hpcore._rows_cpu import equal_to_previous, row_hashes
     from hpcore._sort_cpu import order_by_bits
 
     hashes = np.empty(rows.shape[0], np.uint64)
-    row_hashes(rows, hashes)
+    ranges = row_ranges(rows.shape[0], rows.shape[1] * rows.itemsize, n_threads)
+    deque(in_threads(lambda part: row_hashes(rows[part], hashes[part]), ranges, n_threads), maxlen=0)
     order = np.arange(rows.shape[0])
     order_by_bits(hashes, order)
     is_equal = np.zeros(rows.shape[0], np.bool_)

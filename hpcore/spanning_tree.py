@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from hpcore._plan import RUN_PARTS, make_plan
 from hpcore._validate import row_chunks
 from hpcore.distances import Points
 from hpcore.errors import DeviceUnavailable, OutOfMemory, SmallerParts
-from hpcore.threads import Scratch, in_threads
+from hpcore.threads import Scratch, in_threads, row_ranges
 from hpcore.ties import Edges
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Forests:
         self._plan = make_plan(points, self.nodes, n_threads, memory_budget, part_size or PART_SIZE)
         self.pairs = pairs or PairRange.every(n_classes)
         self._slabs = slabs(self.nodes, self._plan.part_size, () if pairs is None else pairs.breaks())
-        exponent = _exponent(points)
+        exponent = _exponent(points, self._plan.n_threads)
         scratch = Scratch(self._plan.part_size)
         rough = (approximation or _approximation(points))(exponent)
         ways = (rough, FloatProducts(exponent, np.float64), Direct(np.float64, exponent))
@@ -265,12 +265,17 @@ def on_device(device: str, work: Callable[[int], Answer]) -> Answer:
             return answer
 
 
-def _exponent(points: Points) -> int:
+def _exponent(points: Points, n_threads: int) -> int:
     """The power of two that brings the largest coordinate to about 1, as far as the type of the rows holds it."""
     rows = points.rows
-    largest = max(float(max(rows[chunk].max(), -rows[chunk].min())) for chunk in row_chunks(rows))
+    ranges = row_ranges(rows.shape[0], rows.shape[1] * rows.itemsize, n_threads)
+    largest = max(in_threads(lambda part: _largest(rows[part]), ranges, n_threads))
     limit = int(np.finfo(rows.dtype).maxexp) - 2
     return max(-limit, min(limit, -int(np.frexp(largest)[1])))
+
+
+def _largest(rows: NDArray[Any]) -> float:
+    return max(float(max(rows[chunk].max(), -rows[chunk].min())) for chunk in row_chunks(rows))
 
 
 def _approximation(points: Points) -> Callable[[int], Approximation]:

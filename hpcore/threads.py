@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from hpcore._blas import one_blas_thread
 
+_BYTES_OF_A_RANGE = 1 << 23
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
@@ -47,6 +49,13 @@ def in_threads(work: Callable[[Task], Answer], tasks: Sequence[Task], n_threads:
                 yield futures.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def row_ranges(n_rows: int, row_bytes: int, n_threads: int) -> list[slice]:
+    """A range of rows for each thread; one where all of them are soon read."""
+    n_ranges = max(1, min(n_threads, n_rows * row_bytes // _BYTES_OF_A_RANGE))
+    cuts = [n_rows * number // n_ranges for number in range(n_ranges + 1)]
+    return [slice(first, last) for first, last in pairwise(cuts)]
 
 
 class Scratch:

@@ -9,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped]  # it has no types
 
 from hpcore._blas import one_blas_thread
-from hpcore.threads import Scratch, in_threads
+from hpcore.threads import Scratch, in_threads, row_ranges
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -86,3 +86,10 @@ def test_blas_has_one_thread_while_anyone_holds_it() -> None:
             assert set(threads()) == {1}
         assert set(threads()) == {1}
     assert threads() == before
+
+
+@pytest.mark.parametrize(("row_bytes", "expected"), [(8, 1), (2**20, 3), (2**30, 3)])
+def test_ranges_hold_every_row_once(row_bytes: int, expected: int) -> None:
+    ranges = row_ranges(101, row_bytes, 3)
+    assert len(ranges) == expected
+    assert [row for part in ranges for row in range(part.start, part.stop)] == list(range(101))
