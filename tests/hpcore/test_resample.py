@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hpcore import _resample
-from hpcore.permutation import max_t_p_values, permutation_test
+from hpcore.permutation import max_t_p_values, permutation_test, permutation_tests
 
 
 @pytest.mark.parametrize("cells", [1, 40, 2**22])
@@ -47,6 +47,24 @@ def test_float_ties_are_counted_on_either_side(alternative: Literal["greater", "
     # unpaired: each of the four pairs of twins is divided; paired: of each pair of opposites both keep or both turn
     tied = 2**4 / math.comb(8, 4) if not paired else (1 / 2) ** 4
     assert p_value == pytest.approx((1 + tied) / 2, abs=4 * math.sqrt(0.25 / 4000))
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_float_ties_are_counted_on_both_sides(paired: bool) -> None:
+    """Nothing is farther from the centre than the observed sum: the draws that tie are those of whole numbers."""
+    rng = np.random.default_rng(0)
+    a, b = 10.0 + rng.random((200, 3)), -10.0 + rng.random((200, 3))
+    if paired:
+        a, b = rng.random((200, 6)), np.zeros((200, 6))
+    whole_a, whole_b = (np.arange(6), np.zeros(6)) if paired else (np.arange(3, 6), np.arange(3))
+    if paired:
+        whole_a = whole_a + 1
+    expected = permutation_test(whole_a, whole_b, paired=paired, method="monte_carlo", n_resamples=400, rng=1).p_value
+    assert expected is not None
+    assert expected > 2 / 401
+    for result in permutation_tests(a, b, paired=paired, n_resamples=400, rng=1):
+        assert not result.exact
+        assert result.p_value == expected
 
 
 class TestMaxT:
