@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import TypeVar
@@ -28,25 +27,19 @@ def available_threads() -> int:
 def in_threads(work: Callable[[Task], Answer], tasks: Sequence[Task], n_threads: int) -> Iterator[Answer]:
     """Yield ``work(task)`` in the order of the tasks; leaving early drops the tasks that have not begun.
 
-    The calling thread is one of the threads: as long as the next answer is not there it does what nobody has begun.
+    The calling thread only waits: when it worked too, the others began so late after a pause that ten features took
+    29 ms instead of 19.
     """
-    n_helpers = min(n_threads, len(tasks)) - 1
-    if n_helpers < 1:
+    if n_threads == 1 or len(tasks) <= 1:
         with one_blas_thread:
             yield from map(work, tasks)
         return
-    with one_blas_thread, ThreadPoolExecutor(n_helpers) as pool:
-        futures = deque(pool.submit(work, task) for task in tasks)  # each leaves with its answer: none is kept
-        n_begun = 0  # of those at the front
+    with one_blas_thread, ThreadPoolExecutor(n_threads) as pool:
+        futures = [pool.submit(work, task) for task in tasks]
+        futures.reverse()
         try:
-            for n_yielded in range(len(tasks)):
-                while n_begun < len(futures) and not futures[0].done():
-                    if futures[n_begun].cancel():
-                        futures[n_begun] = Future()
-                        futures[n_begun].set_result(work(tasks[n_yielded + n_begun]))
-                    n_begun += 1
-                n_begun = max(0, n_begun - 1)
-                yield futures.popleft().result()
+            while futures:
+                yield futures.pop().result()  # popped: an answer is not kept once it has been used
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -21,22 +21,6 @@ def test_answers_come_in_order(n_threads: int) -> None:
     assert list(in_threads(work, range(20), n_threads)) == [i * i for i in range(20)]
 
 
-def test_the_calling_thread_is_one_of_the_threads() -> None:
-    """Two threads meet: neither would get there alone, and a third is never there."""
-    meeting = threading.Barrier(2, timeout=30)
-    names: list[str] = []
-
-    def work(i: int) -> int:
-        meeting.wait()
-        names.append(threading.current_thread().name)
-        meeting.wait()
-        return i
-
-    assert list(in_threads(work, range(6), 2)) == list(range(6))
-    assert names.count(threading.current_thread().name) == 3
-    assert len(set(names)) == 2
-
-
 def test_memory_of_blocks_is_lent_again() -> None:
     scratch = Scratch(16)
     with scratch() as first, scratch() as second:
