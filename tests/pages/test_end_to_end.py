@@ -56,7 +56,8 @@ def test_a_study_in_the_browser(tmp_path: Path, browser: Browser) -> None:
         expect(page.get_by_role("heading", name="What was found")).to_be_visible()
         page.get_by_role("link", name="Open the report").click()
         expect(page.get_by_role("heading", name="Class separation, layer by layer")).to_be_visible()
-        # The same files again, and the two side by side.
+        # The same files again, and the two side by side. The list of files is at the end of the page.
+        page.wait_for_load_state()
         one, other = _artifacts(page.content())
         visitor.open(f"{up.url}/analyses/new?file={one}@trained-train&file={other}@trained-validation")
         page.get_by_role("button", name="Start the analysis").click()
