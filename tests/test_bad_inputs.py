@@ -201,7 +201,7 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     ),
     "operators of others": (
         f"{_ONNX}[an operator of others]",
-        "worker/models/test_parts.py::TestScan::test_what_is_refused",
+        "worker/models/test_scan.py::TestScan::test_what_is_refused",
     ),
     "weights in other files": (
         f"{_ONNX}[weights upwards]",
@@ -221,7 +221,7 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         f"{_ONNX}[cut off]",
         f"{_ONNX}[graphs 10,000 deep]",
         f"{_ONNX}[8 TiB in a few bytes]",
-        "worker/models/test_parts.py::TestScan::test_damage_anywhere_is_refused_or_harmless",
+        "worker/models/test_scan.py::TestScan::test_damage_anywhere_is_refused_or_harmless",
     ),
     "operators that are too new, layers that are not there": (
         f"{_ONNX}::TestOnnx::test_newer_operators",

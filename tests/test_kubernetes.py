@@ -1,67 +1,36 @@
-"""The example for Kubernetes: valid by the schemas of Kubernetes, the same stack as the compose file, as confined."""
+"""The example for Kubernetes: valid by the schemas of Kubernetes, the same stack as the compose file."""
 
 import copy
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml
 
 from contract.database import Database
 from contract.metrics import Metrics
 from contract.settings import Settings
+from tests.manifests import (
+    COMPOSE,
+    CONFIG,
+    DEPLOY,
+    KUSTOMIZATION,
+    OBJECTS,
+    OWN,
+    ROOT,
+    WORKLOADS,
+    Object,
+    container_of,
+    environment_of,
+    objects_of,
+    of_kind,
+    pod_of,
+    selects,
+)
 
-ROOT = Path(__file__).parents[1]
-DEPLOY = ROOT / "deploy"
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-KUSTOMIZATION: dict[str, Any] = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())
 VERSIONS = ("1.33", "1.35", "1.37")
-Object = dict[str, Any]
-
-
-def objects_of(text: str) -> list[Object]:
-    return [each for each in yaml.safe_load_all(text) if each is not None]
-
-
-OBJECTS = [each for name in KUSTOMIZATION["resources"] for each in objects_of((DEPLOY / name).read_text())]
-CONFIG = {
-    each["name"]: dict(literal.split("=", 1) for literal in each.get("literals", []))
-    for each in KUSTOMIZATION["configMapGenerator"]
-}
-
-
-def of_kind(*kinds: str) -> list[Object]:
-    return [each for each in OBJECTS if each["kind"] in kinds]
-
-
-WORKLOADS = {each["metadata"]["name"]: each for each in of_kind("Deployment", "StatefulSet")}
-OWN = ("service", "dispatcher", "worker-cpu", "worker-sandbox", "worker-gpu")
-
-
-def pod_of(name: str) -> Object:
-    found: Object = WORKLOADS[name]["spec"]["template"]["spec"]
-    return found
-
-
-def container_of(name: str) -> Object:
-    (found,) = pod_of(name)["containers"]
-    return dict(found)
-
-
-def environment_of(name: str) -> dict[str, Any]:
-    """Return the variables of a container: their value, or the key of the secret that has it."""
-    container = container_of(name)
-    found: dict[str, Any] = {}
-    for source in container.get("envFrom", []):
-        found |= CONFIG[source["configMapRef"]["name"]]
-    for item in container.get("env", []):
-        found[item["name"]] = item["value"] if "value" in item else item["valueFrom"]["secretKeyRef"]["key"]
-    return found
 
 
 def check(found: Object, version: str) -> None:
@@ -74,9 +43,6 @@ def settings_of(environment: dict[str, Any]) -> Settings:
     found = {k.removeprefix(prefix).lower(): v for k, v in environment.items() if k.startswith(prefix)}
     assert found.keys() <= Settings.model_fields.keys()
     return Settings.model_validate(found)
-
-
-# -- schemas ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -140,9 +106,6 @@ def test_every_file_is_used_and_exists() -> None:
     assert used == set(CONFIG)
 
 
-# -- the same stack as the compose file -------------------------------------------------------------------------------
-
-
 def test_images_and_commands_are_those_of_the_compose_file() -> None:
     assert set(WORKLOADS) == set(COMPOSE)
     for name, definition in COMPOSE.items():
@@ -191,100 +154,6 @@ def test_secrets_are_referred_to_and_all_are_in_the_page_that_says_how_to_make_t
     assert not re.search(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY", literals)
 
 
-# -- what pods may do -------------------------------------------------------------------------------------------------
-
-
-def weaknesses(workloads: dict[str, Object]) -> Iterator[str]:
-    for name, workload in workloads.items():
-        pod = workload["spec"]["template"]["spec"]
-        (container,) = pod["containers"]
-        outer, inner = pod.get("securityContext", {}), container.get("securityContext", {})
-        limits = container.get("resources", {}).get("limits", {})
-        mounts = {mount["mountPath"]: mount for mount in container.get("volumeMounts", [])}
-        volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
-        expected = {
-            "runAsNonRoot": outer.get("runAsNonRoot") is True and outer.get("runAsUser", 0) > 0,
-            "seccompProfile": outer.get("seccompProfile") == {"type": "RuntimeDefault"},
-            "readOnlyRootFilesystem": inner.get("readOnlyRootFilesystem") is True,
-            "allowPrivilegeEscalation": inner.get("allowPrivilegeEscalation") is False,
-            "capabilities": inner.get("capabilities") == {"drop": ["ALL"]},
-            "automountServiceAccountToken": pod.get("automountServiceAccountToken") is False,
-            "resources": {"cpu", "memory"} <= limits.keys() and container["resources"].get("requests"),
-            "volumes": not any("hostPath" in volume for volume in volumes.values()),
-            "host": not any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")),
-            "tmp": "/tmp" in mounts and "sizeLimit" in volumes[mounts["/tmp"]["name"]].get("emptyDir", {}),
-            "image": container["image"].startswith("interlayer-") or ":" in container["image"],
-        }
-        yield from (f"{name}: {key}" for key, holds in expected.items() if not holds)
-
-
-def test_every_pod_is_confined() -> None:
-    assert list(weaknesses(WORKLOADS)) == []
-
-
-@pytest.mark.parametrize(
-    ("place", "key"),
-    [
-        ("pod", "automountServiceAccountToken"),
-        ("outer", "runAsNonRoot"),
-        ("outer", "seccompProfile"),
-        ("inner", "readOnlyRootFilesystem"),
-        ("inner", "allowPrivilegeEscalation"),
-        ("inner", "capabilities"),
-        ("container", "resources"),
-    ],
-)
-def test_a_missing_confinement_is_found(place: str, key: str) -> None:
-    weak = copy.deepcopy(WORKLOADS)
-    for workload in weak.values():
-        pod = workload["spec"]["template"]["spec"]
-        (container,) = pod["containers"]
-        places = {"pod": pod, "outer": pod["securityContext"], "container": container}
-        del (places | {"inner": container["securityContext"]})[place][key]
-    assert list(weaknesses(weak)) == [f"{name}: {key}" for name in WORKLOADS]
-
-
-def _selects(selector: Object | None, labels: dict[str, str]) -> bool:
-    return selector is not None and selector.get("matchLabels", {}).items() <= labels.items()
-
-
-def _admitted(direction: str, own: dict[str, str], other: dict[str, str], port: int) -> bool:
-    """Tell whether the policies admit traffic in a direction between two pods of the namespace."""
-    side, rules = ("from" if direction == "Ingress" else "to"), []
-    for policy in of_kind("NetworkPolicy"):
-        spec = policy["spec"]
-        if direction in spec["policyTypes"] and _selects(spec["podSelector"], own):
-            rules += spec.get(direction.lower(), [])
-    return any(
-        port in [each["port"] for each in rule["ports"]]
-        and any(_selects(peer.get("podSelector"), other) for peer in rule[side] if "namespaceSelector" not in peer)
-        for rule in rules
-    )
-
-
-def test_who_speaks_to_whom() -> None:
-    labels = {name: workload["spec"]["template"]["metadata"]["labels"] for name, workload in WORKLOADS.items()}
-    ports = {
-        name: container_of(name)["ports"][0]["containerPort"] for name in WORKLOADS if "ports" in container_of(name)
-    }
-    found = {
-        (one, other)
-        for one in WORKLOADS
-        for other, port in ports.items()
-        if one != other
-        and _admitted("Egress", labels[one], labels[other], port)
-        and _admitted("Ingress", labels[other], labels[one], port)
-    }
-    workers = ("worker-cpu", "worker-sandbox", "worker-gpu")
-    expected = {("proxy", "service"), ("service", "postgres"), ("dispatcher", "postgres"), ("dispatcher", "redis")}
-    assert found == expected | {(worker, other) for worker in workers for other in ("postgres", "redis")}
-    closed = next(each for each in of_kind("NetworkPolicy") if each["spec"]["podSelector"] == {})
-    assert closed["spec"]["policyTypes"] == ["Ingress", "Egress"], "what no policy names is refused"
-
-
-# -- life and death ---------------------------------------------------------------------------------------------------
-
-
 def test_pods_have_the_time_to_end_that_the_compose_file_gives() -> None:
     for name in OWN[2:]:
         assert f"{pod_of(name)['terminationGracePeriodSeconds']}s" == COMPOSE[name]["stop_grace_period"]
@@ -313,9 +182,9 @@ def test_services_and_budgets_select_pods_that_exist() -> None:
     for each in of_kind("Service"):
         assert any(each["spec"]["selector"].items() <= known.items() for known in labels), each["metadata"]["name"]
     for each in of_kind("PodDisruptionBudget"):
-        assert any(_selects(each["spec"]["selector"], known) for known in labels), each["metadata"]["name"]
+        assert any(selects(each["spec"]["selector"], known) for known in labels), each["metadata"]["name"]
     for name, workload in WORKLOADS.items():
-        assert _selects(workload["spec"]["selector"], workload["spec"]["template"]["metadata"]["labels"]), name
+        assert selects(workload["spec"]["selector"], workload["spec"]["template"]["metadata"]["labels"]), name
 
 
 def test_autoscalers_follow_metrics_that_exist(settings: Settings, database: Database) -> None:

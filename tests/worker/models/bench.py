@@ -1,6 +1,7 @@
 """Files, a registry, and analyses of inputs that name them."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,12 @@ class Bench:
         with pytest.raises(ProblemError) as caught:
             self.report(*inputs, **options)
         return caught.value.problem
+
+
+def code_of(action: Callable[[], object]) -> str:
+    with pytest.raises(ProblemError) as caught:
+        action()
+    return caught.value.problem.code
 
 
 def counts(report: Report) -> dict[str, list[float]]:

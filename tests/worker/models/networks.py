@@ -147,3 +147,20 @@ def external(path: Path) -> Path:
         entry.key, entry.value = key, value
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def nested(depth: int) -> bytes:
+    """A graph in a graph in a graph: attribute 6 of node 1 of the one around it."""
+    inner = b""
+    for _ in range(depth):
+        for number in (6, 5, 1):
+            size, head = len(inner), bytearray([number << 3 | 2])
+            while size > 127:
+                head.append(size & 127 | 128)
+                size >>= 7
+            inner = bytes(head) + bytes([size]) + inner
+    head, size = bytearray([7 << 3 | 2]), len(inner)
+    while size > 127:
+        head.append(size & 127 | 128)
+        size >>= 7
+    return b"\x08\x08" + bytes(head) + bytes([size]) + inner

@@ -8,7 +8,6 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.worker.models import networks
-from tests.worker.models.test_parts import nested
 from tests.worker.reading import MOST_CPU_SECONDS, MOST_MEMORY, Cost, costs_of_reading
 
 _OPENING = """
@@ -86,7 +85,7 @@ ONNX: dict[str, tuple[Make, str]] = {
     "2 GiB": (_sparse, "model_too_large"),
     "nothing": (_of(lambda _: b""), "invalid_onnx"),
     "cut off": (_of(lambda path: _good(path).read_bytes()[:-50]), "invalid_onnx"),
-    "graphs 10,000 deep": (_of(lambda _: nested(10_000)), "invalid_onnx"),
+    "graphs 10,000 deep": (_of(lambda _: networks.nested(10_000)), "invalid_onnx"),
     "8 TiB in a few bytes": (_claiming(2**40), "invalid_onnx"),
     "a shape that overflows": (_claiming(2**62, 4), "invalid_onnx"),
     "a negative shape": (_claiming(-1, 6), "invalid_onnx"),
