@@ -16,7 +16,7 @@ _REQUESTS = "service/test_bad_requests.py::test_it_is_refused_at_little_cost_and
 _CLIENTS = "service/test_cost_of_clients.py"
 _FILES = "worker/test_cost_of_bad_files.py::test_it_is_refused_at_little_cost"
 _ANSWERS = "service/test_cost_of_answers.py"
-_ONNX = "worker/models/test_cost_of_bad_models.py::test_it_is_refused_at_little_cost"
+_MODELS = "worker/models/test_cost_of_bad_models.py::test_it_is_refused_at_little_cost"
 _ONNX = "worker/models/test_onnx.py"
 _SANDBOX = "worker/test_sandbox.py"
 
@@ -200,27 +200,27 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         f"{_SANDBOX}::test_what_grows_is_bounded",
     ),
     "operators of others": (
-        f"{_ONNX}[an operator of others]",
+        f"{_MODELS}[an operator of others]",
         "worker/models/test_scan.py::TestScan::test_what_is_refused",
     ),
     "weights in other files": (
-        f"{_ONNX}[weights upwards]",
-        f"{_ONNX}[weights at a path]",
-        f"{_ONNX}[weights nowhere]",
-        f"{_ONNX}[weights in two places]",
+        f"{_MODELS}[weights upwards]",
+        f"{_MODELS}[weights at a path]",
+        f"{_MODELS}[weights nowhere]",
+        f"{_MODELS}[weights in two places]",
         f"{_ONNX}::test_external_weights_are_refused_before_any_library",
     ),
     "weights in other files by odd keys, or of huge lengths": (
-        f"{_ONNX}[keys that nobody knows]",
-        f"{_ONNX}[keys of a megabyte]",
-        f"{_ONNX}[weights of a huge length]",
-        f"{_ONNX}[weights before the beginning]",
+        f"{_MODELS}[keys that nobody knows]",
+        f"{_MODELS}[keys of a megabyte]",
+        f"{_MODELS}[weights of a huge length]",
+        f"{_MODELS}[weights before the beginning]",
     ),
     "a model that is too large, cut off, or nested": (
-        f"{_ONNX}[2 GiB]",
-        f"{_ONNX}[cut off]",
-        f"{_ONNX}[graphs 10,000 deep]",
-        f"{_ONNX}[8 TiB in a few bytes]",
+        f"{_MODELS}[2 GiB]",
+        f"{_MODELS}[cut off]",
+        f"{_MODELS}[graphs 10,000 deep]",
+        f"{_MODELS}[8 TiB in a few bytes]",
         "worker/models/test_scan.py::TestScan::test_damage_anywhere_is_refused_or_harmless",
     ),
     "operators that are too new, layers that are not there": (
@@ -315,7 +315,7 @@ def cases_of(function: str) -> set[str]:
     from tests.worker.bad_tensors import SAFETENSORS
     from tests.worker.models.test_cost_of_bad_models import ONNX
 
-    return {_REQUESTS: set(REQUESTS), _FILES: {*NPZ, *SAFETENSORS}, _ONNX: set(ONNX)}[function]
+    return {_REQUESTS: set(REQUESTS), _FILES: {*NPZ, *SAFETENSORS}, _MODELS: set(ONNX)}[function]
 
 
 @pytest.mark.parametrize("what", CATALOGUE)
