@@ -14,8 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import cophenet, linkage
-from scipy.spatial.distance import squareform
 
 from hpcore import _mst_cpu, _mst_cuda
 from hpcore._approximation import Direct, FixedPoint
@@ -24,7 +22,8 @@ from hpcore._mst_cpu import Blocks, CpuBlocks, Reaches
 from hpcore._mst_cuda import CudaBlocks
 from hpcore._strips_cpu import cross_candidates
 from tests import oracle
-from tests.hpcore.test_bounds import known_of_pairs
+from tests.hpcore.known_pairs import known_of_pairs
+from tests.hpcore.single_linkage import longest_on_path, minimal
 
 Rows = NDArray[np.float64]
 EVEN_AND_ODD = [1, 2, 3, 40, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 1]
@@ -50,18 +49,6 @@ def lattice(rng: np.random.Generator, n: int) -> Rows:
     places = rng.integers(-20, 20, (int(rng.integers(1, 4)), N_FEATURES))
     width = int(rng.choice([2, 6, 30]))
     return (places[rng.integers(0, len(places), n)] + rng.integers(-width, width + 1, (n, N_FEATURES))).astype(float)
-
-
-def longest_on_path(rows: Rows) -> Rows:
-    """The least longest edge over all paths between every two points: single linkage."""
-    if len(rows) == 1:
-        return np.zeros((1, 1))
-    return np.asarray(squareform(cophenet(linkage(squareform(oracle.squared_distances(rows)), "single"))))
-
-
-def minimal(rows: Rows) -> NDArray[np.bool_]:
-    """Which edges lie in some minimum tree."""
-    return oracle.squared_distances(rows) <= longest_on_path(rows) + 1e-9
 
 
 def cores(rows: Rows, rng: np.random.Generator) -> Rows:

@@ -14,7 +14,7 @@ from hpcore import _near, _panels_cpu
 from hpcore._simd import LANES
 from hpcore.distances import distinct_points
 from hpcore.spanning_tree import Forests
-from tests.hpcore.test_blocks import minimal
+from tests.hpcore.single_linkage import minimal
 
 
 def simplices(rng: np.random.Generator, n: int, d: int) -> NDArray[np.float64]:

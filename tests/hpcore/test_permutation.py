@@ -1,75 +1,20 @@
-"""Permutation tests against enumeration, big integers, SciPy and published numbers."""
+"""Exact permutation tests against enumeration, big integers and published numbers; what is refused."""
 
-import itertools
 import math
-from collections import defaultdict
-from fractions import Fraction
 from typing import Literal
 
 import numpy as np
 import pytest
-import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hpcore import _lattice, permutation
+from hpcore import _lattice
 from hpcore.errors import InvalidInput
-from hpcore.permutation import max_t_p_values, permutation_test, permutation_tests
+from hpcore.permutation import permutation_test
+from tests.hpcore.enumeration import TAILS, Tail, big_integer_tail, enumerate_sign_flip, enumerate_two_sample
 
 Floats = NDArray[np.float64]
-Tail = Literal["two-sided", "greater", "less"]
-TAILS: tuple[Tail, ...] = ("two-sided", "greater", "less")
-
-
-def is_extreme(value: Fraction, observed: Fraction, centre: Fraction, alternative: Tail) -> bool:
-    if alternative == "greater":
-        return value >= observed
-    if alternative == "less":
-        return value <= observed
-    return abs(value - centre) >= abs(observed - centre)
-
-
-def enumerate_two_sample(a: list[int], b: list[int], alternative: Tail) -> Fraction:
-    """Every division of the pooled values, in rational arithmetic."""
-    pooled = [Fraction(value) for value in a + b]
-    total = sum(pooled)
-
-    def difference(chosen: tuple[int, ...]) -> Fraction:
-        first = sum((pooled[i] for i in chosen), Fraction(0))
-        return first / len(a) - (total - first) / len(b)
-
-    observed = difference(tuple(range(len(a))))
-    divisions = list(itertools.combinations(range(len(pooled)), len(a)))
-    extreme = sum(is_extreme(difference(chosen), observed, Fraction(0), alternative) for chosen in divisions)
-    return Fraction(extreme, len(divisions))
-
-
-def enumerate_sign_flip(differences: list[int], alternative: Tail) -> Fraction:
-    observed = Fraction(sum(differences))
-    flips = list(itertools.product((1, -1), repeat=len(differences)))
-    extreme = sum(
-        is_extreme(
-            Fraction(sum(s * abs(d) for s, d in zip(signs, differences, strict=True))),
-            observed,
-            Fraction(0),
-            alternative,
-        )
-        for signs in flips
-    )
-    return Fraction(extreme, len(flips))
-
-
-def big_integer_tail(a: list[int], b: list[int]) -> Fraction:
-    """P(sum of a >= observed) by a dictionary recursion in unbounded integers."""
-    counts: dict[tuple[int, int], int] = defaultdict(int)
-    counts[0, 0] = 1
-    for value in a + b:
-        for (size, total), count in list(counts.items()):
-            if size < len(a):
-                counts[size + 1, total + value] += count
-    tail = sum(count for (size, total), count in counts.items() if size == len(a) and total >= sum(a))
-    return Fraction(tail, math.comb(len(a) + len(b), len(a)))
 
 
 class TestPublishedNumbers:
@@ -234,81 +179,6 @@ class TestLattice:
         np.testing.assert_array_equal(found, expected // divisor)
 
 
-class TestMonteCarlo:
-    def test_agrees_with_exact_within_its_standard_error(self) -> None:
-        generator = np.random.default_rng(3)
-        a, b = generator.integers(0, 300, 45) / 1000 + 0.02, generator.integers(0, 300, 45) / 1000
-        for paired in (False, True):
-            for alternative in TAILS:
-                exact = permutation_test(a, b, paired=paired, alternative=alternative, method="exact").p_value
-                drawn = permutation_test(
-                    a, b, paired=paired, alternative=alternative, method="monte_carlo", n_resamples=20_000, rng=4
-                ).p_value
-                assert exact is not None
-                assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 20_000) + 1e-4)
-
-    def test_smallest_p_value_counts_the_observed_division(self) -> None:
-        result = permutation_test(
-            np.arange(30) + 100, np.arange(30), alternative="greater", method="monte_carlo", n_resamples=199, rng=0
-        )
-        assert result.p_value == 1 / 200
-
-    def test_float_ties_are_counted(self) -> None:
-        """Off the lattice the sums of the same values in another order differ in the last place."""
-        values = np.array([0.1, math.pi, math.e, math.sqrt(2)])
-        # With equal samples every draw that splits the twins evenly ties with the observed difference of zero.
-        p_value = permutation_test(values, values, method="monte_carlo", n_resamples=500, rng=0).p_value
-        assert p_value == 1.0
-
-    def test_what_a_sum_in_another_order_can_differ_by_is_a_tie(self) -> None:
-        """A sum of n terms is wrong by at most n u Σ|x|: many values off the lattice need more room than few."""
-        values = np.random.default_rng(0).normal(size=5000)
-        problem = permutation._problem(values, values[:500], paired=False)
-        most = 5500 * np.finfo(np.float64).eps / 2 * np.abs(problem.values).sum()
-        assert problem.integers is None
-        within, beyond = problem.observed + most * np.array([[-0.9, 0.9], [-1.1, 1.1]])
-        for alternative, place in zip(TAILS[1:], (0, 1), strict=True):
-            assert permutation._monte_carlo_p_value(problem, within[place : place + 1], alternative) == 1.0
-            assert permutation._monte_carlo_p_value(problem, beyond[place : place + 1], alternative) == 0.5
-        assert permutation._monte_carlo_p_value(problem, within, "two-sided") == 1.0
-
-    def test_same_seed_same_draws_and_a_generator_moves_on(self) -> None:
-        generator = np.random.default_rng(0)
-        a, b = generator.normal(size=20), generator.normal(size=20)
-        first = permutation_test(a, b, n_resamples=300, rng=7)
-        assert first == permutation_test(a, b, n_resamples=300, rng=7)
-        assert first == permutation_test(a, b, n_resamples=300, rng=np.random.default_rng(7))
-        assert first == permutation_test(a, b, n_resamples=300, rng=np.random.PCG64(7))
-
-    def test_against_scipy(self) -> None:
-        generator = np.random.default_rng(8)
-        a, b = generator.normal(0.4, 1, 12), generator.normal(size=9)
-
-        def difference(x: Floats, y: Floats, axis: int) -> Floats:
-            return np.asarray(x.mean(axis=axis) - y.mean(axis=axis))
-
-        for alternative in ("greater", "less"):
-            theirs = scipy.stats.permutation_test(
-                (a, b), difference, vectorized=True, n_resamples=20_000, alternative=alternative, rng=1
-            )
-            ours = permutation_test(a, b, alternative=alternative, n_resamples=20_000, rng=2)
-            assert ours.p_value == pytest.approx(float(theirs.pvalue), abs=0.015)
-
-    def test_many_tests_share_one_draw(self) -> None:
-        generator = np.random.default_rng(9)
-        a, b = generator.normal(size=(4, 15)), generator.normal(size=(4, 15))
-        together = permutation_tests(a, b, n_resamples=400, rng=11)
-        alone = tuple(permutation_test(x, y, n_resamples=400, rng=11) for x, y in zip(a, b, strict=True))
-        assert together == alone
-
-    def test_null_p_values_are_uniform(self) -> None:
-        generator = np.random.default_rng(10)
-        a, b = generator.normal(size=(1000, 8)), generator.normal(size=(1000, 8))
-        p_values = [result.p_value for result in permutation_tests(a, b, n_resamples=999, rng=12)]
-        rejected = np.mean(np.array(p_values, dtype=float) <= 0.05)
-        assert 0.03 < rejected < 0.07
-
-
 class TestInput:
     @pytest.mark.parametrize(
         ("a", "b", "options", "message"),
@@ -328,22 +198,3 @@ class TestInput:
     def test_refused_by_name(self, a: object, b: object, options: dict[str, object], message: str) -> None:
         with pytest.raises(InvalidInput, match=message):
             permutation_test(a, b, **options)  # type: ignore[arg-type]  # wrong on purpose
-
-
-class TestMaxT:
-    def test_familywise_error_and_resolution(self) -> None:
-        generator = np.random.default_rng(20)
-        a, b = generator.normal(size=(6, 30)), generator.normal(size=(6, 30))
-        a[0] += 2.0
-        adjusted = max_t_p_values(a, b, n_resamples=199, rng=0)
-        raw = np.array([result.p_value for result in permutation_tests(a, b, n_resamples=199, rng=0)], dtype=float)
-        assert adjusted[0] == 1 / 200  # Holm could reach no less than 6/200
-        assert (adjusted >= raw - 1e-12).all()
-        assert (adjusted[1:] > 0.05).all()
-
-    def test_one_test_is_its_own_family(self) -> None:
-        generator = np.random.default_rng(21)
-        a, b = generator.normal(size=(1, 12)), generator.normal(size=(1, 12))
-        for alternative in TAILS:
-            raw = permutation_tests(a, b, alternative=alternative, n_resamples=500, rng=3)[0].p_value
-            assert max_t_p_values(a, b, alternative=alternative, n_resamples=500, rng=3)[0] == pytest.approx(raw)

@@ -1,4 +1,4 @@
-"""The pinned API against hand examples, published numbers and slow references."""
+"""The pinned API against hand examples and slow references; its progress, refusals and imports."""
 
 from __future__ import annotations
 
@@ -10,39 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
 import hpcore
 from hpcore.distances import distinct_points
 from hpcore.separation import friedman_rafsky_test
 from tests import oracle
-
-# Equal-covariance Gaussians at Mahalanobis distance δ with equal priors: divergence, lower bound, upper bound.
-GAUSSIAN_BOUNDS = [
-    (0.01538697, 0.437978, 0.492307),
-    (0.05894598, 0.378606, 0.470527),
-    (0.12432002, 0.323705, 0.437840),
-    (0.20405427, 0.274138, 0.397973),
-    (0.38073296, 0.191482, 0.309634),
-    (0.55040049, 0.129055, 0.224800),
-    (0.69327512, 0.083684, 0.153362),
-    (0.80275750, 0.052016, 0.098621),
-    (0.93140259, 0.017454, 0.034299),
-    (0.98104815, 0.004761, 0.009476),
-    (0.99937098, 0.000157, 0.000315),
-]
-
-
-def blobs(n: int, d: int, shift: float, seed: int, n_classes: int = 2) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(n_classes), n)
-    points = rng.standard_normal((n * n_classes, d))
-    points[:, 0] += shift * labels
-    return points.astype(np.float32), labels
-
-
-# --- hand examples ---------------------------------------------------------------------------------------------------
+from tests.hpcore.gaussian_classes import blobs
 
 
 @pytest.mark.parametrize(
@@ -109,80 +83,6 @@ def test_null_distribution_of_a_path() -> None:
     """The oracle itself: 70 labellings of a path of 8."""
     path = [(i, i + 1) for i in range(7)]
     assert oracle.null_distribution(path, 8, 4) == {1: 2, 2: 6, 3: 18, 4: 18, 5: 18, 6: 6, 7: 2}
-
-
-# --- published numbers -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("divergence", "lower", "upper"), GAUSSIAN_BOUNDS)
-def test_bayes_bounds_of_gaussians(divergence: float, lower: float, upper: float) -> None:
-    assert hpcore.bayes_error_bounds(divergence) == (pytest.approx(lower, abs=6e-7), pytest.approx(upper, abs=6e-7))
-
-
-@pytest.mark.parametrize(
-    ("prior", "divergence", "u"),
-    [
-        (0.25, 0.17133906, 0.37850430),
-        (0.25, 0.51169639, 0.63377229),
-        (0.25, 0.78081941, 0.83561456),
-        (0.1, 0.41129336, 0.78806561),
-    ],
-)
-def test_bayes_bounds_with_unequal_priors(prior: float, divergence: float, u: float) -> None:
-    lower, upper = hpcore.bayes_error_bounds(divergence, prior=prior)
-    assert (lower, upper) == (pytest.approx(0.5 - np.sqrt(u) / 2, abs=1e-8), pytest.approx(0.5 - u / 2, abs=1e-8))
-
-
-def test_bayes_bounds_clip_and_keep_shape() -> None:
-    lower, upper = hpcore.bayes_error_bounds(np.array([[-0.2, 0.0], [1.0, 1.1]]))
-    np.testing.assert_array_equal(lower, [[0.5, 0.5], [0.0, 0.0]])
-    np.testing.assert_array_equal(upper, lower)
-
-
-@pytest.mark.parametrize(
-    ("shift", "d", "expected", "standard_error"),
-    [
-        (0.0, 2, 0.001, 0.005),
-        (1.0, 2, 0.202, 0.005),
-        (2.0, 2, 0.545, 0.005),
-        (3.0, 1, 0.801, 0.005),
-        (2.0, 10, 0.492, 0.005),
-    ],
-)
-def test_estimator_means(shift: float, d: int, expected: float, standard_error: float) -> None:
-    n_repeats = 8
-    values = [
-        hpcore.henze_penrose(*np.split(blobs(1000, d, shift, seed)[0].astype(np.float64), 2)).statistic
-        for seed in range(n_repeats)
-    ]
-    spread = np.hypot(standard_error, 0.024 / np.sqrt(n_repeats))
-    assert np.mean(values) == pytest.approx(expected, abs=4 * spread)
-
-
-@pytest.mark.parametrize(("centre", "truth"), [((0.5, 0.5), 0.111878), ((1.5, 1.5), 0.587958), ((5.0, 5.0), 0.999371)])
-def test_divergence_of_two_planar_gaussians(centre: tuple[float, float], truth: float) -> None:
-    rng = np.random.default_rng(7)
-    found = hpcore.henze_penrose(rng.standard_normal((1000, 2)), rng.standard_normal((1000, 2)) + centre)
-    assert abs(found.statistic - truth) < 0.07
-
-
-def test_bootstrap_with_replacement_is_no_null() -> None:
-    """Repeated points make edges of length zero: the reason why nothing here bootstraps."""
-    rng = np.random.default_rng(3)
-    points = rng.standard_normal((400, 10))
-    resampled = [half[rng.integers(0, 200, 200)] for half in np.split(points, 2)]
-    assert hpcore.henze_penrose(*resampled).statistic == pytest.approx(0.38, abs=0.12)
-
-
-def test_null_spread() -> None:
-    values: list[float] = []
-    for seed in range(60):
-        points, labels = blobs(50, 2, 0.0, seed, n_classes=4)
-        values.extend(hpcore.pairwise_henze_penrose(points, labels, n_threads=1).statistic)
-    assert np.std(values) == pytest.approx(1 / np.sqrt(2 * 50), rel=0.1)
-
-
-# --- against the slow reference --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -271,9 +171,6 @@ def test_two_against_many() -> None:
     assert found.counts.tolist() == [[2, 400]]
 
 
-# --- progress, threads, errors ---------------------------------------------------------------------------------------
-
-
 class Stop(Exception):
     """Raised by a callback that wants the computation to end."""
 
@@ -322,18 +219,6 @@ def test_bad_options_are_named(options: dict[str, Any], name: str) -> None:
     with pytest.raises(hpcore.InvalidInput, match=f"`{name}` must be") as caught:
         hpcore.pairwise_henze_penrose(points, labels, **options)
     assert repr(next(iter(options.values()))) in str(caught.value)
-
-
-@pytest.mark.parametrize("prior", [0.0, 1.0, -1, float("nan"), "half"])
-def test_bad_priors(prior: Any) -> None:
-    with pytest.raises(hpcore.InvalidInput, match="`prior`"):
-        hpcore.bayes_error_bounds(0.5, prior=prior)
-
-
-@pytest.mark.parametrize("statistic", [float("nan"), "much", [0.1, float("inf")]])
-def test_bad_statistics(statistic: Any) -> None:
-    with pytest.raises(hpcore.InvalidInput, match="`statistic`"):
-        hpcore.bayes_error_bounds(statistic)
 
 
 HEAVY = ("numba", "torch", "triton")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hpcore
 from hpcore._layout import lay_out, slabs
 from hpcore._pair_counts import count_pairs
 from hpcore._plan import make_plan
@@ -14,6 +15,8 @@ from hpcore.distances import distinct_points
 from hpcore.errors import OutOfMemory
 from hpcore.spanning_tree import Forests, minimal_edges
 from tests import oracle
+from tests.hpcore.hard_data import relu
+from tests.hpcore.made_forests import forests, silent
 
 
 def nodes_of(sizes: list[int]) -> Any:
@@ -79,3 +82,17 @@ def test_edges_of_one_set(n: int) -> None:
     found = set(zip(edges.u.tolist(), edges.v.tolist(), strict=True))
     assert found == {(min(e), max(e)) for e in oracle.prim(oracle.squared_distances(rows))}
     assert (np.diff(edges.weight) >= 0).all()
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_memory_budget_changes_nothing_but_the_plan(n_threads: int) -> None:
+    rng = np.random.default_rng(4)
+    rows, labels = relu(rng, 150), np.repeat(np.arange(4), 150)
+    plenty = forests(rows, labels, n_threads=n_threads)
+    scarce = forests(rows, labels, n_threads=n_threads, budget=2_000_000)
+    assert scarce._plan != plenty._plan
+    np.testing.assert_array_equal(
+        count_pairs(plenty, "average", silent).count, count_pairs(scarce, "average", silent).count
+    )
+    with pytest.raises(hpcore.HpcoreError, match=r"`memory_budget` must be at least \d+ bytes"):
+        forests(rows, labels, budget=1000)

@@ -1,96 +1,23 @@
-"""The tables of a study: which tests it holds, their numbers, and what is said where there is none."""
+"""The tables of a study: which tests it holds, and their numbers."""
 
 import itertools
 import math
 from collections import Counter
-from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from hpcore import PairwiseSeparation
 from hpcore.errors import InvalidInput
 from hpcore.inference import class_jackknife_test, subsample_test
 from hpcore.multiplicity import holm
 from hpcore.permutation import max_t_p_values, permutation_test
 from hpcore.study import (
-    LayerMeasurement,
     StateKey,
-    StudyResult,
-    StudyTest,
-    layer_interval,
     layer_tests,
-    measure_layer,
 )
-
-Floats = NDArray[np.float64]
-LAYERS = ["input", "conv", "pool", "dense"]
-
-
-def separation(cross_edges: Floats, n: int, n_classes: int) -> PairwiseSeparation:
-    """A result of the kernel with the given cross edges, without running it."""
-    pairs = np.array(list(itertools.combinations(range(n_classes), 2)))
-    zeros = np.zeros(len(pairs))
-    return PairwiseSeparation(
-        classes=np.arange(n_classes),
-        pairs=pairs,
-        statistic=1 - cross_edges / n,
-        cross_edges=cross_edges,
-        cross_edges_min=cross_edges.astype(np.int64),
-        cross_edges_max=cross_edges.astype(np.int64),
-        counts=np.full((len(pairs), 2), n),
-        z=zeros,
-        p_value=zeros + 0.5,
-        n_duplicates=0,
-        n_zero_rows=0,
-        device="cpu",
-        metric="euclidean",
-        ties="average",
-    )
-
-
-def measured(
-    generator: np.random.Generator,
-    n: int = 100,
-    n_classes: int = 5,
-    folds: bool = True,
-    low: int = 10,
-    high: int = 90,
-) -> LayerMeasurement:
-    cross_edges = generator.integers(low, high, n_classes * (n_classes - 1) // 2).astype(float)
-    means = 1 - cross_edges.mean() / n + generator.normal(scale=0.05, size=(10, 5))
-    return LayerMeasurement(separation(cross_edges, n, n_classes), means if folds else None)
-
-
-Study = dict[StateKey, dict[str, LayerMeasurement]]
-
-
-def full_study(n_instances: int = 1, seed: int = 0) -> Study:
-    """Trained and untrained, train and validation; the input is the same before and after training."""
-    generator = np.random.default_rng(seed)
-    study: Study = {}
-    for instance in range(n_instances):
-        for split in ("train", "validation"):
-            shared = measured(generator)
-            for state in ("untrained", "trained"):
-                layers = {name: measured(generator) for name in LAYERS}
-                study[StateKey(str(instance), state, split)] = {**layers, "input": shared}
-    return study
-
-
-def pick(tests: list[StudyTest], family: str, **values: object) -> list[StudyTest]:
-    return [
-        test
-        for test in tests
-        if test.family == family and all(getattr(test, name) == value for name, value in values.items())
-    ]
-
-
-def result_of(test: StudyTest, method: str) -> StudyResult:
-    return next(result for result in test.results if result.method == method)
+from tests.hpcore.made_studies import LAYERS, full_study, measured, pick, result_of
 
 
 class TestWhichTests:
@@ -291,133 +218,3 @@ class TestNumbers:
         study = {StateKey("0", "trained", "train"): {x: measured(generator, n_classes=n_classes) for x in LAYERS}}
         methods = {result.method for result in layer_tests(study, class_jackknife=asked)[0].results}
         assert ("class_jackknife" in methods) == shown
-
-
-class TestNotAvailable:
-    """A missing p-value says why; it is never NaN."""
-
-    def step(
-        self, after: LayerMeasurement, before: LayerMeasurement, method: Literal["auto", "exact"] = "auto"
-    ) -> StudyTest:
-        study = {StateKey("0", "trained", "train"): {"before": before, "after": after}}
-        (test,) = layer_tests(study, method=method, n_resamples=99)
-        return test
-
-    def test_too_few_points(self) -> None:
-        generator = np.random.default_rng(0)
-        result = result_of(
-            self.step(measured(generator, n=31, folds=False), measured(generator, n=31, folds=False)), "subsample"
-        )
-        assert result.p_value is None
-        assert result.p_adjusted is None
-        assert result.reason is not None
-        assert "31 points" in result.reason
-
-    def test_folds_not_asked_for(self) -> None:
-        generator = np.random.default_rng(0)
-        result = result_of(self.step(measured(generator, folds=False), measured(generator)), "subsample")
-        assert result.reason == "the layers were measured without folds"
-
-    def test_saturated_layer(self) -> None:
-        generator = np.random.default_rng(0)
-        saturated, other = measured(generator, low=1, high=2), measured(generator)
-        test = self.step(saturated, other)
-        result = result_of(test, "subsample")
-        assert result.p_value is None
-        assert result.reason is not None
-        assert result.reason.startswith("saturated")
-        assert result_of(test, "permutation").p_value is not None
-
-    def test_ten_spare_cross_edges_are_enough(self) -> None:
-        ones = np.ones(10)
-        for spare, available in ((9, False), (10, True)):
-            edges = ones.copy()
-            edges[0] += spare
-            layer = LayerMeasurement(separation(edges, 100, 5), np.random.default_rng(0).normal(size=(10, 5)))
-            result = result_of(self.step(layer, measured(np.random.default_rng(1))), "subsample")
-            assert (result.p_value is not None) == available
-
-    def test_no_change_between_saturated_layers_is_an_answer(self) -> None:
-        layer = LayerMeasurement(separation(np.ones(10), 100, 5), np.full((10, 5), 0.95))
-        assert {result.p_value for result in self.step(layer, layer).results} == {1.0}
-
-    def test_different_classes(self) -> None:
-        generator = np.random.default_rng(0)
-        study = full_study()
-        for name in LAYERS:
-            study[StateKey("0", "trained", "validation")][name] = measured(generator, n_classes=4)
-        test = pick(layer_tests(study), "generalization_gap", state="trained")[0]
-        assert math.isfinite(test.difference)
-        for result in test.results:
-            assert result.p_value is None
-            assert result.reason == "the two sides hold different classes"
-
-    def test_other_images(self) -> None:
-        generator = np.random.default_rng(0)
-        result = result_of(self.step(measured(generator, n=100), measured(generator, n=90)), "subsample")
-        assert result.reason == "the two sides were not measured on the same images"
-
-    def test_exact_out_of_reach(self) -> None:
-        generator = np.random.default_rng(0)
-        uneven = separation(generator.random(10) * 50, 100, 5)
-        layer = LayerMeasurement(uneven, generator.normal(size=(10, 5)))
-        test = self.step(layer, measured(generator), method="exact")
-        result = result_of(test, "permutation")
-        assert result.p_value is None
-        assert result.reason is not None
-        assert "lattice" in result.reason
-        assert result_of(self.step(layer, measured(generator)), "permutation").n_resamples == 99
-
-
-class TestMeasureLayer:
-    def test_real_layers_end_to_end(self) -> None:
-        """A layer that spreads the classes is found by every method; one that only rescales changes nothing."""
-        generator = np.random.default_rng(0)
-        labels = np.repeat(np.arange(5), 80)
-        points = generator.normal(size=(400, 4))
-        means = generator.normal(size=(5, 4))
-        layers = {
-            "raw": points + 0.5 * means[labels],
-            "rescaled": 3 * (points + 0.5 * means[labels]) + 1,
-            "spread": points + 1.5 * means[labels],
-        }
-        study = {
-            StateKey("0", "trained", "train"): {
-                name: measure_layer(values, labels, device="cpu", seed=1) for name, values in layers.items()
-            }
-        }
-        nothing, spread = layer_tests(study)
-        assert nothing.difference == 0.0
-        for result in nothing.results:
-            assert result.p_value is not None
-            assert result.p_value > 0.5
-        for result in spread.results:
-            assert result.p_value is not None
-            assert result.p_value < 0.01
-        interval = layer_interval(study[StateKey("0", "trained", "train")]["raw"])
-        assert interval.low is not None
-        assert interval.high is not None
-        assert interval.low < layers_mean(study, "raw") < interval.high
-
-    def test_folds_follow_the_smallest_class(self) -> None:
-        generator = np.random.default_rng(1)
-        for sizes, shape in (((80, 90), (10, 5)), ((40, 90), (10, 2)), ((30, 90), None)):
-            labels = np.repeat(np.arange(2), sizes)
-            layer = measure_layer(generator.normal(size=(labels.size, 2)), labels, device="cpu")
-            assert (None if layer.fold_means is None else layer.fold_means.shape) == shape
-        labels = np.repeat(np.arange(2), 80)
-        assert measure_layer(generator.normal(size=(160, 2)), labels, folds=False, device="cpu").fold_means is None
-
-    def test_interval_says_why_it_is_missing(self) -> None:
-        generator = np.random.default_rng(2)
-        small = layer_interval(measured(generator, n=20, folds=False))
-        assert small.low is None
-        assert small.reason is not None
-        assert "20 points" in small.reason
-        saturated = layer_interval(measured(generator, low=1, high=2))
-        assert saturated.reason is not None
-        assert saturated.reason.startswith("saturated")
-
-
-def layers_mean(study: Study, name: str) -> float:
-    return study[StateKey("0", "trained", "train")][name].mean
