@@ -1,9 +1,9 @@
 """The catalogue of bad inputs, and where each is tried: none is forgotten, and none names a test that is gone.
 
 Costs: `test_bad_requests` and `test_cost_of_answers` bound memory and processor time of the service for whole requests,
-`test_cost_of_clients` also the bytes that it reads and the connections that stay for slow, vanished and guessing
-clients, `test_cost_of_bad_files` and `test_cost_of_bad_models` those of the process that looks into files. All send a
-good one right after each bad one. What a model does when it runs is bounded by its sandbox.
+`test_cost_of_clients` and `test_cost_of_uploads` also the bytes that it reads and the connections that stay for slow,
+vanished and guessing clients, `test_cost_of_bad_files` and `test_cost_of_bad_models` those of the process that looks
+into files. All send a good one right after each bad one. What a model does when it runs is bounded by its sandbox.
 """
 
 import ast
@@ -14,6 +14,7 @@ import pytest
 TESTS = Path(__file__).parent
 _REQUESTS = "service/test_bad_requests.py::test_it_is_refused_at_little_cost_and_nothing_stays"
 _CLIENTS = "service/test_cost_of_clients.py"
+_UPLOADS = "service/test_cost_of_uploads.py"
 _FILES = "worker/test_cost_of_bad_files.py::test_it_is_refused_at_little_cost"
 _ANSWERS = "service/test_cost_of_answers.py"
 _MODELS = "worker/models/test_cost_of_bad_models.py::test_it_is_refused_at_little_cost"
@@ -32,13 +33,13 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     "a body shorter than its length": (
         f"{_CLIENTS}::TestConnections::test_clients_that_vanish_in_a_body",
         f"{_CLIENTS}::TestConnections::test_clients_that_vanish_in_a_form",
-        f"{_CLIENTS}::TestUploads::test_clients_that_vanish_in_an_upload_leave_it_to_go_on",
+        f"{_UPLOADS}::TestUploads::test_clients_that_vanish_in_an_upload_leave_it_to_go_on",
         "service/test_artifacts.py::test_a_client_that_hangs_up_leaves_nothing",
     ),
     "a body longer than its length, two lengths, a negative one": (
         f"{_CLIENTS}::TestConnections::test_what_is_not_http",
         f"{_CLIENTS}::TestConnections::test_a_body_longer_than_its_length",
-        f"{_CLIENTS}::TestUploads::test_more_than_was_announced",
+        f"{_UPLOADS}::TestUploads::test_more_than_was_announced",
         "service/test_connections.py::test_a_body_longer_than_its_length_is_two_requests_of_which_one_is_none",
         "service/test_connections.py::test_what_is_not_http_is_refused",
     ),
@@ -84,20 +85,20 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         "service/test_analyses.py::TestIdempotency::test_another_body_under_the_same_key_is_refused",
     ),
     "an upload offset behind or ahead": (
-        f"{_CLIENTS}::TestUploads::test_parts_elsewhere_than_the_upload_stands",
-        "service/test_uploads.py::TestRefused::test_an_upload_that_stands_elsewhere_says_where",
+        f"{_UPLOADS}::TestUploads::test_parts_elsewhere_than_the_upload_stands",
+        "service/test_uploads_refused.py::TestRefused::test_an_upload_that_stands_elsewhere_says_where",
     ),
     "a part whose checksum differs": (
-        f"{_CLIENTS}::TestUploads::test_a_part_whose_checksum_differs",
-        "service/test_uploads.py::TestRefused::test_a_part",
+        f"{_UPLOADS}::TestUploads::test_a_part_whose_checksum_differs",
+        "service/test_uploads_refused.py::TestRefused::test_a_part",
     ),
     "a file whose digest differs": (
-        f"{_CLIENTS}::TestUploads::test_a_file_whose_digest_differs",
-        "service/test_uploads.py::TestRefused::test_another_file_than_announced_is_refused_and_nothing_kept",
+        f"{_UPLOADS}::TestUploads::test_a_file_whose_digest_differs",
+        "service/test_uploads_refused.py::TestRefused::test_another_file_than_announced_is_refused_and_nothing_kept",
         "service/test_artifacts.py::TestPut::test_a_wrong_digest_is_refused_and_nothing_kept",
     ),
     "two clients of one upload": (
-        f"{_CLIENTS}::TestUploads::test_two_clients_of_one_upload",
+        f"{_UPLOADS}::TestUploads::test_two_clients_of_one_upload",
         "service/test_uploads.py::TestLife::test_two_clients_at_once_are_told_apart",
     ),
     "an input that is absent, foreign or expired": (
@@ -107,18 +108,18 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
         "service/test_expiry.py::test_what_has_expired_is_gone_and_says_so",
     ),
     "more than the quota": (
-        f"{_CLIENTS}::TestUploads::test_more_than_the_quota_is_refused_before_a_byte_is_read",
+        f"{_UPLOADS}::TestUploads::test_more_than_the_quota_is_refused_before_a_byte_is_read",
         "service/test_bad_requests.py::test_no_way_in_stores_more_than_a_tenant_may",
         "contract/test_quotas.py::test_uploads_and_files_that_begin_and_end_at_once",
         "service/test_analyses.py::TestCreate::test_too_many_unfinished_analyses",
     ),
     "a full disk": (
-        f"{_CLIENTS}::TestUploads::test_a_disk_that_fills_up_meanwhile",
+        f"{_UPLOADS}::TestUploads::test_a_disk_that_fills_up_meanwhile",
         "service/test_artifacts.py::test_a_full_disk_is_said_before_anything_is_read",
-        "service/test_uploads.py::TestRefused::test_a_disk_that_fills_up_meanwhile_loses_nothing",
+        "service/test_uploads_refused.py::TestRefused::test_a_disk_that_fills_up_meanwhile_loses_nothing",
     ),
     "a file name that is a path, or much else": (
-        f"{_CLIENTS}::TestUploads::test_names_of_files_are_text",
+        f"{_UPLOADS}::TestUploads::test_names_of_files_are_text",
         "service/test_uploads.py::TestFile::test_the_name_of_a_file_is_text_and_no_path",
     ),
     "an id that is a path, or another tenant's": (

@@ -90,6 +90,11 @@ def npz_bytes(seed: int = 0) -> bytes:
     return files.archive({f"{name}.npy": files.npy(array) for name, array in arrays.items()})
 
 
+def problem_of(answer: httpx.Response) -> tuple[int, str]:
+    """Return the status and the code of a refusal."""
+    return answer.status_code, str(answer.json()["code"])
+
+
 @contextmanager
 def serving(settings: Settings) -> Iterator[Service]:
     """Serve over real HTTP while the block runs."""

@@ -1,16 +1,9 @@
 """Clients that are slow, vanish, lie or guess cost the service little, leave nothing, and hinder nobody after them."""
 
-import base64
 import contextlib
-import hashlib
 import json
-import resource
 import socket
-import struct
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -18,77 +11,28 @@ import pytest
 from contract.database import Database
 from contract.keys import Keys
 from contract.settings import Settings
-from tests.service.process import Process, service_process
-from tests.service.running import npz_bytes
+from tests.service.clients import (
+    GOOD,
+    MAX_ARTIFACT_BYTES,
+    MAX_REQUEST_BYTES,
+    MEGABYTE,
+    answer_on,
+    connect,
+    eventually,
+    head,
+    impatient_service,
+    vanish,
+)
+from tests.service.process import Process
+from tests.service.running import problem_of
 
-GOOD = npz_bytes(5)
-SHA256 = hashlib.sha256(GOOD).hexdigest()
-MEGABYTE = 2**20
-MAX_ARTIFACT_BYTES, MAX_REQUEST_BYTES, MAX_FILE_BYTES = 24 * MEGABYTE, MEGABYTE, 12 * MEGABYTE
 THROWN_AWAY = 72 * MEGABYTE  # what a connection may go on to send after its answer, and something for other reads
-_TUS = {"Tus_Resumable": "1.0.0"}
-_PART = _TUS | {"Content_Type": "application/offset+octet-stream"}
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """A service of little patience, warm after some good requests."""
-    limits = {
-        "header_seconds": 1.0,
-        "slow_body_seconds": 4.0,
-        "slow_body_bytes_per_second": 2000,
-        "max_artifact_bytes": MAX_ARTIFACT_BYTES,
-        "max_request_bytes": MAX_REQUEST_BYTES,
-        "max_tenant_bytes": 40 * MEGABYTE,
-        "max_failures_per_minute": 1000,
-        "max_connections": 2100,
-    }
-    with service_process(tmp_path_factory.mktemp("clients") / "data", **limits) as running:
-        for seed in range(3):
-            running.serve_well(seed)
-        finish(running, begin(running, GOOD), GOOD)  # so that its file is there before and after
+    with impatient_service(tmp_path_factory.mktemp("clients")) as running:
         yield running
-
-
-def connect(process: Process) -> socket.socket:
-    address = urlsplit(process.url)
-    return socket.create_connection((address.hostname, address.port), timeout=60)
-
-
-def head(process: Process, method: str, path: str, *lines: str) -> bytes:
-    first = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {process.key}", *lines]
-    return ("\r\n".join(first) + "\r\n\r\n").encode()
-
-
-def answer_on(connection: socket.socket) -> tuple[int, str]:
-    """Return the status and the code of the problem that ends a connection."""
-    found = b""
-    with contextlib.suppress(ConnectionResetError):
-        while piece := connection.recv(65_536):
-            found += piece
-    top, _, body = found.partition(b"\r\n\r\n")
-    return int(top.split()[1]), json.loads(body)["code"]
-
-
-def vanish(connection: socket.socket) -> None:
-    """Break a connection off without a farewell, as a client that was killed does."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
-
-
-def problem(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
-
-
-def begin(process: Process, content: bytes, **headers: str) -> str:
-    answer = process.send("POST", "/v1/uploads", Upload_Length=str(len(content)), **_TUS, **headers)
-    assert answer.status_code == 201, answer.text
-    return answer.headers["Location"]
-
-
-def finish(process: Process, path: str, content: bytes, offset: int = 0) -> None:
-    answer = process.send("PATCH", path, content[offset:], Upload_Offset=str(offset), **_PART)
-    assert answer.headers["Interlayer-Artifact"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def endless(process: Process, path: str, method: str, media_type: str) -> None:
@@ -219,119 +163,6 @@ class TestConnections:
             process.serve_well()
 
 
-class TestUploads:
-    def test_parts_elsewhere_than_the_upload_stands(self, process: Process) -> None:
-        path = begin(process, GOOD)
-        with process.little_cost():
-            for offset in ("1", str(len(GOOD)), "9" * 18):
-                answer = process.send("PATCH", path, GOOD[:100], Upload_Offset=offset, **_PART)
-                assert (*problem(answer), answer.headers["Upload-Offset"]) == (409, "offset_conflict", "0")
-        finish(process, path, GOOD)
-
-    def test_a_part_whose_checksum_differs(self, process: Process) -> None:
-        content = b"PK\x03\x04" + bytes(8 * MEGABYTE)
-        path = begin(process, content)
-        wrong = "sha256 " + base64.b64encode(hashlib.sha256(b"").digest()).decode()
-        with process.little_cost():
-            answer = process.send("PATCH", path, content, Upload_Offset="0", Upload_Checksum=wrong, **_PART)
-            assert problem(answer) == (460, "chunk_checksum_mismatch")
-            assert process.offset(process.url + path) == 0
-        assert process.send("DELETE", path, **_TUS).status_code == 204
-
-    @pytest.mark.parametrize("way", ["PUT", "tus"])
-    def test_a_file_whose_digest_differs(self, process: Process, way: str) -> None:
-        content = b"PK\x03\x04" + bytes(8 * MEGABYTE)
-        with process.little_cost():
-            if way == "PUT":
-                digest = "sha-256=:" + base64.b64encode(bytes(32)).decode() + ":"
-                answer = process.send("PUT", "/v1/artifacts", content, Repr_Digest=digest)
-            else:
-                path = begin(process, content, Upload_Metadata="sha256 " + base64.b64encode(b"0" * 64).decode())
-                answer = process.send("PATCH", path, content, Upload_Offset="0", **_PART)
-            assert problem(answer) == (422, "checksum_mismatch")
-
-    def test_more_than_was_announced(self, process: Process) -> None:
-        path = begin(process, GOOD)
-        with process.little_cost(read=4 * MEGABYTE):
-            answer = process.send("PATCH", path, b"PK\x03\x04" + bytes(MEGABYTE), Upload_Offset="0", **_PART)
-            assert problem(answer) == (413, "request_too_large")
-        assert process.send("DELETE", path, **_TUS).status_code == 204
-
-    def test_two_clients_of_one_upload(self, process: Process) -> None:
-        content = b"PK\x03\x04" + bytes(8 * MEGABYTE)
-        path = begin(process, content)
-        lines = "Tus-Resumable: 1.0.0", "Upload-Offset: 0", f"Content-Type: {_PART['Content_Type']}"
-
-        def second() -> httpx.Response:
-            return process.send("PATCH", path, b"", Upload_Offset="9" * 9, **_PART)
-
-        with process.little_cost(), connect(process) as first:
-            first.sendall(head(process, "PATCH", path, *lines, f"Content-Length: {len(content)}"))
-            eventually(lambda: second().status_code == 423, "the first to be let in")
-            for start in range(0, 8 * MEGABYTE, MEGABYTE):
-                first.sendall(content[start : start + MEGABYTE])
-                assert problem(second()) == (423, "upload_locked")
-            vanish(first)  # and with it goes its hold
-            eventually(lambda: second().status_code == 409, "the upload to be let go of")
-        assert 0 < process.offset(process.url + path) <= 8 * MEGABYTE
-        assert process.send("DELETE", path, **_TUS).status_code == 204
-
-    def test_clients_that_vanish_in_an_upload_leave_it_to_go_on(self, process: Process) -> None:
-        path = begin(process, GOOD)
-        lines = "Tus-Resumable: 1.0.0", f"Content-Type: {_PART['Content_Type']}"
-        with process.little_cost():
-            for _ in range(20):
-                connection = connect(process)
-                stands = process.offset(process.url + path)
-                more = f"Upload-Offset: {stands}", f"Content-Length: {len(GOOD) - stands}"
-                connection.sendall(head(process, "PATCH", path, *lines, *more) + GOOD[stands : stands + 100])
-                vanish(connection)
-                eventually(
-                    lambda: process.send("PATCH", path, b"", Upload_Offset="9" * 9, **_PART).status_code == 409,
-                    "the upload to be let go of",
-                )
-        finish(process, path, GOOD, process.offset(process.url + path))
-
-    def test_more_than_the_quota_is_refused_before_a_byte_is_read(self, process: Process) -> None:
-        held = begin(process, bytes(20 * MEGABYTE))
-        with process.little_cost(read=MEGABYTE):
-            answer = process.send("POST", "/v1/uploads", Upload_Length=str(20 * MEGABYTE), **_TUS)
-            assert problem(answer) == (429, "quota_exceeded")
-            with connect(process) as connection:
-                connection.sendall(head(process, "PUT", "/v1/artifacts", f"Content-Length: {20 * MEGABYTE}"))
-                assert answer_on(connection) == (429, "quota_exceeded")
-        assert process.send("DELETE", held, **_TUS).status_code == 204
-
-    @pytest.mark.parametrize("way", ["PUT", "tus"])
-    def test_a_disk_that_fills_up_meanwhile(self, process: Process, way: str) -> None:
-        content = b"PK\x03\x04" + bytes(16 * MEGABYTE)
-        path = begin(process, content) if way == "tus" else ""
-        before = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, before[1]))
-        try:
-            with process.little_cost():
-                if way == "PUT":
-                    answer = process.send("PUT", "/v1/artifacts", content)
-                else:
-                    answer = process.send("PATCH", path, content, Upload_Offset="0", **_PART)
-                assert problem(answer) == (507, "insufficient_storage")
-                assert int(answer.headers["Retry-After"]) > 0
-        finally:
-            resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, before)
-        if path:
-            stands = process.offset(process.url + path)
-            assert 0 <= stands <= MAX_FILE_BYTES
-            assert process.send("DELETE", path, **_TUS).status_code == 204
-
-    def test_names_of_files_are_text(self, process: Process) -> None:
-        names = ["../../x", "\0", "n" * 4000, "CON", "\u202egnp.exe", "\N{PILE OF POO}", "/etc/passwd", "a\r\nB: c"]
-        with process.little_cost():
-            for name in names:
-                shown = "filename " + base64.b64encode(name.encode()).decode()
-                finish(process, begin(process, GOOD, Upload_Metadata=shown), GOOD)
-                assert process.send("GET", f"/v1/artifacts/sha256:{SHA256}").json()["name"]
-
-
 class TestKeys:
     @pytest.mark.parametrize("what", ["none", "malformed", "wrong", "huge", "expired", "revoked", "without the scope"])
     def test_keys_that_open_nothing(self, process: Process, what: str) -> None:
@@ -349,7 +180,7 @@ class TestKeys:
                 answer = client.post(
                     "/v1/analyses", content=b"{}", headers={"Content-Type": "application/json", **bearer}
                 )
-                assert problem(answer) == (status, code)
+                assert problem_of(answer) == (status, code)
                 assert ("WWW-Authenticate" in answer.headers) == (status == 401)
                 assert key.key not in answer.text
 
@@ -388,10 +219,3 @@ def answered(process: Process, route: str) -> float:
         if line.startswith("interlayer_http_requests_total{") and f'"{route}"' in line
     ]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
-
-
-def eventually(happened: Callable[[], Any], what: str, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
