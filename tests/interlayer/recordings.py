@@ -1,6 +1,7 @@
 """Recordings to look into: a network of every kind of module, batches, and what is in a file."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,21 @@ def convolutional(*, inplace: bool) -> nn.Sequential:
         )
 
 
+def network() -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
+
+
+class Does(nn.Module):
+    def __init__(self, what: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.what = what
+
+    def forward(self, x: Tensor) -> Any:
+        return self.what(x)
+
+
 def affine(n_inputs: int, n_outputs: int, *, weight: float, bias: float) -> nn.Linear:
     layer = nn.Linear(n_inputs, n_outputs)
     nn.init.constant_(layer.weight, weight)
@@ -68,3 +84,5 @@ AUTOMATIC = {  # name -> position in `convolutional` after which the data are th
     "3.Softmax": 9,
 }
 ZERO, ONE = torch.zeros(2, 2), torch.ones(2, 2)
+IMAGES = torch.randn(6, 3, 6, 6, generator=torch.Generator().manual_seed(2))
+LABELS = torch.arange(6) % 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.worker import files
-from tests.worker.test_analysis import LAYERS, Study
+from tests.worker.analyses import LAYERS, Study
 
 # Equal as file names, as identifiers of a page, in small letters, to the eye, or behind Unicode's normal form.
 ALIKE = {

@@ -1,6 +1,5 @@
 """From files to a report, against the slow reference."""
 
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -9,60 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.schemas import AnalysisRequest, ProblemError, Report, Separation
-from tests import oracle
+from contract.schemas import Report
 from tests.worker import files
-from worker.analysis import analyze
+from tests.worker.analyses import LAYERS, Study, expected_statistic, separation, whole_study
 from worker.measuring import Resources
 from worker.selection import draw_rows
-
-ONE_THREAD = Resources(n_threads=1)
-LAYERS = ["0.Input", "1.Conv", "2.Softmax"]
-
-
-class Study:
-    """Files with their roles, analysed on demand."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.inputs: list[dict[str, Any]] = []
-        self.paths: dict[str, Path] = {}
-
-    def add(self, arrays: dict[str, Any], **role: Any) -> "Study":
-        path = files.write_npz(self._folder / f"{len(self.inputs)}.npz", arrays)
-        artifact = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-        self.inputs.append({"artifact": artifact, **role})
-        self.paths[artifact] = path
-        return self
-
-    def report(self, resources: Resources = ONE_THREAD, on_progress: Any = None, **options: Any) -> Report:
-        options.setdefault("tests", {"n_resamples": 99})
-        request = AnalysisRequest.model_validate({"inputs": self.inputs, **options})
-        more = {} if on_progress is None else {"on_progress": on_progress}
-        return analyze(request, self.paths, resources, **more)[0]
-
-    def refused(self, **options: Any) -> Any:
-        with pytest.raises(ProblemError) as caught:
-            self.report(**options)
-        return caught.value.problem
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     return Study(tmp_path)
-
-
-def expected_statistic(points: files.Array, labels: files.Array, metric: str = "euclidean") -> list[float]:
-    """1 - R (m + n) / (2 m n) of every pair by the reference."""
-    _, counts = np.unique(labels, return_counts=True)
-    crossing = oracle.pairwise_cross_edges(points, labels, metric)
-    pairs = [(m, n) for i, m in enumerate(counts) for n in counts[i + 1 :]]
-    return [1 - r * (m + n) / (2 * m * n) for r, (m, n) in zip(crossing, pairs, strict=True)]
-
-
-def separation(report: Report, layer: str, **role: Any) -> Separation:
-    (found,) = [s for s in report.separations if s.layer == layer and all(getattr(s, k) == v for k, v in role.items())]
-    return found
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -146,15 +101,6 @@ class TestSampling:
         assert (problem.code, "18 rows" in problem.detail) == ("too_few_samples", True)
 
 
-def whole_study(study: Study) -> Study:
-    arrays = {role: files.study_arrays(seed, n_per_class=36) for seed, role in enumerate(("train", "validation"))}
-    for split, found in arrays.items():
-        study.add(found, state="trained", split=split)
-        weak = {name: array if name == "labels" else array * 0.9 for name, array in found.items()}
-        study.add(weak, state="untrained", split=split)
-    return study
-
-
 class TestWhole:
     def test_the_differences_are_those_of_the_means(self, study: Study) -> None:
         report = whole_study(study).report(components={"blocks": ["0.Input", "2.Softmax"]})
@@ -226,66 +172,6 @@ class TestRowOrder:
             assert separation(one, layer).pairs == separation(two, layer).pairs
 
 
-class TestLayers:
-    def test_a_selection(self, study: Study) -> None:
-        arrays = files.study_arrays(n_per_class=6)
-        arrays = {**arrays, "block[0]": arrays["1.Conv"], "block0": arrays["1.Conv"]}
-        study.add(arrays)
-        assert study.report(layers={"include": ["?.*"], "exclude": ["*Conv"]}).layers == ["0.Input", "2.Softmax"]
-        assert "block[0]" in study.report(layers={"include": ["block[0]"]}).layers
-
-    def test_an_unknown_layer_is_refused_with_the_nearest(self, study: Study) -> None:
-        study.add(files.study_arrays(n_per_class=6))
-        for options in (
-            {"layers": {"include": ["1.Cnov"]}},
-            {"components": {"blocks": ["0.Input", "1.Cnov"]}},
-        ):
-            problem = study.refused(**options)
-            assert (problem.code, "'1.Conv'" in problem.detail) == ("unknown_layer", True)
-
-    def test_a_component_must_stay_within_the_selection(self, study: Study) -> None:
-        study.add(files.study_arrays(n_per_class=6))
-        options: Any = {"layers": {"exclude": ["1.Conv"]}, "components": {"b": ["0.Input", "1.Conv"]}}
-        assert study.refused(**options).code == "unknown_layer"
-
-    def test_inputs_may_list_their_layers_in_another_order(self, study: Study) -> None:
-        arrays = files.study_arrays(n_per_class=6)
-        study.add(arrays, split="train").add(dict(reversed(arrays.items())), split="validation")
-        assert study.report().layers == LAYERS
-
-
-class TestMismatch:
-    def test_of_classes(self, study: Study) -> None:
-        arrays = files.study_arrays(n_per_class=6)
-        study.add(arrays).add({**arrays, "labels": arrays["labels"] + 1}, split="validation")
-        problem = study.refused()
-        assert (problem.code, "'3'" in problem.detail) == ("class_mismatch", True)
-
-    def test_of_layers(self, study: Study) -> None:
-        arrays = files.study_arrays(n_per_class=6)
-        study.add(arrays).add({**arrays, "3.More": arrays["1.Conv"]}, split="validation")
-        problem = study.refused()
-        assert (problem.code, "3.More" in problem.detail) == ("layer_mismatch", True)
-        assert study.report(layers={"exclude": ["3.*"]}).layers == LAYERS
-
-    def test_of_dimensions_between_inputs_is_no_mismatch(self, study: Study) -> None:
-        arrays = files.study_arrays(n_per_class=6)
-        study.add(arrays).add({**arrays, "1.Conv": arrays["0.Input"]}, state="untrained")
-        assert len(study.report().separations) == 6
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
-def test_a_number_that_is_none_is_refused(study: Study, value: float, dtype: str) -> None:
-    arrays = files.study_arrays(n_per_class=6)
-    layer = arrays["1.Conv"].astype(dtype)
-    layer[4, 2] = value
-    problem = study.add({**arrays, "1.Conv": layer}, instance="seven").refused()
-    assert problem.code == "non_finite"
-    assert "'1.Conv'" in problem.detail
-    assert "seven" in problem.detail
-
-
 def test_an_exact_test_that_does_not_exist_has_a_reason(study: Study) -> None:
     # Repeated points in classes of unequal size: averages over all trees, which lie on no common lattice.
     rng = np.random.default_rng(0)
@@ -298,23 +184,6 @@ def test_an_exact_test_that_does_not_exist_has_a_reason(study: Study) -> None:
         assert permutation.p_value is None
         assert permutation.reason is not None
         assert "no common lattice" in permutation.reason
-
-
-def test_a_file_that_is_gone_is_said(study: Study) -> None:
-    study.add(files.study_arrays(n_per_class=6))
-    for path in study.paths.values():
-        path.unlink()
-    assert study.refused().code == "artifact_not_found"
-
-
-def test_a_missing_device_is_said(study: Study) -> None:
-    import torch
-
-    study.add(files.study_arrays(n_per_class=6))
-    if torch.cuda.is_available():
-        assert study.report(device="cuda").layers == LAYERS
-    else:
-        assert study.refused(device="cuda").code == "device_unavailable"
 
 
 def test_progress_grows_and_names_the_layer(study: Study) -> None:
@@ -340,9 +209,3 @@ def test_an_exception_of_the_progress_goes_through(study: Study) -> None:
 
     with pytest.raises(InterruptedError):
         study.add(files.study_arrays(n_per_class=6)).report(on_progress=stop)
-
-
-def test_the_same_file_as_two_inputs_is_warned_of(study: Study) -> None:
-    arrays = files.study_arrays(n_per_class=6)
-    report = study.add(arrays).add(arrays, split="validation").report()
-    assert "same_file_twice" in {warning.code for warning in report.warnings}
