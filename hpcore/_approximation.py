@@ -41,6 +41,13 @@ class Packed:
     error: float
     shift: NDArray[np.float64] | None
 
+    def piece(self, begin: int, end: int) -> Packed:
+        """Some of the points of panels, which begin at one of them, without copying."""
+        in_panel = self.data.shape[2]
+        data = self.data[begin // in_panel : -(-end // in_panel)]
+        shift = None if self.shift is None else self.shift[begin:end]
+        return Packed(data, end - begin, self.step[begin:end], self.squared_norm[begin:end], self.error, shift)
+
 
 Open = tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]
 
@@ -85,8 +92,12 @@ class _Products:
         return products
 
     def open_block(self, left: Packed, right: Packed, scratch: NDArray[np.int32]) -> Open:
-        """Products of panels."""
+        """Products of panels; rows that only fill up the last panel of the left side are left out where a tile can."""
+        from hpcore._simd import TILE_ROWS
+
         n_rows, n_columns = (each.data.shape[0] * each.data.shape[2] for each in (left, right))
+        if left is not right:
+            n_rows = -(-left.n_points // TILE_ROWS) * TILE_ROWS
         return _room(scratch, (n_rows, n_columns), self._of_products), left.data, right.data
 
 

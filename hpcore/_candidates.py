@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -134,26 +136,56 @@ def cross_edges_between(
                     for label, *ends in zip(pairs[p], first[p], last[p], strict=True)
                 )
                 found.append(_of_pair(between_trees(context, (of_row, of_column)), int(p), pairs.shape[0]))
-    u, v, n_found = _together(found)
-    starts = np.concatenate(([0], np.cumsum(n_found)))
+    order, starts = _pair_after_pair([n_found for _, _, n_found in found])
+    u, v = (np.concatenate([each[side] for each in found])[order] for side in (0, 1))
     return Cross(pairs, starts, sorted_by.order[u], sorted_by.order[v], context.lengths(u, v))
+
+
+class InPieces:
+    """Searches that find the candidates of the same pairs together; the last one to end returns them all."""
+
+    def __init__(self, searches: Sequence[Callable[[], Cross]]) -> None:
+        """At least one."""
+        self._searches = searches
+        self._found: dict[int, Cross] = {}
+        self._lock = Lock()
+
+    def tasks(self) -> list[Callable[[], Cross | None]]:
+        """To be run once each, in any order, in any thread."""
+        return [partial(self._run, number) for number in range(len(self._searches))]
+
+    def _run(self, number: int) -> Cross | None:
+        found = self._searches[number]()
+        with self._lock:
+            self._found[number] = found
+            if len(self._found) < len(self._searches):
+                return None
+        return _joined([self._found[number] for number in range(len(self._searches))])
+
+
+def _joined(found: Sequence[Cross]) -> Cross:
+    if len(found) == 1:
+        return found[0]
+    order, starts = _pair_after_pair([np.diff(each.start) for each in found])
+    columns = zip(*((each.u, each.v, each.weight) for each in found), strict=True)
+    u, v, weight = (np.concatenate(each)[order] for each in columns)
+    return Cross(found[0].pairs, starts, u, v, weight)
+
+
+def _pair_after_pair(n_found: Sequence[NDArray[np.intp]]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The order that brings together what several searches found of each pair, and where each pair begins."""
+    total = np.sum(n_found, axis=0)
+    starts = np.concatenate(([0], np.cumsum(total)))
+    if len(n_found) == 1:
+        return np.arange(starts[-1]), starts
+    pair = np.concatenate([np.repeat(np.arange(total.shape[0]), each) for each in n_found])
+    return np.argsort(pair, kind="stable"), starts
 
 
 def _of_pair(ends: Ends, p: int, n_pairs: int) -> Found:
     n_found = np.zeros(n_pairs, np.intp)
     n_found[p] = ends[0].shape[0]
     return *ends, n_found
-
-
-def _together(found: Sequence[Found]) -> Found:
-    """What was found in several searches, pair after pair."""
-    if len(found) == 1:
-        return found[0]
-    u, v = (np.concatenate([each[side] for each in found]) for side in (0, 1))
-    n_pairs = found[0][2].shape[0]
-    pair = np.concatenate([np.repeat(np.arange(n_pairs), n_found) for _, _, n_found in found])
-    order = np.argsort(pair, kind="stable")
-    return u[order], v[order], np.bincount(pair, minlength=n_pairs)
 
 
 def _trees_of(context: Context, sets: Sequence[slice], centre: NDArray[np.float64]) -> list[Tree]:

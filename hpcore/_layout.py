@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -35,6 +36,29 @@ class Slab:
     stop: int
     parts: tuple[slice, ...]
 
+    def __len__(self) -> int:
+        """Number of nodes."""
+        return int(self.parts[-1].stop - self.parts[0].start)
+
+    def pieces(self, number: int, unit: int) -> list[Slab]:
+        """About so many slabs of some nodes each, if it holds one class; they begin at multiples of `unit` in a part.
+
+        A piece has several whole parts, or some nodes of one.
+        """
+        if number == 1 or self.stop - self.first > 1:
+            return [self]
+        n_parts = len(self.parts)
+        if number <= n_parts:
+            cuts = [n_parts * piece // number for piece in range(number + 1)]
+            return [replace(self, parts=self.parts[a:b]) for a, b in pairwise(cuts)]
+        per_part = -(-number // n_parts)
+        return [
+            replace(self, parts=(slice(begin, min(part.stop, begin + size)),))
+            for part in self.parts
+            for size in (-(-(part.stop - part.start) // (per_part * unit)) * unit,)
+            for begin in range(part.start, part.stop, size)
+        ]
+
 
 def lay_out(points: Points, codes: NDArray[np.intp], n_classes: int) -> Nodes:
     """Collapse the rows of each class (``codes (N,)``) that coincide."""
@@ -55,16 +79,19 @@ def lay_out(points: Points, codes: NDArray[np.intp], n_classes: int) -> Nodes:
 def slabs(nodes: Nodes, part_size: int, breaks: Iterable[int] = ()) -> list[Slab]:
     """Group consecutive small classes into parts of at most `part_size` nodes; divide larger classes evenly.
 
+    A class of more than a quarter of that stays alone: a group pays for the distances within its classes as well.
+
     No slab goes across a class of `breaks`: one begins there.
     """
     result: list[Slab] = []
     n_classes = nodes.start.shape[0] - 1
-    borders = sorted({*breaks, n_classes})
+    alone = np.flatnonzero(4 * np.diff(nodes.start) > part_size)
+    borders = sorted({*breaks, *alone.tolist(), *(alone + 1).tolist(), n_classes})
     first = 0
     while first < n_classes:
         begin = int(nodes.start[first])
         stop = max(first + 1, int(np.searchsorted(nodes.start, begin + part_size, side="right")) - 1)
-        stop = min(stop, next(border for border in borders if border > first))
+        stop = min(stop, borders[bisect_right(borders, first)])
         end = int(nodes.start[stop])
         n_parts = -(-(end - begin) // part_size)
         cuts = [begin + (end - begin) * part // n_parts for part in range(n_parts + 1)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -154,21 +154,19 @@ class Near:
         return candidates_within(self._context, part, centre)
 
     def _join(self, sets: Sequence[NearSet], cores: Sequence[NDArray[np.float64]], groups: NDArray[np.intp]) -> Panels:
-        """All panels in a row; `cores` belong to the nodes of the sets, in the order of the nodes."""
+        """All panels in a row; `cores` belong to the nodes of the sets, which follow each other."""
         sizes = [each.data.shape[0] for each in sets]
         first = np.concatenate(([0], np.cumsum(sizes))).astype(np.intp)
         node = np.concatenate([_in_panels(each.node, n_panels) for each, n_panels in zip(sets, sizes, strict=True)])
-        core = np.empty((first[-1], LANES), self._direct.dtype)
-        for each, of_set, begin, end in zip(sets, cores, first[:-1], first[1:], strict=True):
-            n_points = each.node.shape[0]
-            in_order = core[begin:end].reshape(-1)
-            in_order[:n_points] = self._context.upper(of_set[each.node - each.part.start])
-            in_order[n_points:] = in_order[n_points - 1]
+        n_points = [each.node.shape[0] for each in sets]
+        lasts = np.repeat([each.node[-1] for each in sets], np.multiply(sizes, LANES) - n_points)
+        filled = node.copy()
+        filled[node < 0] = lasts  # a panel repeats its last point
         return Panels(
             np.concatenate([each.data for each in sets]),
             np.concatenate([each.low for each in sets], axis=1),
             np.concatenate([each.high for each in sets], axis=1),
-            core,
+            self._context.upper(np.concatenate(cores))[filled - sets[0].part.start],
             node,
             first,
             groups.astype(np.intp),
@@ -206,10 +204,19 @@ def _within(part: slice, whole: slice) -> slice:
     return slice(part.start - whole.start, part.stop - whole.start)
 
 
-def runs_of_pairs(pairs: NDArray[np.intp], sizes: NDArray[np.intp], most_points: int, least_runs: int) -> list[slice]:
-    """Cut pairs of classes into runs of about `most_points` points, or `least_runs` of the same work if more."""
-    points, work = sizes[pairs].sum(axis=1), sizes[pairs].prod(axis=1)
-    share = np.maximum(points / most_points, work / (work.sum() / least_runs))
-    number = np.floor(np.cumsum(share) - share / 2).astype(np.intp)
-    borders = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), pairs.shape[0]]
-    return [slice(first, last) for first, last in pairwise(borders)]
+def runs_of_pairs(pairs: NDArray[np.intp], sizes: NDArray[np.intp], most_points: int, n_threads: int) -> list[slice]:
+    """Cut pairs of classes into runs of at most `most_points` points, where one pair has no more.
+
+    Each is half a thread's share of the work that remains, or a sixteenth of its share of all: so the threads end at
+    much the same time, and few runs are small.
+    """
+    points, work = (np.cumsum(each) for each in (sizes[pairs].sum(axis=1), sizes[pairs].prod(axis=1)))
+    runs: list[slice] = []
+    first = 0
+    while first < pairs.shape[0]:
+        done, seen = (int(work[first - 1]), int(points[first - 1])) if first else (0, 0)
+        share = max((work[-1] - done) / (2 * n_threads), work[-1] / (16 * n_threads))
+        last = min(np.searchsorted(work, done + share, "right"), np.searchsorted(points, seen + most_points, "right"))
+        runs.append(slice(first, max(first + 1, int(last))))
+        first = runs[-1].stop
+    return runs

@@ -165,20 +165,22 @@ def _settle(
     u: NDArray[np.int32],
     v: NDArray[np.int32],
 ) -> int:
-    """Keep the edges that the reaches of a pair do not exclude in the end, as nodes; returns how many."""
-    data, core = panels.data, panels.core
+    """Keep the edges that the reaches of a pair do not exclude in the end, as nodes; returns how many.
+
+    Without a branch, for nobody can foretell which.
+    """
+    data, core, node = panels.data, panels.core, panels.node
     kept = 0
     for e in range(u.shape[0]):
-        i, r = u[e] // LANES, u[e] % LANES
-        j, c = v[e] // LANES, v[e] % LANES
-        if panels.node[i, r] < 0 or panels.node[j, c] < 0:
-            continue
+        place_a, place_b = np.uint64(u[e]), np.uint64(v[e])
+        i, r = place_a // np.uint64(LANES), place_a % np.uint64(LANES)
+        j, c = place_b // np.uint64(LANES), place_b % np.uint64(LANES)
         squared = distance_between(data, u[e], v[e])
         core_a, core_b = core[i, r], core[j, c]
-        inner = min(max(core_a, bridge), row_reach[i - first_row, r])
-        if squared <= min(max(inner, core_b), max(column_reach[j - first_column, c], core_a)) * ratio + extra:
-            u[kept], v[kept] = panels.node[i, r], panels.node[j, c]
-            kept += 1
+        inner = min(max(core_a, bridge), row_reach[i - np.uint64(first_row), r])
+        longest = min(max(inner, core_b), max(column_reach[j - np.uint64(first_column), c], core_a))
+        u[kept], v[kept] = node[i, r], node[j, c]
+        kept += (u[kept] >= 0) & (v[kept] >= 0) & (squared <= longest * ratio + extra)
     return kept
 
 

@@ -60,11 +60,10 @@ class _Counter:
         self._weight = np.concatenate([tree.weight for tree in self._trees])
         self._has_copies = np.maximum.reduceat(self._nodes.copies, self._nodes.start[:-1]) > 1
 
-    def __call__(self, task: Callable[[], Cross]) -> tuple[Cross, NDArray[np.float64]]:
-        """Return the candidates of a task and, pair by pair, the values (5, P) of `CrossEdges`."""
+    def __call__(self, cross: Cross) -> tuple[Cross, NDArray[np.float64]]:
+        """Return the candidates and, pair by pair, the values (5, P) of `CrossEdges`."""
         from hpcore._pair_forests_cpu import pair_forests
 
-        cross = task()
         columns = np.empty((5, cross.pairs.shape[0]))
         is_tied = np.asarray(self._has_copies[cross.pairs].any(axis=1))
         pair_forests(

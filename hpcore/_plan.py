@@ -1,17 +1,21 @@
-"""How the work is cut so that it fits the memory."""
+"""How the work is cut so that it fits the memory and occupies all threads."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hpcore._approximation import LARGEST_DIRECT
-from hpcore._layout import Nodes
+from hpcore._layout import Nodes, Slab
 from hpcore.distances import Points
 from hpcore.errors import OutOfMemory
 
 RUN_PARTS = 32
 """A task of few features takes pairs of classes with so many parts of points."""
 _NODE_BYTES = 256  # indices, tree edges and core lengths of a node
+_SMALLEST_PIECE = 128  # rows of a block that are worth a task of their own
 _CANDIDATE_BYTES = 64  # ends and length of a candidate edge, while it is sorted
 
 
@@ -48,3 +52,21 @@ def make_plan(points: Points, nodes: Nodes, n_threads: int, budget: int | None, 
                 if budget is None or need <= budget:
                     return Plan(part_size, threads, keep)
     raise OutOfMemory(f"`memory_budget` must be at least {need} bytes for these activations; got {budget}.")
+
+
+def divide(tasks: Sequence[tuple[Slab, Slab]], n_threads: int, unit: int) -> list[list[tuple[Slab, Slab]]]:
+    """Each task between two slabs in as many pieces as it takes to be half a thread's share of what remains, or less.
+
+    So two classes occupy all threads, and the last of many tasks leave none without work. Pieces have fewer bounds in
+    common than the whole, and find a few candidates more. They begin at multiples of `unit` nodes.
+    """
+    if n_threads == 1:
+        return [[task] for task in tasks]
+    work = np.array([len(left) * len(right) for left, right in tasks], np.int64)
+    remaining = np.cumsum(work[::-1])[::-1]
+    wanted = np.ceil(2 * n_threads * work / remaining).astype(np.intp).tolist()
+    most = (max(1, len(left) // _SMALLEST_PIECE) for left, _ in tasks)
+    return [
+        [(piece, right) for piece in left.pieces(min(number, limit), unit)]
+        for (left, right), number, limit in zip(tasks, wanted, most, strict=True)
+    ]

@@ -27,7 +27,7 @@ _STEPS = 512  # words of a row per pass: 32 KiB of a panel, which the tiles of a
 
 @kernel()
 def inner_products(left: NDArray[Any], right: NDArray[Any], products: NDArray[Any]) -> None:
-    """Fill `products` (packed rows of `left`, packed rows of `right`) with all inner products."""
+    """Fill `products` with the inner products of rows of `left`, a multiple of `TILE_ROWS`, and all rows of `right`."""
     begin_products(left, right, products)
     for first in range(0, products.shape[0], STRIP):
         end_products(left, right, products, first, min(products.shape[0], first + STRIP))
@@ -45,7 +45,7 @@ def begin_products(left: NDArray[Any], right: NDArray[Any], products: NDArray[An
 
 @kernel()
 def end_products(left: NDArray[Any], right: NDArray[Any], products: NDArray[Any], first: int, last: int) -> None:
-    """The last pass for some rows, multiples of `PANEL`."""
+    """The last pass for some rows: from a multiple of `PANEL` to one of `TILE_ROWS`."""
     n_passes = _passes(left)
     _add_pass(left, right, products, (first, last, right.shape[0]), (n_passes - 1, n_passes))
 
@@ -76,7 +76,7 @@ def _add_pass(
     span: tuple[int, int, int],
     passes: tuple[int, int],
 ) -> None:
-    """One of several passes over the features, for the rows ``span[0]:span[1]``.
+    """One of several passes over the features, for the rows ``span[0]:span[1]``, which `TILE_ROWS` divides.
 
     Only so many panels of columns take part in all of them; others in the rows from their own on.
     """
@@ -85,12 +85,12 @@ def _add_pass(
     step = rows * left.shape[3]
     size, width = (n_steps + 1) * step, products.shape[1]
     start = n_steps * step if begin == 0 else -1
-    first_panel, last_panel, everywhere = span[0] // rows, span[1] // rows, span[2]
+    first_panel, last_panel, everywhere = span[0] // rows, (span[1] + rows - 1) // rows, span[2]
     for column in range(0, right.shape[0], TILE_PANELS):
         from_column = address(right, column * size + begin * step)
         for panel in range(first_panel if column < everywhere else max(first_panel, column), last_panel):
             from_row = address(left, panel * size + begin * step)
-            for row in range(0, rows, TILE_ROWS):
+            for row in range(0, min(rows, span[1] - panel * rows), TILE_ROWS):
                 to = address(products, (panel * rows + row) * width + column * rows)
                 if column + TILE_PANELS <= right.shape[0]:
                     add_tile_product(from_row, row, from_column, size, end - begin, start, to, width)

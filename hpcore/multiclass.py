@@ -78,7 +78,7 @@ def _mean_cross_edges(points: Points, codes: NDArray[np.intp], n_classes: int, d
             part_size=part_size,
         )
         edges = GlobalEdges(forests)
-        for cross in forests.run(lambda task: task()):
+        for cross in forests.run(lambda cross: cross):
             edges.add(cross)
         return edges.contracted()
 

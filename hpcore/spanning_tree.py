@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore._approximation import (
-    FEWEST_OF_BYTES,
-    LARGEST_DIRECT,
-    Approximation,
-    Direct,
-    FixedPoint,
-    FloatProducts,
-    Packed,
-    bytes_suffice,
-)
-from hpcore._layout import Nodes, PairRange, Slab, lay_out, parts_of_classes, slabs
-from hpcore._plan import RUN_PARTS, make_plan
-from hpcore._validate import row_chunks
+from hpcore._approximation import Approximation, Direct, FixedPoint, FloatProducts, Packed
+from hpcore._choice import blocks_on, bytes_suffice, rough_approximation, scale_exponent
+from hpcore._layout import PairRange, Slab, lay_out, parts_of_classes, slabs
+from hpcore._plan import RUN_PARTS, divide, make_plan
 from hpcore.distances import Points
 from hpcore.errors import DeviceUnavailable, OutOfMemory, SmallerParts
-from hpcore.threads import Scratch, in_threads, row_ranges
+from hpcore.threads import Scratch, in_threads
 from hpcore.ties import Edges
 
 if TYPE_CHECKING:
@@ -44,8 +36,6 @@ PART_SIZE = 1024
 """Nodes of a block's side: 4 MiB of numbers per thread, which stay in the cache."""
 DEVICE_PART_SIZE = 4096
 SMALLEST_DEVICE_PART = 256
-_RUNS_PER_THREAD = 4
-_SAMPLE = 256
 
 
 def resolve_device(device: str) -> str:
@@ -109,21 +99,21 @@ class Forests:
         self.nodes = lay_out(points, codes, n_classes)
         self._plan = make_plan(points, self.nodes, n_threads, memory_budget, part_size or PART_SIZE)
         self.pairs = pairs or PairRange.every(n_classes)
-        self._slabs = slabs(self.nodes, self._plan.part_size, () if pairs is None else pairs.breaks())
-        exponent = _exponent(points, self._plan.n_threads)
+        exponent = scale_exponent(points, self._plan.n_threads)
         scratch = Scratch(self._plan.part_size)
-        rough = (approximation or _approximation(points))(exponent)
+        rough = (approximation or rough_approximation(points))(exponent)
         ways = (rough, FloatProducts(exponent, np.float64), Direct(np.float64, exponent))
         ladder = tuple(CpuBlocks(each, scratch) for each in ways)
         if blocks is not None:
             chosen = blocks(exponent)
         elif device != "cpu":
-            chosen = _blocks_on(device, points, exponent)
-        elif approximation is None and isinstance(rough, FixedPoint) and _bytes_suffice(points, self.nodes):
+            chosen = blocks_on(device, points, exponent)
+        elif approximation is None and isinstance(rough, FixedPoint) and bytes_suffice(points, self.nodes):
             chosen = CpuBlocks(FixedPoint(exponent, np.int8), scratch)
         else:
             chosen = ladder[0]
         self._context = Context(points, self.nodes, chosen, ladder, 4.0**exponent)
+        self._slabs = slabs(self.nodes, self._plan.part_size, () if pairs is None else pairs.breaks())
         self._near = None
         if isinstance(rough, Direct) and chosen is ladder[0]:
             self._near = Near(self._context, rough, parts_of_classes(self._slabs, self.nodes))
@@ -160,15 +150,19 @@ class Forests:
             report("class_trees", len(trees), self.n_classes)
         return trees
 
-    def between_classes(self) -> Iterator[Callable[[], Cross]]:
-        """Tasks that together hold every pair of the range once: two slabs of classes each, or a run of pairs."""
-        from hpcore._candidates import cross_edges_between
+    def between_classes(self) -> Iterator[Callable[[], Cross | None]]:
+        """Tasks that together hold every pair of the range once: two slabs of classes each, or a run of pairs.
+
+        Those that share a pair return None, but for the last one to end.
+        """
+        from hpcore._candidates import InPieces, cross_edges_between
         from hpcore._near import runs_of_pairs
+        from hpcore._products_cpu import PANEL
 
         if self._near is not None:
             panels, pairs = self._near.panels(self.trees), self.pairs.all()
             most_points = RUN_PARTS * self._plan.part_size
-            runs = runs_of_pairs(pairs, np.diff(self.nodes.start), most_points, _RUNS_PER_THREAD * self._plan.n_threads)
+            runs = runs_of_pairs(pairs, np.diff(self.nodes.start), most_points, self._plan.n_threads)
             for run in runs:
                 yield partial(self._near.cross_edges, panels, self.trees, pairs[run])
             return
@@ -178,24 +172,44 @@ class Forests:
             if (left is not right or left.stop - left.first > 1)
             and self.pairs.holds(left.first, max(left.first + 1, right.first))
         ]
-        kept = self._packed_parts(tasks) if self._plan.keep_packed else {}
+        packed = self._packed_parts(tasks)
+        n_threads = 1 if self._context.blocks.searches_sets_at_once else self._plan.n_threads
+        for pieces in divide(tasks, n_threads, PANEL):
+            searches = [partial(cross_edges_between, self._context, *each, packed, self._by_core) for each in pieces]
+            yield from InPieces(searches).tasks()
+
+    def _packed_parts(self, tasks: Sequence[tuple[Slab, Slab]]) -> Callable[[slice], Packed]:
+        """A way to parts, or pieces of parts, in the form of blocks: packed before, or time and again."""
+
+        def pack(part: slice) -> Packed:
+            return self._context.pack(part, self._centre)
+
+        if not self._plan.keep_packed:
+            return pack
+        wanted = {slab.first: slab for task in tasks for slab in task}
+        parts = sorted((part for slab in wanted.values() for part in slab.parts), key=lambda part: part.start)
+        kept = list(in_threads(pack, parts, self._plan.n_threads))
+        starts = [part.start for part in parts]
 
         def packed(part: slice) -> Packed:
-            own = kept.get(part.start)
-            return own if own is not None else self._context.pack(part, self._centre)
+            number = bisect_right(starts, part.start) - 1
+            whole = parts[number]
+            if part == whole:
+                return kept[number]
+            return kept[number].piece(part.start - whole.start, part.stop - whole.start)
 
-        for left, right in tasks:
-            yield partial(cross_edges_between, self._context, left, right, packed, self._by_core)
+        return packed
 
-    def _packed_parts(self, tasks: Sequence[tuple[Slab, Slab]]) -> dict[int, Packed]:
-        wanted = {slab.first: slab for task in tasks for slab in task}
-        parts = [part for slab in wanted.values() for part in slab.parts]
-        packed = in_threads(lambda part: self._context.pack(part, self._centre), parts, self._plan.n_threads)
-        return {part.start: own for part, own in zip(parts, packed, strict=True)}
+    def run(self, work: Callable[[Cross], Answer]) -> Iterator[Answer]:
+        """Yield ``work(cross)`` for the candidates of every pair, task by task in order."""
 
-    def run(self, work: Callable[[Callable[[], Cross]], Answer]) -> Iterator[Answer]:
-        """Yield ``work(task)`` for each task of `between_classes`."""
-        yield from in_threads(work, list(self.between_classes()), self._plan.n_threads)
+        def of_task(task: Callable[[], Cross | None]) -> Answer | None:
+            cross = task()
+            return None if cross is None else work(cross)
+
+        for answer in in_threads(of_task, list(self.between_classes()), self._plan.n_threads):
+            if answer is not None:
+                yield answer
 
 
 def minimal_edges(coordinates: NDArray[np.float64], tolerance: float) -> Edges:
@@ -210,29 +224,6 @@ def minimal_edges(coordinates: NDArray[np.float64], tolerance: float) -> Edges:
     forests = Forests(points, np.zeros(n_points, np.intp), 1, n_threads=1, memory_budget=None, report=lambda *_: None)
     tree = forests.trees[0]
     return Edges(tree.u, tree.v, tree.weight)
-
-
-def _blocks_on(device: str, points: Points, exponent: int) -> Blocks:
-    from hpcore._mst_cuda import CudaBlocks
-
-    return CudaBlocks(points.rows, exponent, device)
-
-
-def _bytes_suffice(points: Points, nodes: Nodes) -> bool:
-    from hpcore._context import centre_of
-    from hpcore._exact_cpu import edge_lengths
-    from hpcore._simd import HAS_BYTE_PRODUCTS
-
-    if not HAS_BYTE_PRODUCTS or points.rows.shape[1] < FEWEST_OF_BYTES:
-        return False
-    ends = np.delete(np.arange(nodes.row.shape[0]), nodes.start[1:] - 1)  # with a neighbour of the same class
-    if ends.shape[0] == 0:
-        return False
-    ends = ends[:: 1 + ends.shape[0] // _SAMPLE]
-    squared = np.empty(ends.shape[0])
-    edge_lengths(points.rows, nodes.row[ends], nodes.row[ends + 1], squared)  # twice the squared distance from a centre
-    sample = nodes.row[ends]
-    return bytes_suffice(points.rows, sample, centre_of(points, sample), float(squared.mean()) / 2)
 
 
 def on_device(device: str, work: Callable[[int], Answer]) -> Answer:
@@ -263,22 +254,3 @@ def on_device(device: str, work: Callable[[int], Answer]) -> Answer:
                 )
                 warnings.warn(message, SmallerParts, stacklevel=2)
             return answer
-
-
-def _exponent(points: Points, n_threads: int) -> int:
-    """The power of two that brings the largest coordinate to about 1, as far as the type of the rows holds it."""
-    rows = points.rows
-    ranges = row_ranges(rows.shape[0], rows.shape[1] * rows.itemsize, n_threads)
-    largest = max(in_threads(lambda part: _largest(rows[part]), ranges, n_threads))
-    limit = int(np.finfo(rows.dtype).maxexp) - 2
-    return max(-limit, min(limit, -int(np.frexp(largest)[1])))
-
-
-def _largest(rows: NDArray[Any]) -> float:
-    return max(float(max(rows[chunk].max(), -rows[chunk].min())) for chunk in row_chunks(rows))
-
-
-def _approximation(points: Points) -> Callable[[int], Approximation]:
-    if points.rows.shape[1] > LARGEST_DIRECT:
-        return FixedPoint
-    return partial(Direct, np.float32 if points.rows.dtype == np.float32 else np.float64)

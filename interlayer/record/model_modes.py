@@ -42,7 +42,7 @@ def evaluation_mode(model: "nn.Module") -> Iterator[None]:
     training = {module: module.training for module in model.modules()}
     try:
         model.eval()
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # from the modules of an exported program
         raise RecordingError(
             f"the model has no evaluation mode ({error}): record the model that it was exported from"
         ) from error

@@ -90,7 +90,7 @@ def test_groups_that_face_each_other(
         patched.setattr(_near, "RUN_PANELS", run_panels)
         found = forests(rows, labels)
     edges = [(tree.u, tree.v) for tree in found.trees]
-    edges += [(cross.u, cross.v) for cross in found.run(lambda task: task())] if classes != "one" else []
+    edges += [(cross.u, cross.v) for cross in found.run(lambda cross: cross)] if classes != "one" else []
     row = found.nodes.row
     listed = {frozenset((row[i], row[j])) for u, v in edges for i, j in zip(u, v, strict=True)}
     assert all(frozenset((i, i + n)) in listed for i in range(n))

@@ -33,3 +33,12 @@ def test_kernels_work_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPat
 
     assert total(np.arange(5.0)) == 10.0
     assert asked[:2] == [True, False]  # numba compiles functions of its own after these
+
+
+def test_no_code_is_taken_from_the_disk_where_its_sources_cannot_be_told() -> None:
+    """Another release of numba may keep its stamp elsewhere."""
+
+    class Dispatcher:
+        _cache = object()
+
+    assert not _jit._depends_on_all_sources(Dispatcher())

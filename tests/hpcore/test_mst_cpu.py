@@ -153,7 +153,7 @@ def test_no_edge_of_the_reference_tree_is_dropped(name: str, by: str) -> None:
     row = found.nodes.row
     edges = {frozenset((row[u], row[v])) for tree in found.trees for u, v in zip(tree.u, tree.v, strict=True)}
     crossing: dict[tuple[int, int], set[frozenset[int]]] = {}
-    for cross in found.run(lambda task: task()):
+    for cross in found.run(lambda cross: cross):
         for p, (a, b) in enumerate(cross.pairs):
             ends = slice(cross.start[p], cross.start[p + 1])
             crossing[a, b] = {frozenset((row[u], row[v])) for u, v in zip(cross.u[ends], cross.v[ends], strict=True)}
@@ -168,7 +168,7 @@ def test_the_filter_keeps_little() -> None:
     rng = np.random.default_rng(0)
     rows, labels = relu(rng, 300), np.repeat(np.arange(4), 300)
     found = forests(rows, labels)
-    n_candidates = sum(cross.u.shape[0] for cross in found.run(lambda task: task()))
+    n_candidates = sum(cross.u.shape[0] for cross in found.run(lambda cross: cross))
     assert n_candidates < 4 * counts(rows, labels).count.sum()
 
 

@@ -92,7 +92,7 @@ def test_no_edge_of_the_reference_tree_is_filtered_out(seed: int, name: str, d: 
     found = forests(rows, labels, part_size=part_size)
     assert found._near is not None
     row, pairs = found.nodes.row, {}
-    for cross in found.run(lambda task: task()):
+    for cross in found.run(lambda cross: cross):
         for p, (a, b) in enumerate(cross.pairs):
             ends = slice(cross.start[p], cross.start[p + 1])
             pairs[a, b] = [(cross.u[ends], cross.v[ends])] + [(found.trees[c].u, found.trees[c].v) for c in (a, b)]
@@ -282,19 +282,26 @@ def test_the_filters_keep_little() -> None:
     rows = softmax(rng, (1200, 10)).astype(np.float32)
     found = forests(rows, labels)
     assert all(tree.u.shape[0] == 399 for tree in found.trees)
-    n_candidates = sum(cross.u.shape[0] for cross in found.run(lambda task: task()))
+    n_candidates = sum(cross.u.shape[0] for cross in found.run(lambda cross: cross))
     assert n_candidates < 10 * counts(rows, labels).count.sum()
 
 
-@given(seed=st.integers(0, 2**32 - 1), most=st.integers(1, 5000), least_runs=st.integers(1, 20))
-def test_runs_hold_every_pair_once_and_are_small(seed: int, most: int, least_runs: int) -> None:
+@given(seed=st.integers(0, 2**32 - 1), most=st.integers(1, 5000), n_threads=st.integers(1, 20))
+def test_runs_hold_every_pair_once_and_leave_no_thread_waiting(seed: int, most: int, n_threads: int) -> None:
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 500, int(rng.integers(2, 30)))
     pairs = np.stack(np.triu_indices(len(sizes), 1), axis=1)
-    runs = _near.runs_of_pairs(pairs, sizes, most, least_runs)
+    runs = _near.runs_of_pairs(pairs, sizes, most, n_threads)
     assert [each for run in runs for each in range(len(pairs))[run]] == list(range(len(pairs)))
     points, work = sizes[pairs].sum(axis=1), sizes[pairs].prod(axis=1)
     for run in runs:
         if run.stop - run.start > 1:
-            assert points[run].sum() <= 2 * most
-            assert work[run].sum() <= 2 * work.sum() / least_runs
+            remaining = work[run.start :].sum()
+            assert points[run].sum() <= most
+            assert work[run].sum() <= max(remaining / 2, work.sum() / 16) / n_threads
+
+
+def test_runs_are_no_smaller_than_they_must_be() -> None:
+    pairs = np.stack(np.triu_indices(40, 1), axis=1)
+    runs = _near.runs_of_pairs(pairs, np.full(40, 100), 10**6, 2)
+    assert 12 <= len(runs) <= 40

@@ -92,7 +92,7 @@ def check(classes: list[NDArray[Any]], part_size: int) -> None:
     )
     edges = [(tree.u, tree.v) for tree in forests.trees]
     if len(classes) > 1:
-        edges += [(cross.u, cross.v) for cross in forests.run(lambda task: task())]
+        edges += [(cross.u, cross.v) for cross in forests.run(lambda cross: cross)]
     listed = np.eye(len(rows), dtype=np.bool_)
     for u, v in edges:
         listed[u, v] = listed[v, u] = True

@@ -36,6 +36,8 @@ def test_slabs_cover_all_nodes_once(sizes: list[int], part_size: int) -> None:
     for slab in found:
         assert len(slab.parts) == 1 or slab.stop - slab.first == 1
         assert all(part.stop - part.start <= part_size for part in slab.parts)
+        assert slab.stop - slab.first == 1 or max(sizes[slab.first : slab.stop]) <= part_size / 4
+    assert len(found) < max(2, len(sizes)) or max(sizes) > part_size / 4
 
 
 def test_nodes_collapse_copies_within_a_class_only() -> None:
