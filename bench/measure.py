@@ -27,20 +27,23 @@ from hpcore.threads import available_threads
 
 Times = dict[str, float]
 _SECONDS_OF_ALL_PAIRS = 5.0
-_REST = 0.2
+_REST, _WARM_UP = 0.2, 0.1
 
 
 def interleaved(works: Mapping[str, Callable[[], object]], n_repeats: int) -> dict[str, Times]:
     """Run all works in turn, again and again; median, least and greatest seconds.
 
-    Each begins after a rest, for the threads of a BLAS wait for more work on all processors before they fall asleep,
-    and then runs twice, of which the second time counts: a clock that has fallen takes 25 ms to rise again.
+    Each begins after a rest, for the threads of a BLAS wait for more work on all processors before they fall asleep.
+    Then it runs for a tenth of a second at least before the time counts: a clock that has fallen takes 25 ms of work to
+    rise again.
     """
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(n_repeats):
         for name, work in works.items():
             time.sleep(_REST)
-            work()
+            begin = time.perf_counter()
+            while time.perf_counter() - begin < _WARM_UP:
+                work()
             start = time.perf_counter()
             work()
             times[name].append(time.perf_counter() - start)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
 from threading import Lock
 from typing import Any
 
@@ -40,28 +39,23 @@ class Cross:
 def trees_of_block(context: Context, sets: Sequence[slice]) -> list[Tree]:
     """Trees of consecutive sets of nodes that fit one block together."""
     nodes = slice(sets[0].start, sets[-1].stop)
-    return _trees_of(context, sets, centre_of(context.points, context.nodes.row[nodes]))
-
-
-def tree_of_parts(context: Context, parts: Sequence[slice]) -> list[Tree]:
-    """Tree of one class in several parts: trees of its parts, then the edges between parts."""
-    nodes = slice(parts[0].start, parts[-1].stop)
     centre = centre_of(context.points, context.nodes.row[nodes])
-    trees = [_trees_of(context, [part], centre)[0] for part in parts]
-    found = [(tree.u, tree.v, tree.weight) for tree in trees]
-    for i, j in combinations(range(len(parts)), 2):
-        left, right = context.pack(parts[i], centre), context.pack(parts[j], centre)
-        spans = np.array([[0, left.n_points, 0, right.n_points]])
-        state = Reaches.open(spans[:, 1::2], context.blocks.dtype)
-        cores = (context.upper(trees[i].core), context.upper(trees[j].core))
-        u, v, n_found = context.blocks.between((left, right), cores, spans, state, state.at)
-        if n_found[0] < 0:
-            u, v = between_trees(context, (trees[i], trees[j]))
-        else:
-            u, v = u + parts[i].start, v + parts[j].start
-        found.append((u, v, context.lengths(u, v)))
-    u, v, weight = (np.concatenate(each) for each in zip(*found, strict=True))
-    return [contract(context, nodes, u, v, weight)]
+    return trees_of_packed(context, sets, context.pack(nodes, centre), centre)
+
+
+def edges_between_parts(
+    context: Context, trees: tuple[Tree, Tree], packed: tuple[Packed, Packed]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Candidates between two parts of a class and their lengths, given the trees of both."""
+    spans = np.array([[0, packed[0].n_points, 0, packed[1].n_points]])
+    state = Reaches.open(spans[:, 1::2], context.blocks.dtype)
+    cores = (context.upper(trees[0].core), context.upper(trees[1].core))
+    u, v, n_found = context.blocks.between(packed, cores, spans, state, state.at)
+    if n_found[0] < 0:
+        u, v = between_trees(context, trees)
+    else:
+        u, v = u + trees[0].nodes.start, v + trees[1].nodes.start
+    return u, v, context.lengths(u, v)
 
 
 @dataclass(frozen=True)
@@ -155,12 +149,13 @@ class InPieces:
         return [partial(self._run, number) for number in range(len(self._searches))]
 
     def _run(self, number: int) -> Cross | None:
-        found = self._searches[number]()
+        cross = self._searches[number]()
         with self._lock:
-            self._found[number] = found
+            self._found[number] = cross
             if len(self._found) < len(self._searches):
                 return None
-        return _joined([self._found[number] for number in range(len(self._searches))])
+            found, self._found = self._found, {}  # tasks outlive what they found
+        return _joined([found[number] for number in range(len(self._searches))])
 
 
 def _joined(found: Sequence[Cross]) -> Cross:
@@ -188,10 +183,9 @@ def _of_pair(ends: Ends, p: int, n_pairs: int) -> Found:
     return *ends, n_found
 
 
-def _trees_of(context: Context, sets: Sequence[slice], centre: NDArray[np.float64]) -> list[Tree]:
-    """Trees of sets in one block; on exact lengths where too many edges stay in doubt."""
+def trees_of_packed(context: Context, sets: Sequence[slice], packed: Packed, centre: NDArray[np.float64]) -> list[Tree]:
+    """Trees of consecutive sets in one block; on exact lengths where too many edges stay in doubt."""
     start = sets[0].start
-    packed = context.pack(slice(start, sets[-1].stop), centre)
     found = context.blocks.within(packed, [(each.start - start, each.stop - start) for each in sets])
     trees = []
     for own, ends in zip(sets, found, strict=True):

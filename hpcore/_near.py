@@ -6,9 +6,10 @@ matter, and used up in registers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from hpcore import _mst_cpu, _panels_cpu
 from hpcore._approximation import Direct
-from hpcore._candidates import Cross, between_trees, candidates_within, contract, tree_of
+from hpcore._candidates import Cross, InPieces, between_trees, candidates_within, contract, tree_of
+from hpcore._class_trees import Lengths
 from hpcore._context import Context, Tree, centre_of
 from hpcore._mst_cpu import Ends
 from hpcore._near_cpu import near_candidates
@@ -26,6 +28,7 @@ from hpcore._simd import LANES
 
 RUN_PANELS = 16
 """Panels that Prim's algorithm takes at once, at most: it computes every distance twice, and step by step."""
+_SETS_OF_A_TASK = 4  # pairs of sets of one class
 
 
 @dataclass(frozen=True)
@@ -46,35 +49,64 @@ class Near:
         """`direct` makes the bounds."""
         self._context, self._direct, self._parts = context, direct, parts
         self._widening = direct.widening(context.points.rows.shape[1])
-        self._sets: list[list[NearSet] | None] = [None] * len(parts)
+        self._sets: dict[int, NearSet] = {}
 
-    def tree(self, label: int) -> Tree:
-        """Tree of one class: trees of its sets, then the edges between them."""
+    def tree_tasks(self) -> list[Callable[[], list[Tree]]]:
+        """Together they find the trees of all parts in order."""
+        return [partial(self._trees_of, part) for parts in self._parts for part in parts]
+
+    def between_tasks(self, label: int, trees: Sequence[Tree]) -> list[Callable[[], Lengths]]:
+        """Together they find candidates between the parts of a class, given the trees of these."""
         sets = self._sets_of(label)
-        trees = [self._tree(each) for each in sets]
-        if len(sets) == 1:
-            return trees[0]
         panels = self._join(sets, [tree.core for tree in trees], np.arange(len(sets) + 1))
-        u, v, _, dense = self._candidates(panels, np.array(list(combinations(range(len(sets)), 2))))
-        found = [(u, v), *((tree.u, tree.v) for tree in trees)]
-        found += [between_trees(self._context, (trees[i], trees[j])) for _, i, j in dense]
-        u, v = (np.concatenate(each) for each in zip(*found, strict=True))
-        nodes = slice(sets[0].part.start, sets[-1].part.stop)
-        return contract(self._context, nodes, u, v, self._context.lengths(u, v))
+        pairs = np.array(list(combinations(range(len(sets)), 2)))
+        runs = (pairs[first : first + _SETS_OF_A_TASK] for first in range(0, len(pairs), _SETS_OF_A_TASK))
+        return [partial(self._between, panels, trees, run) for run in runs]
 
-    def panels(self, trees: Sequence[Tree]) -> Panels:
+    def _between(self, panels: Panels, trees: Sequence[Tree], pairs: NDArray[np.intp]) -> Lengths:
+        u, v, _, dense = self._candidates(panels, pairs)
+        found = [(u, v), *(between_trees(self._context, (trees[i], trees[j])) for _, i, j in dense)]
+        u, v = (np.concatenate(each) for each in zip(*found, strict=True))
+        return u, v, self._context.lengths(u, v)
+
+    def cross_tasks(
+        self, trees: Sequence[Tree], pairs: NDArray[np.intp], most_points: int, n_threads: int
+    ) -> list[Callable[[], Cross | None]]:
+        """Together they find the candidates of every pair; those that share one pair are the pieces of `InPieces`."""
+        panels = self._panels(trees)
+        sizes = np.array([parts[-1].stop - parts[0].start for parts in self._parts])
+        work = sizes[pairs].prod(axis=1)
+        tasks: list[Callable[[], Cross | None]] = []
+        for run in runs_of_pairs(pairs, sizes, most_points, n_threads):
+            own, number = pairs[run], 1
+            if len(own) == 1 and n_threads > 1:
+                number = int(np.ceil(2 * n_threads * work[run.start] / work[run.start :].sum()))
+            groups = self._pieces(panels, own[0], number) if number > 1 else [panels.group]
+            if len(groups) == 1:
+                tasks.append(partial(self._cross_edges, panels, trees, own, own))
+                continue
+            within = np.array([[0, 2]])
+            pieces = [panels._replace(group=group) for group in groups]
+            tasks += InPieces([partial(self._cross_edges, each, trees, own, within) for each in pieces]).tasks()
+        return tasks
+
+    def _pieces(self, panels: Panels, pair: NDArray[np.intp], number: int) -> list[NDArray[np.intp]]:
+        """Some sets of one class and all sets of another, as the first and the third of three groups."""
+        (begin, end), others = (panels.group[label : label + 2].tolist() for label in pair)
+        number = min(number, end - begin)
+        cuts = [begin + (end - begin) * piece // number for piece in range(number + 1)]
+        return [np.array([*cut, *others], np.intp) for cut in pairwise(cuts)]
+
+    def _panels(self, trees: Sequence[Tree]) -> Panels:
         """All classes, a group each, given their trees."""
         sets = [each for label in range(len(self._parts)) for each in self._sets_of(label)]
-        cores = [
-            tree.core[_within(part, tree.nodes)]
-            for parts, tree in zip(self._parts, trees, strict=True)
-            for part in parts
-        ]
-        return self._join(sets, cores, np.cumsum([0, *map(len, self._parts)]))
+        return self._join(sets, [tree.core for tree in trees], np.cumsum([0, *map(len, self._parts)]))
 
-    def cross_edges(self, panels: Panels, trees: Sequence[Tree], pairs: NDArray[np.intp]) -> Cross:
-        """Candidates between the two classes of each pair."""
-        u, v, start, dense = self._candidates(panels, pairs)
+    def _cross_edges(
+        self, panels: Panels, trees: Sequence[Tree], pairs: NDArray[np.intp], groups: NDArray[np.intp]
+    ) -> Cross:
+        """Candidates between the two classes of each pair, or between two `groups` of panels of these classes."""
+        u, v, start, dense = self._candidates(panels, groups)
         if dense.shape[0] == 0:
             return Cross(pairs, start, u, v, self._context.lengths(u, v))
         parts = [part for each in self._parts for part in each]
@@ -92,11 +124,14 @@ class Near:
         return Cross(pairs, start, u, v, self._context.lengths(u, v))
 
     def _sets_of(self, label: int) -> list[NearSet]:
-        """The sets of a class, which are made once."""
-        sets = self._sets[label]
-        if sets is None:
-            sets = self._sets[label] = [self._near_set(part) for part in self._parts[label]]
-        return sets
+        return [self._set_of(part) for part in self._parts[label]]
+
+    def _set_of(self, part: slice) -> NearSet:
+        """The set of a part, which is made once."""
+        own = self._sets.get(part.start)
+        if own is None:
+            own = self._sets[part.start] = self._near_set(part)
+        return own
 
     def _near_set(self, part: slice) -> NearSet:
         """Bring the nodes of a part into panels."""
@@ -110,10 +145,11 @@ class Near:
         _panels_cpu.fill_panels(points, order, data, low, high)
         return NearSet(part, order + np.int32(part.start), data, low, high)
 
-    def _tree(self, own: NearSet) -> Tree:
+    def _trees_of(self, part: slice) -> list[Tree]:
+        own = self._set_of(part)
         ends = self._within_runs(own) or self._within(own) or self._dearer(own.part)
         u, v = (each.astype(np.intp) for each in ends)
-        return contract(self._context, own.part, u, v, self._context.lengths(u, v))
+        return [contract(self._context, own.part, u, v, self._context.lengths(u, v))]
 
     def _within_runs(self, own: NearSet) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
         """Candidates within runs of neighbouring panels, then between each two of them; None where there are too many.
@@ -198,10 +234,6 @@ def _in_panels(node: NDArray[np.int32], n_panels: int) -> NDArray[np.int32]:
     places = np.full((n_panels, LANES), -1, np.int32)
     places.reshape(-1)[: node.shape[0]] = node
     return places
-
-
-def _within(part: slice, whole: slice) -> slice:
-    return slice(part.start - whole.start, part.stop - whole.start)
 
 
 def runs_of_pairs(pairs: NDArray[np.intp], sizes: NDArray[np.intp], most_points: int, n_threads: int) -> list[slice]:

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import combinations_with_replacement, pairwise
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -91,6 +91,7 @@ class Forests:
         those of the same points, where they have been built before; `pairs` the range of pairs that is wanted of all.
         """
         from hpcore._candidates import by_core
+        from hpcore._class_trees import BlockSearch, class_trees
         from hpcore._context import Context, centre_of
         from hpcore._mst_cpu import CpuBlocks
         from hpcore._near import Near
@@ -115,40 +116,24 @@ class Forests:
         self._context = Context(points, self.nodes, chosen, ladder, 4.0**exponent)
         self._slabs = slabs(self.nodes, self._plan.part_size, () if pairs is None else pairs.breaks())
         self._near = None
+        parts = parts_of_classes(self._slabs, self.nodes)
         if isinstance(rough, Direct) and chosen is ladder[0]:
-            self._near = Near(self._context, rough, parts_of_classes(self._slabs, self.nodes))
-        self.trees = self._class_trees(report) if trees is None else list(trees)
+            self._near = Near(self._context, rough, parts)
+        if trees is None:
+            search = self._near or BlockSearch(self._context, self._slabs, keep_packed=self._plan.keep_packed)
+            trees = class_trees(
+                self._context,
+                parts,
+                search,
+                self._plan.n_threads,
+                lambda done: report("class_trees", done, n_classes),
+            )
+        self.trees = list(trees)
         if self._near is not None:
             return
         self._by_core = by_core(self._context, self.trees)
         self._context = replace(self._context, nodes=self._by_core.nodes)
         self._centre = centre_of(points, self.nodes.row)
-
-    def _tree_tasks(self) -> list[Callable[[], list[Tree]]]:
-        """Together they find the trees of the classes in order."""
-        from hpcore._candidates import tree_of_parts, trees_of_block
-
-        near = self._near
-        if near is not None:
-            return [partial(lambda label: [near.tree(label)], label) for label in range(self.n_classes)]
-        tasks: list[Callable[[], list[Tree]]] = []
-        for slab in self._slabs:
-            if len(slab.parts) > 1:
-                tasks.append(partial(tree_of_parts, self._context, slab.parts))
-                continue
-            bounds = self.nodes.start[slab.first : slab.stop + 1].tolist()
-            classes = [slice(a, b) for a, b in pairwise(bounds)]
-            together = [classes] if self._context.blocks.searches_sets_at_once else [[each] for each in classes]
-            tasks.extend(partial(trees_of_block, self._context, each) for each in together)
-        return tasks
-
-    def _class_trees(self, report: Progress) -> list[Tree]:
-        report("class_trees", 0, self.n_classes)
-        trees: list[Tree] = []
-        for found in in_threads(lambda task: task(), self._tree_tasks(), self._plan.n_threads):
-            trees.extend(found)
-            report("class_trees", len(trees), self.n_classes)
-        return trees
 
     def between_classes(self) -> Iterator[Callable[[], Cross | None]]:
         """Tasks that together hold every pair of the range once: two slabs of classes each, or a run of pairs.
@@ -156,15 +141,11 @@ class Forests:
         Those that share a pair return None, but for the last one to end.
         """
         from hpcore._candidates import InPieces, cross_edges_between
-        from hpcore._near import runs_of_pairs
         from hpcore._products_cpu import PANEL
 
         if self._near is not None:
-            panels, pairs = self._near.panels(self.trees), self.pairs.all()
             most_points = RUN_PARTS * self._plan.part_size
-            runs = runs_of_pairs(pairs, np.diff(self.nodes.start), most_points, self._plan.n_threads)
-            for run in runs:
-                yield partial(self._near.cross_edges, panels, self.trees, pairs[run])
+            yield from self._near.cross_tasks(self.trees, self.pairs.all(), most_points, self._plan.n_threads)
             return
         tasks = [
             (left, right)
@@ -176,7 +157,7 @@ class Forests:
         n_threads = 1 if self._context.blocks.searches_sets_at_once else self._plan.n_threads
         for pieces in divide(tasks, n_threads, PANEL):
             searches = [partial(cross_edges_between, self._context, *each, packed, self._by_core) for each in pieces]
-            yield from InPieces(searches).tasks()
+            yield from InPieces(searches).tasks() if len(searches) > 1 else searches
 
     def _packed_parts(self, tasks: Sequence[tuple[Slab, Slab]]) -> Callable[[slice], Packed]:
         """A way to parts, or pieces of parts, in the form of blocks: packed before, or time and again."""

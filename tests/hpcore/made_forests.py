@@ -29,7 +29,13 @@ def silent(*_: object) -> None:
 
 
 def forests(
-    rows: Array, labels: Array, *, n_threads: int = 1, budget: int | None = None, by: str | None = None
+    rows: Array,
+    labels: Array,
+    *,
+    n_threads: int = 1,
+    budget: int | None = None,
+    by: str | None = None,
+    report: Callable[[str, int, int], None] = silent,
 ) -> Forests:
     return Forests(
         distinct_points(rows, "euclidean"),
@@ -37,7 +43,7 @@ def forests(
         len(np.unique(labels)),
         n_threads=n_threads,
         memory_budget=budget,
-        report=silent,
+        report=report,
         approximation=APPROXIMATIONS[by] if by else None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import combinations, combinations_with_replacement, pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcore import _candidates, _plan, spanning_tree
+from hpcore import _candidates, _mst_cpu, _plan, spanning_tree
 from hpcore._candidates import Cross, InPieces
 from hpcore._layout import Slab
 from hpcore._plan import divide
@@ -85,6 +86,57 @@ def test_pieces_change_nothing(name: str, by: str, monkeypatch: pytest.MonkeyPat
         np.testing.assert_array_equal(pieces.count, oracle.pairwise_cross_edges(rows, labels))
 
 
+@pytest.mark.parametrize("name", ["softmax", "softmax, logits x8"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_pieces_of_few_features_change_nothing(name: str, n_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One class in several sets of panels: a pair of classes is shared among threads by these."""
+    rows = HARD_DATA[name](np.random.default_rng(8), 70)
+    labels = np.arange(280) * n_classes // 280
+    monkeypatch.setattr(spanning_tree, "PART_SIZE", 32)
+    n_pairs = n_classes * (n_classes - 1) // 2
+    assert len(list(forests(rows, labels).between_classes())) <= n_pairs
+    assert len(list(forests(rows, labels, n_threads=5).between_classes())) > 2 * n_pairs
+    for by in (None, "direct64"):
+        found = counts(rows, labels, n_threads=5, by=by)
+        np.testing.assert_array_equal(found.count, oracle.pairwise_cross_edges(rows, labels))
+
+
+def test_dense_pieces_of_few_features_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no candidates allowed every two sets go through Prim, and the sets are named by their places among all."""
+    rows = HARD_DATA["softmax"](np.random.default_rng(8), 70)
+    labels = np.arange(280) // 70
+    monkeypatch.setattr(spanning_tree, "PART_SIZE", 32)
+    for module in (_mst_cpu, _candidates):
+        monkeypatch.setattr(module, "CANDIDATES_PER_POINT", 0)
+    found = counts(rows, labels, n_threads=5)
+    np.testing.assert_array_equal(found.count, oracle.pairwise_cross_edges(rows, labels))
+
+
+@pytest.mark.parametrize("n_threads", [1, 4])
+@pytest.mark.parametrize("budget", [None, 2_000_000])
+@pytest.mark.parametrize("d", [10, 64])
+def test_trees_of_divided_classes_are_those_of_whole_ones(
+    d: int, budget: int | None, n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two classes in several parts and two in one; what is complete is reported as it is."""
+    rng = np.random.default_rng(4)
+    rows, labels = relu(rng, 60, d), np.repeat(np.arange(4), [100, 40, 60, 40])
+    whole = forests(rows, labels).trees
+    monkeypatch.setattr(spanning_tree, "PART_SIZE", 48)
+    done: list[int] = []
+
+    def report(_stage: str, number: int, _total: int) -> None:
+        done.append(number)
+
+    made = forests(rows, labels, n_threads=n_threads, budget=budget, report=report)
+    for tree, expected in zip(made.trees, whole, strict=True):
+        for field in ("u", "v", "weight", "in_tree", "core"):
+            np.testing.assert_array_equal(getattr(tree, field), getattr(expected, field))
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, 4)
+    assert 2 in done
+
+
 def test_pieces_find_little_more_than_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, labels = relu(np.random.default_rng(0), 300), np.repeat(np.arange(2), 600)
 
@@ -112,6 +164,9 @@ def test_only_the_last_piece_answers_in_the_order_of_the_pieces() -> None:
     assert cross.v.tolist() == [100, 110, 120, 101, 111, 121]
     assert cross.weight.tolist() == [0.0, 10.0, 20.0, 1.0, 11.0, 21.0]
     assert cross.start.tolist() == [0, 3, 6]
+    gone = weakref.ref(cross)
+    del cross
+    assert gone() is None  # and nothing is kept in the tasks
 
 
 def test_a_failing_piece_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
