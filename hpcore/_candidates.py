@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -135,32 +133,8 @@ def cross_edges_between(
     return Cross(pairs, starts, sorted_by.order[u], sorted_by.order[v], context.lengths(u, v))
 
 
-class InPieces:
-    """Searches that find the candidates of the same pairs together; the last one to end returns them all."""
-
-    def __init__(self, searches: Sequence[Callable[[], Cross]]) -> None:
-        """At least one."""
-        self._searches = searches
-        self._found: dict[int, Cross] = {}
-        self._lock = Lock()
-
-    def tasks(self) -> list[Callable[[], Cross | None]]:
-        """To be run once each, in any order, in any thread."""
-        return [partial(self._run, number) for number in range(len(self._searches))]
-
-    def _run(self, number: int) -> Cross | None:
-        cross = self._searches[number]()
-        with self._lock:
-            self._found[number] = cross
-            if len(self._found) < len(self._searches):
-                return None
-            found, self._found = self._found, {}  # tasks outlive what they found
-        return _joined([found[number] for number in range(len(self._searches))])
-
-
-def _joined(found: Sequence[Cross]) -> Cross:
-    if len(found) == 1:
-        return found[0]
+def joined(found: Sequence[Cross]) -> Cross:
+    """What several searches found of the same pairs."""
     order, starts = _pair_after_pair([np.diff(each.start) for each in found])
     columns = zip(*((each.u, each.v, each.weight) for each in found), strict=True)
     u, v, weight = (np.concatenate(each)[order] for each in columns)

@@ -14,7 +14,7 @@ from hpcore._approximation import Packed
 from hpcore._candidates import contract, edges_between_parts, trees_of_block, trees_of_packed
 from hpcore._context import Context, Tree, centre_of
 from hpcore._layout import Slab
-from hpcore.threads import in_threads
+from hpcore.threads import Together, in_threads
 
 Lengths = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
 Parts = Sequence[Sequence[slice]]
@@ -86,26 +86,28 @@ def class_trees(
     n_whole = np.cumsum(np.repeat([number == 1 for number in n_parts], n_parts))  # classes of one part, part by part
     of_parts: list[Tree] = []
     report(0)
-    for found in in_threads(_run, search.tree_tasks(), n_threads):
-        of_parts.extend(found)
+    for some in in_threads(lambda task: task(), search.tree_tasks(), n_threads):
+        of_parts.extend(some)
         report(int(n_whole[len(of_parts) - 1]))
     cuts = np.cumsum([0, *n_parts]).tolist()
     trees = [of_parts[a:b] for a, b in pairwise(cuts)]
-    divided = [label for label, number in enumerate(n_parts) if number > 1]
-    edges: dict[int, list[Lengths]] = {label: [(t.u, t.v, t.weight) for t in trees[label]] for label in divided}
-    tasks = [(label, task) for label in divided for task in search.between_tasks(label, trees[label])]
-    for (label, _), between in zip(tasks, in_threads(lambda task: task[1](), tasks, n_threads), strict=True):
-        edges[label].append(between)
+    tasks: list[Callable[[], tuple[int, Tree] | None]] = []
+    for label, own in enumerate(trees):
+        if len(own) > 1:
+            make = partial(_whole_tree, context, label, own)
+            tasks += Together(search.between_tasks(label, own), make).tasks()
+    n_done = n_parts.count(1)
+    for found in in_threads(lambda task: task(), tasks, n_threads):
+        if found is not None:
+            label, tree = found
+            trees[label] = [tree]
+            n_done += 1
+            report(n_done)
+    return [tree for (tree,) in trees]
 
-    def whole(label: int) -> Tree:
-        u, v, weight = (np.concatenate(each) for each in zip(*edges[label], strict=True))
-        return contract(context, slice(parts[label][0].start, parts[label][-1].stop), u, v, weight)
 
-    for done, (label, tree) in enumerate(zip(divided, in_threads(whole, divided, n_threads), strict=True), 1):
-        trees[label] = [tree]
-        report(len(parts) - len(divided) + done)
-    return [tree for each in trees for tree in each]
-
-
-def _run(task: Callable[[], list[Tree]]) -> list[Tree]:
-    return task()
+def _whole_tree(context: Context, label: int, trees: Sequence[Tree], between: Sequence[Lengths]) -> tuple[int, Tree]:
+    """The tree of a class, given the trees of its parts and the candidates between them."""
+    edges = [*((tree.u, tree.v, tree.weight) for tree in trees), *between]
+    u, v, weight = (np.concatenate(each) for each in zip(*edges, strict=True))
+    return label, contract(context, slice(trees[0].nodes.start, trees[-1].nodes.stop), u, v, weight)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hpcore import _mst_cpu, _panels_cpu
 from hpcore._approximation import Direct
-from hpcore._candidates import Cross, InPieces, between_trees, candidates_within, contract, tree_of
+from hpcore._candidates import Cross, between_trees, candidates_within, contract, joined, tree_of
 from hpcore._class_trees import Lengths
 from hpcore._context import Context, Tree, centre_of
 from hpcore._mst_cpu import Ends
@@ -25,6 +25,7 @@ from hpcore._near_cpu import near_candidates
 from hpcore._panels_cpu import Panels
 from hpcore._prim_near_cpu import panel_tree_candidates, run_candidates
 from hpcore._simd import LANES
+from hpcore.threads import Together
 
 RUN_PANELS = 16
 """Panels that Prim's algorithm takes at once, at most: it computes every distance twice, and step by step."""
@@ -72,7 +73,7 @@ class Near:
     def cross_tasks(
         self, trees: Sequence[Tree], pairs: NDArray[np.intp], most_points: int, n_threads: int
     ) -> list[Callable[[], Cross | None]]:
-        """Together they find the candidates of every pair; those that share one pair are the pieces of `InPieces`."""
+        """Together they find the candidates of every pair; those that share one pair as `Together`."""
         panels = self._panels(trees)
         sizes = np.array([parts[-1].stop - parts[0].start for parts in self._parts])
         work = sizes[pairs].prod(axis=1)
@@ -87,7 +88,8 @@ class Near:
                 continue
             within = np.array([[0, 2]])
             pieces = [panels._replace(group=group) for group in groups]
-            tasks += InPieces([partial(self._cross_edges, each, trees, own, within) for each in pieces]).tasks()
+            searches = [partial(self._cross_edges, each, trees, own, within) for each in pieces]
+            tasks += Together(searches, joined).tasks()
         return tasks
 
     def _pieces(self, panels: Panels, pair: NDArray[np.intp], number: int) -> list[NDArray[np.intp]]:

@@ -21,7 +21,7 @@ from hpcore._layout import PairRange, Slab, lay_out, parts_of_classes, slabs
 from hpcore._plan import RUN_PARTS, divide, make_plan
 from hpcore.distances import Points
 from hpcore.errors import DeviceUnavailable, OutOfMemory, SmallerParts
-from hpcore.threads import Scratch, in_threads
+from hpcore.threads import Scratch, Together, in_threads
 from hpcore.ties import Edges
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Forests:
 
         Those that share a pair return None, but for the last one to end.
         """
-        from hpcore._candidates import InPieces, cross_edges_between
+        from hpcore._candidates import cross_edges_between, joined
         from hpcore._products_cpu import PANEL
 
         if self._near is not None:
@@ -157,7 +157,7 @@ class Forests:
         n_threads = 1 if self._context.blocks.searches_sets_at_once else self._plan.n_threads
         for pieces in divide(tasks, n_threads, PANEL):
             searches = [partial(cross_edges_between, self._context, *each, packed, self._by_core) for each in pieces]
-            yield from InPieces(searches).tasks() if len(searches) > 1 else searches
+            yield from Together(searches, joined).tasks() if len(searches) > 1 else searches
 
     def _packed_parts(self, tasks: Sequence[tuple[Slab, Slab]]) -> Callable[[slice], Packed]:
         """A way to parts, or pieces of parts, in the form of blocks: packed before, or time and again."""

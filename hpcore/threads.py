@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
-from typing import TypeVar
+from threading import Lock
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from hpcore._blas import one_blas_thread
 _BYTES_OF_A_RANGE = 1 << 23
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
+Whole = TypeVar("Whole")
 
 
 def available_threads() -> int:
@@ -42,6 +45,29 @@ def in_threads(work: Callable[[Task], Answer], tasks: Sequence[Task], n_threads:
                 yield futures.pop().result()  # popped: an answer is not kept once it has been used
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+class Together(Generic[Answer, Whole]):
+    """Tasks whose answers are wanted together: the last one to end returns what is made of all, the others None."""
+
+    def __init__(self, tasks: Sequence[Callable[[], Answer]], make: Callable[[Sequence[Answer]], Whole]) -> None:
+        """`make` gets the answers in the order of the tasks."""
+        self._tasks, self._make = tasks, make
+        self._answers: dict[int, Answer] = {}
+        self._lock = Lock()
+
+    def tasks(self) -> list[Callable[[], Whole | None]]:
+        """To be run once each, in any order, in any thread."""
+        return [partial(self._run, number) for number in range(len(self._tasks))]
+
+    def _run(self, number: int) -> Whole | None:
+        answer = self._tasks[number]()
+        with self._lock:
+            self._answers[number] = answer
+            if len(self._answers) < len(self._tasks):
+                return None
+            answers, self._answers = self._answers, {}  # tasks outlive their answers
+        return self._make([answers.pop(number) for number in range(len(self._tasks))])
 
 
 def row_ranges(n_rows: int, row_bytes: int, n_threads: int) -> list[slice]:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcore import _candidates, _mst_cpu, _plan, spanning_tree
-from hpcore._candidates import Cross, InPieces
+from hpcore._candidates import Cross, joined
 from hpcore._layout import Slab
 from hpcore._plan import divide
+from hpcore.threads import Together
 from tests import oracle
 from tests.hpcore.hard_data import HARD_DATA, relu
 from tests.hpcore.made_forests import counts, forests
@@ -155,7 +156,7 @@ def test_only_the_last_piece_answers_in_the_order_of_the_pieces() -> None:
         ends = np.array([10 * number, 10 * number + 1])
         return Cross(pairs, np.array([0, 1, 2]), ends, ends + 100, ends.astype(float))
 
-    tasks = InPieces([lambda number=number: found(number) for number in range(3)]).tasks()  # type: ignore[misc]  # mypy cannot infer it
+    tasks = Together([lambda number=number: found(number) for number in range(3)], joined).tasks()  # type: ignore[misc]  # mypy cannot infer it
     assert tasks[1]() is None
     assert tasks[2]() is None
     cross = tasks[0]()
