@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import combinations, pairwise
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -14,10 +15,12 @@ from hpcore._approximation import Packed
 from hpcore._candidates import contract, edges_between_parts, trees_of_block, trees_of_packed
 from hpcore._context import Context, Tree, centre_of
 from hpcore._layout import Slab
-from hpcore.threads import Together, in_threads
+from hpcore.threads import in_threads
 
 Lengths = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
 Parts = Sequence[Sequence[slice]]
+MOST_EDGES_PER_NODE = 6
+"""So many edges of a class are held while its tree is made, but for those of the last search."""
 
 
 class Search(Protocol):
@@ -91,23 +94,53 @@ def class_trees(
         report(int(n_whole[len(of_parts) - 1]))
     cuts = np.cumsum([0, *n_parts]).tolist()
     trees = [of_parts[a:b] for a, b in pairwise(cuts)]
-    tasks: list[Callable[[], tuple[int, Tree] | None]] = []
-    for label, own in enumerate(trees):
-        if len(own) > 1:
-            make = partial(_whole_tree, context, label, own)
-            tasks += Together(search.between_tasks(label, own), make).tasks()
+    growing = {label: _GrowingTree(context, own) for label, own in enumerate(trees) if len(own) > 1}
+    tasks = [
+        (label, task)
+        for label, tree in growing.items()
+        for task in tree.tasks(search.between_tasks(label, trees[label]))
+    ]
     n_done = n_parts.count(1)
-    for found in in_threads(lambda task: task(), tasks, n_threads):
-        if found is not None:
-            label, tree = found
+    for (label, _), tree in zip(tasks, in_threads(lambda task: task[1](), tasks, n_threads), strict=True):
+        if tree is not None:
             trees[label] = [tree]
             n_done += 1
             report(n_done)
     return [tree for (tree,) in trees]
 
 
-def _whole_tree(context: Context, label: int, trees: Sequence[Tree], between: Sequence[Lengths]) -> tuple[int, Tree]:
-    """The tree of a class, given the trees of its parts and the candidates between them."""
-    edges = [*((tree.u, tree.v, tree.weight) for tree in trees), *between]
-    u, v, weight = (np.concatenate(each) for each in zip(*edges, strict=True))
-    return label, contract(context, slice(trees[0].nodes.start, trees[-1].nodes.stop), u, v, weight)
+class _GrowingTree:
+    """The tree of a class over all edges that have been found, from the trees of its parts on.
+
+    Parts of a few points find nearly all edges between them; so what is held is contracted whenever it is much. An edge
+    that is in no tree of some edges is in none of more.
+    """
+
+    def __init__(self, context: Context, trees: Sequence[Tree]) -> None:
+        """`trees` are those of the parts in order."""
+        self._context = context
+        self._nodes = slice(trees[0].nodes.start, trees[-1].nodes.stop)
+        self._edges: list[Lengths] = [(tree.u, tree.v, tree.weight) for tree in trees]
+        self._n_waiting = 0
+        self._lock = Lock()
+
+    def tasks(self, between: Sequence[Callable[[], Lengths]]) -> list[Callable[[], Tree | None]]:
+        """To be run once each, in any order, in any thread; the last one to end returns the tree."""
+        self._n_waiting = len(between)
+        return [partial(self._add, search) for search in between]
+
+    def _add(self, search: Callable[[], Lengths]) -> Tree | None:
+        found = search()
+        with self._lock:
+            self._edges.append(found)
+            self._n_waiting -= 1
+            n_edges = sum(edges[0].shape[0] for edges in self._edges)
+            if self._n_waiting > 0 and n_edges <= MOST_EDGES_PER_NODE * (self._nodes.stop - self._nodes.start):
+                return None
+            u, v, weight = (np.concatenate(each) for each in zip(*self._edges, strict=True))
+            self._edges = []
+            tree = contract(self._context, self._nodes, u, v, weight)
+            if self._n_waiting > 0:
+                self._edges = [(tree.u, tree.v, tree.weight)]
+                return None
+            return tree

@@ -16,6 +16,7 @@ RUN_PARTS = 32
 """A task of few features takes pairs of classes with so many parts of points."""
 _NODE_BYTES = 256  # indices, tree edges and core lengths of a node
 _SMALLEST_PIECE = 128  # rows of a block that are worth a task of their own
+_EDGE_BYTES = 768  # edges of a node of the class or the two classes that a thread works on, while they are sorted
 _CANDIDATE_BYTES = 64  # ends and length of a candidate edge, while it is sorted
 
 
@@ -38,13 +39,14 @@ def make_plan(points: Points, nodes: Nodes, n_threads: int, budget: int | None, 
     """
     n_nodes, n_features = nodes.row.shape[0], points.rows.shape[1]
     panels = 3 * n_features * points.rows.itemsize if n_features <= LARGEST_DIRECT else 0  # of each set, and of all
+    in_work = min(n_nodes, 2 * int(np.diff(nodes.start).max()))
     need = 0
     for part_size in (largest, largest // 2, largest // 4, largest // 8, largest // 16):
         size = min(part_size, n_nodes) + 32
         packed_row = 2 * n_features + 40
         block = 4 * size * size + 2 * size * packed_row
-        fallback = 12 * size * size + 20 * size * min(n_features, 512)
-        thread = block + fallback + RUN_PARTS * size * _CANDIDATE_BYTES
+        fallback = 12 * size * size + size * (16 * n_features + 20 * min(n_features, 512))  # both sides in float64
+        thread = block + fallback + RUN_PARTS * size * _CANDIDATE_BYTES + in_work * _EDGE_BYTES
         fixed = points.copied_bytes + n_nodes * (_NODE_BYTES + panels)
         for keep in (True, False):
             for threads in range(n_threads, 0, -1):

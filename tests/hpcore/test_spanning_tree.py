@@ -52,7 +52,7 @@ def test_plans_shrink_with_the_budget() -> None:
     whole = make_plan(points, nodes, 4, None, 1024)
     assert (whole.part_size, whole.n_threads, whole.keep_packed) == (1024, 4, True)
     sizes = []
-    for budget in (200_000_000, 40_000_000, 10_000_000, 3_000_000):
+    for budget in (200_000_000, 40_000_000, 10_000_000, 5_000_000):
         plan = make_plan(points, nodes, 4, budget, 1024)
         sizes.append(plan.part_size * plan.n_threads)
     assert sizes == sorted(sizes, reverse=True)
