@@ -34,14 +34,15 @@ def interleaved(works: Mapping[str, Callable[[], object]], n_repeats: int) -> di
     """Run all works in turn, again and again; median, least and greatest seconds.
 
     Each begins after a rest, for the threads of a BLAS wait for more work on all processors before they fall asleep.
-    Then it runs for a tenth of a second at least before the time counts: a clock that has fallen takes 25 ms of work to
-    rise again.
+    Then it runs once, or for a tenth of a second, before the time counts: a clock that has fallen takes 25 ms of work
+    to rise again.
     """
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(n_repeats):
         for name, work in works.items():
             time.sleep(_REST)
             begin = time.perf_counter()
+            work()
             while time.perf_counter() - begin < _WARM_UP:
                 work()
             start = time.perf_counter()

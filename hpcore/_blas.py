@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from types import TracebackType
 from typing import Any
@@ -16,13 +17,15 @@ class _OneThread:
         self._lock = threading.Lock()
         self._n_holders = 0
         self._controller: Any = None
+        self._n_modules = 0
         self._limit: Any = None
 
     def __enter__(self) -> None:
         with self._lock:
             if self._n_holders == 0:
-                if self._controller is None:
-                    self._controller = ThreadpoolController()  # looks through all loaded libraries, so only once
+                if self._n_modules != len(sys.modules):  # a module may have brought another BLAS
+                    self._n_modules = len(sys.modules)
+                    self._controller = ThreadpoolController()  # looks through all loaded libraries
                 self._limit = self._controller.limit(limits=1, user_api="blas")
             self._n_holders += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,14 @@ def test_wrong_counts_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         assert row["off by one"] == {"wrong": 3, "largest": 1, "pairs": 3}
 
 
-def test_works_are_interleaved_after_a_warm_up() -> None:
+@pytest.mark.parametrize("seconds", [0.0, 0.02])
+def test_works_are_interleaved_and_warm(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "_WARM_UP", seconds)
     calls: list[str] = []
     times = measure.interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
-    assert calls == ["a", "b"] * 3
+    turns = ["".join(turn) for _, turn in groupby(calls)]
+    assert [turn[0] for turn in turns] == ["a", "b"] * 2
+    assert all(len(turn) == 2 if seconds == 0 else len(turn) > 2 for turn in turns)
     assert all(each["min"] <= each["median"] <= each["max"] for each in times.values())
 
 

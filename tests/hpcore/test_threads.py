@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -70,6 +73,23 @@ def test_blas_has_one_thread_while_anyone_holds_it() -> None:
             assert set(threads()) == {1}
         assert set(threads()) == {1}
     assert threads() == before
+
+
+def test_a_blas_that_is_loaded_later_is_held_too() -> None:
+    """In a process of its own: in this one every library may be there already."""
+    script = """
+from threadpoolctl import threadpool_info
+from hpcore._blas import one_blas_thread
+with one_blas_thread:
+    before = {each["filepath"] for each in threadpool_info()}
+import torch
+with one_blas_thread:
+    held = [each for each in threadpool_info() if each["user_api"] == "blas"]
+assert {each["filepath"] for each in held} - before
+assert {each["num_threads"] for each in held} == {1}
+"""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
 
 
 @pytest.mark.parametrize(("row_bytes", "expected"), [(8, 1), (2**20, 3), (2**30, 3)])

@@ -62,7 +62,7 @@ def small_gpu(monkeypatch: pytest.MonkeyPatch, refusals: float) -> list[int]:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         return _mst_cuda.CudaBlocks(points.rows, exponent, "cpu")
 
-    monkeypatch.setattr(spanning_tree, "_blocks_on", blocks)
+    monkeypatch.setattr(spanning_tree, "blocks_on", blocks)
     return tried
 
 
