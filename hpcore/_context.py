@@ -63,7 +63,7 @@ class Context:
 def centre_of(points: Points, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """Mean of some rows, or of at least 256 of them spread evenly, for it only has to be near.
 
-    That makes their mean squared distance from it larger by one part in 256 at most.
+    The mean of a sample of n makes their mean squared distance from it larger by one part in n, on average.
     """
     centre = np.empty(points.rows.shape[1])
     _exact_cpu.mean_row(points.rows, rows[:: 1 + rows.shape[0] // _SAMPLE], centre)

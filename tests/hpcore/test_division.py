@@ -44,7 +44,7 @@ def test_pieces_hold_every_node_once(sizes: list[int], number: int, unit: int) -
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 16])
 @pytest.mark.parametrize("n_classes", [2, 3, 10])
 def test_no_thread_waits_long_for_the_last(n_classes: int, n_threads: int) -> None:
-    """Tasks are taken in order by whichever thread is free first; the smallest pieces are a sixteenth of a class."""
+    """Tasks are taken in order by whichever thread is free first: the last ends a smallest piece after its share."""
     slabs = [Slab(c, c + 1, (slice(2048 * c, 2048 * c + 2048),)) for c in range(n_classes)]
     tasks = list(combinations(slabs, 2))
     groups = divide(tasks, n_threads, 16)
@@ -54,7 +54,7 @@ def test_no_thread_waits_long_for_the_last(n_classes: int, n_threads: int) -> No
     busy = [0.0] * n_threads
     for left, right in (piece for pieces in groups for piece in pieces):
         busy[busy.index(min(busy))] += len(left) * len(right)
-    assert max(busy) <= 1.25 * len(tasks) * 2048**2 / n_threads
+    assert max(busy) <= len(tasks) * 2048**2 / n_threads + 2048 * 128
     if n_threads == 1:
         assert groups == [[task] for task in tasks]
 

@@ -49,7 +49,7 @@ def test_axes_that_do_not_flatten_count_as_a_copy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("d", "n", "per_point"), [(10, 800, 40), (64, 1000, 40), (64, 300, 0), (600, 1500, 40), (3000, 200, 0)]
+    ("d", "n", "per_point"), [(10, 800, 40), (64, 1500, 40), (64, 300, 0), (600, 1500, 40), (3000, 200, 0)]
 )
 def test_the_smallest_budget_is_kept(d: int, n: int, per_point: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a few points, between which most edges are candidates; with none allowed all go through float64."""

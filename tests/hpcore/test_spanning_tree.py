@@ -25,7 +25,7 @@ def nodes_of(sizes: list[int]) -> Any:
     return points, lay_out(points, np.repeat(np.arange(len(sizes)), sizes), len(sizes))
 
 
-@pytest.mark.parametrize("sizes", [[5], [3, 3, 3], [100, 2, 2, 30, 7, 7, 7, 64], [2] * 50, [31, 33, 32]])
+@pytest.mark.parametrize("sizes", [[5], [3, 3, 3], [100, 2, 2, 30, 7, 7, 7, 64], [2] * 50, [31, 33, 32], [10, 2, 2]])
 @pytest.mark.parametrize("part_size", [1, 8, 32, 1000])
 def test_slabs_cover_all_nodes_once(sizes: list[int], part_size: int) -> None:
     _, nodes = nodes_of(sizes)
