@@ -141,12 +141,12 @@ def joined(found: Sequence[Cross]) -> Cross:
     return Cross(found[0].pairs, starts, u, v, weight)
 
 
-def _pair_after_pair(n_found: Sequence[NDArray[np.intp]]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _pair_after_pair(n_found: Sequence[NDArray[np.intp]]) -> tuple[NDArray[np.intp] | slice, NDArray[np.intp]]:
     """The order that brings together what several searches found of each pair, and where each pair begins."""
     total = np.sum(n_found, axis=0)
     starts = np.concatenate(([0], np.cumsum(total)))
     if len(n_found) == 1:
-        return np.arange(starts[-1]), starts
+        return slice(None), starts
     pair = np.concatenate([np.repeat(np.arange(total.shape[0]), each) for each in n_found])
     return np.argsort(pair, kind="stable"), starts
 

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcore import _approximation
-from hpcore._approximation import FEWEST_OF_BYTES, LARGEST_DIRECT, Approximation, Direct, FixedPoint
+from hpcore._approximation import (
+    FEWEST_OF_BYTES,
+    LARGEST_DIRECT,
+    Approximation,
+    Direct,
+    FixedPoint,
+    bytes_suffice,
+)
 from hpcore._layout import Nodes
 from hpcore._validate import row_chunks
 from hpcore.distances import Points
@@ -42,8 +48,8 @@ def rough_approximation(points: Points) -> Callable[[int], Approximation]:
     return partial(Direct, np.float32 if points.rows.dtype == np.float32 else np.float64)
 
 
-def bytes_suffice(points: Points, nodes: Nodes) -> bool:
-    """Whether rows should be rounded to 8 bits first, by a sample of them; see `hpcore._approximation`."""
+def bytes_come_first(points: Points, nodes: Nodes) -> bool:
+    """Whether rows should be rounded to 8 bits first, by a sample of them."""
     from hpcore._context import centre_of
     from hpcore._exact_cpu import edge_lengths
     from hpcore._simd import HAS_BYTE_PRODUCTS
@@ -57,7 +63,7 @@ def bytes_suffice(points: Points, nodes: Nodes) -> bool:
     squared = np.empty(ends.shape[0])
     edge_lengths(points.rows, nodes.row[ends], nodes.row[ends + 1], squared)  # twice the squared distance from a centre
     sample = nodes.row[ends]
-    return _approximation.bytes_suffice(points.rows, sample, centre_of(points, sample), float(squared.mean()) / 2)
+    return bytes_suffice(points.rows, sample, centre_of(points, sample), float(squared.mean()) / 2)
 
 
 def blocks_on(device: str, points: Points, exponent: int) -> Blocks:

@@ -36,7 +36,8 @@ class Slab:
     stop: int
     parts: tuple[slice, ...]
 
-    def __len__(self) -> int:
+    @property
+    def n_nodes(self) -> int:
         """Number of nodes."""
         return int(self.parts[-1].stop - self.parts[0].start)
 
@@ -52,12 +53,12 @@ class Slab:
             cuts = [n_parts * piece // number for piece in range(number + 1)]
             return [replace(self, parts=self.parts[a:b]) for a, b in pairwise(cuts)]
         per_part = -(-number // n_parts)
-        return [
-            replace(self, parts=(slice(begin, min(part.stop, begin + size)),))
-            for part in self.parts
-            for size in (-(-(part.stop - part.start) // (per_part * unit)) * unit,)
-            for begin in range(part.start, part.stop, size)
-        ]
+        pieces: list[Slab] = []
+        for part in self.parts:
+            size = -(-(part.stop - part.start) // (per_part * unit)) * unit
+            begins = range(part.start, part.stop, size)
+            pieces += [replace(self, parts=(slice(begin, min(part.stop, begin + size)),)) for begin in begins]
+        return pieces
 
 
 def lay_out(points: Points, codes: NDArray[np.intp], n_classes: int) -> Nodes:
@@ -79,9 +80,8 @@ def lay_out(points: Points, codes: NDArray[np.intp], n_classes: int) -> Nodes:
 def slabs(nodes: Nodes, part_size: int, breaks: Iterable[int] = ()) -> list[Slab]:
     """Group consecutive small classes into parts of at most `part_size` nodes; divide larger classes evenly.
 
-    A class of more than a quarter of that stays alone: a group pays for the distances within its classes as well.
-
-    No slab goes across a class of `breaks`: one begins there.
+    A class of more than a quarter of that stays alone: a group pays for the distances within its classes as well. No
+    slab goes across a class of `breaks`: one begins there.
     """
     result: list[Slab] = []
     n_classes = nodes.start.shape[0] - 1

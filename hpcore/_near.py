@@ -23,13 +23,14 @@ from hpcore._context import Context, Tree, centre_of
 from hpcore._mst_cpu import Ends
 from hpcore._near_cpu import near_candidates
 from hpcore._panels_cpu import Panels
+from hpcore._plan import pieces_of_tasks
 from hpcore._prim_near_cpu import panel_tree_candidates, run_candidates
 from hpcore._simd import LANES
 from hpcore.threads import Together
 
 RUN_PANELS = 16
 """Panels that Prim's algorithm takes at once, at most: it computes every distance twice, and step by step."""
-_SETS_OF_A_TASK = 4  # pairs of sets of one class
+_PAIRS_OF_A_TASK = 4  # of sets of one class
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Near:
         sets = self._sets_of(label)
         panels = self._join(sets, [tree.core for tree in trees], np.arange(len(sets) + 1))
         pairs = np.array(list(combinations(range(len(sets)), 2)))
-        runs = (pairs[first : first + _SETS_OF_A_TASK] for first in range(0, len(pairs), _SETS_OF_A_TASK))
+        runs = (pairs[first : first + _PAIRS_OF_A_TASK] for first in range(0, len(pairs), _PAIRS_OF_A_TASK))
         return [partial(self._between, panels, trees, run) for run in runs]
 
     def _between(self, panels: Panels, trees: Sequence[Tree], pairs: NDArray[np.intp]) -> Lengths:
@@ -76,14 +77,12 @@ class Near:
         """Together they find the candidates of every pair; those that share one pair as `Together`."""
         panels = self._panels(trees)
         sizes = np.array([parts[-1].stop - parts[0].start for parts in self._parts])
-        work = sizes[pairs].prod(axis=1)
+        wanted = pieces_of_tasks(sizes[pairs].prod(axis=1), n_threads)
         tasks: list[Callable[[], Cross | None]] = []
         for run in runs_of_pairs(pairs, sizes, most_points, n_threads):
-            own, number = pairs[run], 1
-            if len(own) == 1 and n_threads > 1:
-                number = int(np.ceil(2 * n_threads * work[run.start] / work[run.start :].sum()))
-            groups = self._pieces(panels, own[0], number) if number > 1 else [panels.group]
-            if len(groups) == 1:
+            own = pairs[run]
+            groups = self._pieces(panels, own[0], wanted[run.start]) if len(own) == 1 else []
+            if len(groups) <= 1:
                 tasks.append(partial(self._cross_edges, panels, trees, own, own))
                 continue
             within = np.array([[0, 2]])

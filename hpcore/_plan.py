@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpcore._approximation import LARGEST_DIRECT
 from hpcore._layout import Nodes, Slab
@@ -57,18 +58,22 @@ def make_plan(points: Points, nodes: Nodes, n_threads: int, budget: int | None, 
 
 
 def divide(tasks: Sequence[tuple[Slab, Slab]], n_threads: int, unit: int) -> list[list[tuple[Slab, Slab]]]:
-    """Each task between two slabs in as many pieces as it takes to be half a thread's share of what remains, or less.
+    """Each task between two slabs in the pieces of `pieces_of_tasks`, as far as these have enough rows.
 
     So two classes occupy all threads, and the last of many tasks leave none without work. Pieces have fewer bounds in
     common than the whole, and find a few candidates more. They begin at multiples of `unit` nodes.
     """
-    if n_threads == 1:
-        return [[task] for task in tasks]
-    work = np.array([len(left) * len(right) for left, right in tasks], np.int64)
-    remaining = np.cumsum(work[::-1])[::-1]
-    wanted = np.ceil(2 * n_threads * work / remaining).astype(np.intp).tolist()
-    most = (max(1, len(left) // _SMALLEST_PIECE) for left, _ in tasks)
+    wanted = pieces_of_tasks(np.array([left.n_nodes * right.n_nodes for left, right in tasks], np.int64), n_threads)
+    most = (max(1, left.n_nodes // _SMALLEST_PIECE) for left, _ in tasks)
     return [
         [(piece, right) for piece in left.pieces(min(number, limit), unit)]
         for (left, right), number, limit in zip(tasks, wanted, most, strict=True)
     ]
+
+
+def pieces_of_tasks(work: NDArray[np.intp], n_threads: int) -> list[int]:
+    """How many pieces make each task, done in this order, half a thread's share of the work that remains, or less."""
+    if n_threads == 1:
+        return [1] * work.shape[0]
+    remaining = np.cumsum(work[::-1])[::-1]
+    return [int(number) for number in np.ceil(2 * n_threads * work / remaining)]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcore._approximation import Approximation, Direct, FixedPoint, FloatProducts, Packed
-from hpcore._choice import blocks_on, bytes_suffice, rough_approximation, scale_exponent
+from hpcore._choice import blocks_on, bytes_come_first, rough_approximation, scale_exponent
 from hpcore._layout import PairRange, Slab, lay_out, parts_of_classes, slabs
 from hpcore._plan import RUN_PARTS, divide, make_plan
 from hpcore.distances import Points
@@ -109,7 +109,7 @@ class Forests:
             chosen = blocks(exponent)
         elif device != "cpu":
             chosen = blocks_on(device, points, exponent)
-        elif approximation is None and isinstance(rough, FixedPoint) and bytes_suffice(points, self.nodes):
+        elif approximation is None and isinstance(rough, FixedPoint) and bytes_come_first(points, self.nodes):
             chosen = CpuBlocks(FixedPoint(exponent, np.int8), scratch)
         else:
             chosen = ladder[0]

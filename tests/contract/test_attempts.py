@@ -15,11 +15,6 @@ from contract.tables import jobs
 from tests.contract.queued import LEASE, MANY, at_once, claimed, let_lease_run_out, state_of, submitted
 
 
-@pytest.fixture
-def store(any_database: Database) -> Jobs:
-    return Jobs(any_database)
-
-
 class TestClaim:
     def test_an_empty_queue_gives_nothing(self, store: Jobs) -> None:
         assert store.claim("w", LEASE, queues=["cpu"]) is None

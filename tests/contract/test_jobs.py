@@ -13,11 +13,6 @@ from contract.tables import jobs
 from tests.contract.queued import LEASE, MANY, at_once, claimed, let_lease_run_out, new_job, state_of, submitted
 
 
-@pytest.fixture
-def store(any_database: Database) -> Jobs:
-    return Jobs(any_database)
-
-
 class TestSubmit:
     def test_a_new_job_waits(self, store: Jobs) -> None:
         analysis, new = store.submit(new_job(), max_unfinished=MANY)

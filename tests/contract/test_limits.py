@@ -4,14 +4,8 @@ import time
 
 import pytest
 
-from contract.database import Database
 from contract.jobs import Claim, Jobs, NewJob
 from contract.settings import Settings, TenantLimits
-
-
-@pytest.fixture
-def store(any_database: Database) -> Jobs:
-    return Jobs(any_database)
 
 
 def submitted(store: Jobs, tenant: str, count: int) -> None:

@@ -16,16 +16,6 @@ from tests.contract.queued import LEASE, at_once, claimed, let_lease_run_out, su
 PROBLEM = Problem.of("non_finite", "layer 'conv1' of instance '0' (trained, train) holds NaN")
 
 
-@pytest.fixture
-def store(any_database: Database) -> Jobs:
-    return Jobs(any_database)
-
-
-@pytest.fixture
-def parts(any_database: Database) -> Parts:
-    return Parts(any_database)
-
-
 def test_parts_run_when_what_they_need_is_there(store: Jobs, parts: Parts, any_database: Database) -> None:
     job = split(store, parts)
     assert states(any_database, job) == ["queued", "waiting", "waiting", "waiting", "queued", "waiting"]

@@ -13,16 +13,6 @@ from tests.contract.divided import PLAN, number, plan, rows, split
 from tests.contract.queued import LEASE, MANY, claimed, new_job, submitted
 
 
-@pytest.fixture
-def store(any_database: Database) -> Jobs:
-    return Jobs(any_database)
-
-
-@pytest.fixture
-def parts(any_database: Database) -> Parts:
-    return Parts(any_database)
-
-
 class TestTurns:
     def test_a_job_with_fewer_running_parts_goes_first(self, store: Jobs, parts: Parts) -> None:
         first, second = (split(store, parts, steps=plan([], [], [], [0, 1, 2])) for _ in range(2))

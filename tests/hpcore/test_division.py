@@ -53,7 +53,7 @@ def test_no_thread_waits_long_for_the_last(n_classes: int, n_threads: int) -> No
     ]
     busy = [0.0] * n_threads
     for left, right in (piece for pieces in groups for piece in pieces):
-        busy[busy.index(min(busy))] += len(left) * len(right)
+        busy[busy.index(min(busy))] += left.n_nodes * right.n_nodes
     assert max(busy) <= len(tasks) * 2048**2 / n_threads + 2048 * 128
     if n_threads == 1:
         assert groups == [[task] for task in tasks]

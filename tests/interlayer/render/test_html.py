@@ -20,16 +20,6 @@ from tests.interlayer.render.pages import Element, Page
 from tests.interlayer.render.sample import HOSTILE_NAMES, sample_report
 
 
-@pytest.fixture(scope="module")
-def report() -> Report:
-    return sample_report(instances=("0", "1"), classes=6)
-
-
-@pytest.fixture(scope="module")
-def page(report: Report) -> Page:
-    return Page(to_html(report))
-
-
 def test_findings_come_first_and_lead_to_a_section(report: Report, page: Page) -> None:
     shown = page.shown
     ids = page.ids()

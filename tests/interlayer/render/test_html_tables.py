@@ -10,16 +10,6 @@ from tests.interlayer.render.pages import Page, value
 from tests.interlayer.render.sample import PAPER_LAYERS, sample_report, without_numbers, without_subsample
 
 
-@pytest.fixture(scope="module")
-def report() -> Report:
-    return sample_report(instances=("0", "1"), classes=6)
-
-
-@pytest.fixture(scope="module")
-def page(report: Report) -> Page:
-    return Page(to_html(report))
-
-
 def test_every_pair_of_every_layer_is_in_a_heat_map_training_above_the_diagonal(report: Report, page: Page) -> None:
     heats = iter(page.tables("heat"))
     for instance in ("0", "1"):
